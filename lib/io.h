@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * io: system calls on files, with errors as return values.
+ *
+ * The only module in which errno becomes -errno. Every function returns 0 (or what it says) on
+ * success and -errno, unchanged, on failure. EINTR is retried where a retry is safe; close is
+ * never retried. Paths are resolved beneath the directory descriptor and through no symbolic
+ * link (openat2(2), RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS): -ELOOP and -EXDEV say that a path
+ * tried to leave.
+ */
+#ifndef NOTEPACKFS_LIB_IO_H
+#define NOTEPACKFS_LIB_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* Open path beneath dirfd; O_CLOEXEC is added. Returns a descriptor. */
+int io_open(int dirfd, const char *path, int flags, mode_t mode);
+
+/* Read up to len bytes at offset, stopping short only at the end of the file. Returns the
+ * count. */
+ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset);
+
+/* Write all of buf at offset. A short write that makes no progress is -ENOSPC. */
+int io_pwrite(int fd, const void *buf, size_t len, uint64_t offset);
+
+/* One write at offset; may be short. Returns the count. */
+ssize_t io_pwrite_some(int fd, const void *buf, size_t len, uint64_t offset);
+int io_truncate(int fd, uint64_t bytes);
+int io_fallocate(int fd, int mode, uint64_t offset, uint64_t len);
+
+/* Write all of buf at the descriptor's own position (or its end, with O_APPEND). */
+int io_write(int fd, const void *buf, size_t len);
+
+/* Read a whole file of at most max bytes into a new, NUL-terminated buffer (free it);
+ * -EFBIG if it is longer. */
+int io_read_file(int dirfd, const char *path, size_t max, char **out, size_t *len);
+
+int io_fsync(int fd);
+
+/* fsync the directory path beneath dirfd ("." for dirfd itself, which may be O_PATH). */
+int io_syncdir(int dirfd, const char *path);
+
+int io_stat(int dirfd, const char *name, struct stat *st);
+int io_fstat(int fd, struct stat *st);
+int io_unlink(int dirfd, const char *name, int flags);
+int io_rename(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags);
+
+/*
+ * Rename without replacing: -EEXIST if `to` exists. Where the filesystem knows no
+ * RENAME_NOREPLACE (-EINVAL), a link and an unlink do the same for regular files: `to` is never
+ * replaced there either, and a crash between the two leaves both names of one complete file.
+ */
+int io_rename_noreplace(int from_dirfd, const char *from, int to_dirfd, const char *to);
+
+/* Times of 0 seconds and UTIME_OMIT nanoseconds are left alone. name "" means fd itself. */
+int io_set_times(int dirfd, const char *name, const struct timespec times[2]);
+
+#endif

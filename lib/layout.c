@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/layout.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/bytes.h"
+#include "lib/io.h"
+#include "lib/lock.h"
+
+#define LOCK_POLL_NS 50000000
+
+/* Does the directory hold anything but lost+found? 1, 0 or -errno. */
+static int has_entries(int storefd)
+{
+	int fd = io_open(storefd, ".", O_RDONLY | O_DIRECTORY, 0);
+	struct dirent *e;
+	DIR *d;
+	int found = 0;
+
+	if (fd < 0)
+		return fd;
+	d = fdopendir(fd);
+	if (!d) {
+		close(fd);
+		return -ENOMEM;
+	}
+	while (!found && (e = readdir(d)))
+		found = strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+			strcmp(e->d_name, "lost+found") != 0;
+	closedir(d);
+	return found;
+}
+
+int layout_probe(int storefd)
+{
+	struct stat st;
+	int r = io_stat(storefd, NAME_PRIVATE, &st);
+
+	if (r == 0) {
+		if (!S_ISDIR(st.st_mode))
+			return LAYOUT_NOT_STORE;
+		r = io_stat(storefd, LAYOUT_MANIFEST, &st);
+		return r == 0 ? LAYOUT_STORE : r == -ENOENT ? LAYOUT_BEGUN : r;
+	}
+	if (r != -ENOENT)
+		return r;
+	r = has_entries(storefd);
+	return r < 0 ? r : r ? LAYOUT_NOT_STORE : LAYOUT_EMPTY;
+}
+
+int layout_create(int storefd)
+{
+	static const char *const dirs[] = {NAME_PRIVATE, LAYOUT_CHUNKS, LAYOUT_TMP,
+					   LAYOUT_QUARANTINE};
+	bool made = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+		if (mkdirat(storefd, dirs[i], 0700) == 0)
+			made = true;
+		else if (errno != EEXIST)
+			return -errno;
+	}
+	if (!made)
+		return 0;
+	int err = io_syncdir(storefd, NAME_PRIVATE);
+
+	return err ? err : io_syncdir(storefd, ".");
+}
+
+enum layout_holder layout_holder(int storefd, pid_t *pid)
+{
+	CLEANUP_FREE char *text = NULL;
+	size_t len;
+	long number = 0;
+	char who[16] = "";
+
+	*pid = 0;
+	if (io_read_file(storefd, LAYOUT_LOCK, 256, &text, &len) != 0 ||
+	    sscanf(text, "%ld %15s", &number, who) != 2)
+		return HOLDER_NONE;
+	*pid = (pid_t)number;
+	if (strcmp(who, "mounted") == 0)
+		return HOLDER_MOUNTED;
+	if (strcmp(who, "draining") == 0)
+		return HOLDER_DRAINING;
+	return HOLDER_TOOL;
+}
+
+/* May waiting help? Not while a living process is mounted. */
+static bool worth_waiting(int storefd)
+{
+	pid_t pid;
+
+	return layout_holder(storefd, &pid) != HOLDER_MOUNTED || kill(pid, 0) != 0;
+}
+
+int layout_lock(int storefd, bool exclusive, const char *who, int64_t wait_ns)
+{
+	int64_t deadline_ns = clock_ns() + wait_ns;
+	int fd = io_open(storefd, LAYOUT_LOCK, exclusive ? O_RDWR | O_CREAT : O_RDONLY, 0600);
+	struct timespec poll = {.tv_nsec = LOCK_POLL_NS};
+
+	if (fd == -ENOENT && !exclusive) /* never mounted for writing, so no one holds it */
+		fd = io_open(storefd, NAME_PRIVATE, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return fd;
+	while (flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0) {
+		int err = errno;
+
+		if (err == EINTR)
+			continue;
+		if (err != EWOULDBLOCK || clock_ns() >= deadline_ns ||
+		    !worth_waiting(storefd)) {
+			close(fd);
+			return err == EWOULDBLOCK ? -EBUSY : -err;
+		}
+		nanosleep(&poll, NULL);
+	}
+	if (exclusive)
+		layout_lock_note(fd, who);
+	return fd;
+}
+
+void layout_lock_note(int lockfd, const char *who)
+{
+	char text[64];
+	int n = who ? snprintf(text, sizeof(text), "%ld %s\n", (long)getpid(), who) : 0;
+
+	/* The text only helps those who wait; the lock itself is what counts. */
+	if (ftruncate(lockfd, 0) == 0 && n > 0)
+		io_pwrite(lockfd, text, (size_t)n, 0);
+}

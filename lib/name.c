@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/name.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GZ ".gz"
+#define PART_DIGITS 9
+#define PART_BYTES (2 + PART_DIGITS) /* ".p000000002" */
+
+size_t name_stem_len(const char *plain, const char *suffix)
+{
+	size_t len = strlen(plain), n = strlen(suffix);
+
+	if (len > n && memcmp(plain + len - n, suffix, n) == 0)
+		return len - n;
+	return len;
+}
+
+int name_sealed(const char *plain, uint32_t part, const char *suffix, char *out)
+{
+	int stem = (int)name_stem_len(plain, suffix);
+	int n;
+
+	if (part == 1)
+		n = snprintf(out, NAME_BYTES + 1, "%.*s%s" GZ, stem, plain, suffix);
+	else
+		n = snprintf(out, NAME_BYTES + 1, "%.*s.p%09u%s" GZ, stem, plain,
+			     (unsigned)part, suffix);
+	return n > NAME_BYTES ? -ENAMETOOLONG : 0;
+}
+
+/* Bytes of name before suffix + ".gz"; 0 if it does not end so. */
+static size_t before_sealed_suffix(const char *name, const char *suffix)
+{
+	size_t len = strlen(name), n = strlen(suffix);
+
+	if (len <= n + strlen(GZ) || strcmp(name + len - strlen(GZ), GZ) != 0)
+		return 0;
+	len -= strlen(GZ) + n;
+	return memcmp(name + len, suffix, n) == 0 ? len : 0;
+}
+
+bool name_has_sealed_suffix(const char *name, const char *suffix)
+{
+	return before_sealed_suffix(name, suffix) > 0;
+}
+
+/* The number in a trailing ".p" and nine digits; 0 if the len bytes do not end so. */
+static uint32_t trailing_part(const char *s, size_t len)
+{
+	uint32_t part = 0;
+
+	if (len <= PART_BYTES || s[len - PART_BYTES] != '.' || s[len - PART_BYTES + 1] != 'p')
+		return 0;
+	for (size_t i = len - PART_DIGITS; i < len; i++) {
+		if (s[i] < '0' || s[i] > '9')
+			return 0;
+		part = part * 10 + (uint32_t)(s[i] - '0');
+	}
+	return part;
+}
+
+static bool ends_like_a_part(const char *s, size_t len)
+{
+	if (len <= PART_BYTES || s[len - PART_BYTES] != '.' || s[len - PART_BYTES + 1] != 'p')
+		return false;
+	for (size_t i = len - PART_DIGITS; i < len; i++) {
+		if (s[i] < '0' || s[i] > '9')
+			return false;
+	}
+	return true;
+}
+
+bool name_parse_sealed(const char *name, const char *suffix, size_t *stem_len, uint32_t *part)
+{
+	size_t len = before_sealed_suffix(name, suffix);
+
+	if (!len)
+		return false;
+	*part = trailing_part(name, len);
+	if (*part >= 2) {
+		*stem_len = len - PART_BYTES;
+		return true;
+	}
+	*part = 1;
+	*stem_len = len;
+	return !ends_like_a_part(name, len);
+}
+
+int name_check_plain(const char *plain, const char *suffix)
+{
+	size_t stem = name_stem_len(plain, suffix);
+
+	if (strlen(plain) > NAME_PLAIN_BYTES)
+		return -ENAMETOOLONG;
+	return ends_like_a_part(plain, stem) ? -EINVAL : 0;
+}
+
+int name_check_suffix(const char *suffix)
+{
+	size_t len = strlen(suffix);
+
+	if (len < 2 || len > NAME_SUFFIX_BYTES || suffix[0] != '.' ||
+	    !name_is_utf8(suffix, len))
+		return -EINVAL;
+	for (size_t i = 1; i < len; i++) {
+		unsigned char c = (unsigned char)suffix[i];
+
+		if (c <= ' ' || c == 0x7f || strchr("/*?[]\\:,", c))
+			return -EINVAL;
+	}
+	return strcmp(suffix, GZ) == 0 ? -EINVAL : 0;
+}
+
+bool name_is_utf8(const char *s, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)s, *end = p + len;
+
+	while (p < end) {
+		uint32_t min, v;
+		int more;
+
+		if (*p < 0x80) {
+			p++;
+			continue;
+		} else if ((*p & 0xe0) == 0xc0) {
+			more = 1, min = 0x80, v = *p & 0x1f;
+		} else if ((*p & 0xf0) == 0xe0) {
+			more = 2, min = 0x800, v = *p & 0x0f;
+		} else if ((*p & 0xf8) == 0xf0) {
+			more = 3, min = 0x10000, v = *p & 0x07;
+		} else {
+			return false;
+		}
+		for (p++; more > 0; more--, p++) {
+			if (p == end || (*p & 0xc0) != 0x80)
+				return false;
+			v = v << 6 | (*p & 0x3f);
+		}
+		if (v < min || v > 0x10ffff || (v >= 0xd800 && v <= 0xdfff))
+			return false;
+	}
+	return true;
+}
+
+int globs_init(struct globs *g, const char *text)
+{
+	memset(g, 0, sizeof(*g));
+	while (text && *text) {
+		size_t len = strcspn(text, ":");
+
+		if (len) {
+			char **p = realloc(g->pattern, (g->count + 1) * sizeof(*p));
+
+			if (!p)
+				goto out_release;
+			g->pattern = p;
+			p[g->count] = strndup(text, len);
+			if (!p[g->count])
+				goto out_release;
+			g->count++;
+		}
+		text += len + (text[len] == ':');
+	}
+	return 0;
+
+out_release:
+	globs_release(g);
+	return -ENOMEM;
+}
+
+void globs_release(struct globs *g)
+{
+	for (size_t i = 0; i < g->count; i++)
+		free(g->pattern[i]);
+	free(g->pattern);
+	memset(g, 0, sizeof(*g));
+}
+
+bool globs_match(const struct globs *g, const char *name)
+{
+	for (size_t i = 0; i < g->count; i++) {
+		if (fnmatch(g->pattern[i], name, 0) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool globs_match_path(const struct globs *g, const char *path)
+{
+	while (*path) {
+		char component[NAME_BYTES + 1];
+		size_t len = strcspn(path, "/");
+
+		if (len && len <= NAME_BYTES) {
+			memcpy(component, path, len);
+			component[len] = '\0';
+			if (globs_match(g, component))
+				return true;
+		}
+		path += len + (path[len] == '/');
+	}
+	return false;
+}
