@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The registry of codecs, the stored form, and the way back.
+ *
+ * The inflater is zlib's, stopped at every block boundary (Z_BLOCK). That is how it sees each
+ * block's header before zlib acts on it: a final block is refused, and the end of the chunk is
+ * recognised by structure, not by counting bytes. The bits that fill up the byte before a
+ * stored block carry no meaning, so no checksum of plain bytes covers them; they must be
+ * zeroes.
+ */
+#include "lib/codec.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "lib/bytes.h"
+#include "lib/codec_impl.h"
+
+#define STORED_MAX ((size_t)65535) /* in one stored block */
+#define STORED_HEAD ((size_t)5)	   /* block header and padding, LEN, NLEN */
+
+/* "auto" is the first. */
+static const struct codec *const codecs[] = {
+    &codec_zlib,
+};
+
+const struct codec *codec_find(const char *name)
+{
+	if (strcmp(name, "auto") == 0)
+		return codecs[0];
+	for (size_t i = 0; i < ARRAY_LEN(codecs); i++)
+		if (strcmp(name, codecs[i]->name) == 0)
+			return codecs[i];
+	return NULL;
+}
+
+size_t codec_bound(size_t len)
+{
+	size_t blocks = len / STORED_MAX + (len % STORED_MAX != 0);
+
+	return len + (blocks + 1) * STORED_HEAD;
+}
+
+static uint8_t *put_stored_block(uint8_t *out, const uint8_t *in, size_t len)
+{
+	*out = 0; /* BFINAL 0, BTYPE 00, padding */
+	put_le16(out + 1, (uint16_t)len);
+	put_le16(out + 3, (uint16_t)~len);
+	if (len > 0)
+		memcpy(out + STORED_HEAD, in, len);
+	return out + STORED_HEAD + len;
+}
+
+static size_t store_chunk(const uint8_t *in, size_t len, uint8_t *out)
+{
+	uint8_t *p = out;
+
+	for (size_t done = 0; done < len;) {
+		size_t n = MIN(len - done, STORED_MAX);
+
+		p = put_stored_block(p, in + done, n);
+		done += n;
+	}
+	return (size_t)(put_stored_block(p, NULL, 0) - out);
+}
+
+ssize_t codec_chunk(const struct codec *codec, void *state, const uint8_t *in, size_t len,
+		    uint8_t *out)
+{
+	size_t bound = codec_bound(len);
+	ssize_t n = codec->compress(state, in, len, out, bound);
+
+	if (n == -ENOSPC || n >= (ssize_t)bound)
+		return (ssize_t)store_chunk(in, len, out);
+	return n;
+}
+
+struct inflater {
+	z_stream z;
+};
+
+struct inflater *inflater_new(void)
+{
+	struct inflater *inf = calloc(1, sizeof(*inf));
+
+	if (!inf)
+		return NULL;
+	/* zlib allocates its window when it first needs it. A dictionary makes it do so now,
+	 * so that decompression cannot run out of memory, which would look like damage. */
+	if (inflateInit2(&inf->z, -15) != Z_OK)
+		goto out_free;
+	if (inflateSetDictionary(&inf->z, (const Bytef *)"", 1) != Z_OK)
+		goto out_end;
+	return inf;
+out_end:
+	inflateEnd(&inf->z);
+out_free:
+	free(inf);
+	return NULL;
+}
+
+void inflater_free(struct inflater *inf)
+{
+	if (inf)
+		inflateEnd(&inf->z);
+	free(inf);
+}
+
+/*
+ * Check the header of the block that starts in the high `spare` bits of the byte before p (0:
+ * at p). *end: it is the empty stored block, which ends at *next.
+ */
+static int check_block(const uint8_t *p, size_t len, unsigned spare, bool *end,
+		       const uint8_t **next)
+{
+	size_t head = spare < 3 ? 1 : 0; /* bytes of p that the three bits reach into */
+	unsigned bits = 0;
+
+	*end = false;
+	if (len < head)
+		return -EIO;
+	if (spare > 0)
+		bits = (unsigned)p[-1] >> (8 - spare);
+	if (head > 0)
+		bits |= (unsigned)p[0] << spare;
+	if (bits & 1)
+		return -EIO; /* final */
+	if ((bits & 6) != 0)
+		return 0; /* not stored */
+	if (bits >> 3)
+		return -EIO; /* padding that is not zero */
+	*next = p + head + 4;
+	*end = len >= head + 4 && memcmp(p + head, "\0\0\xff\xff", 4) == 0;
+	return 0;
+}
+
+int inflater_chunk(struct inflater *inf, const uint8_t *in, size_t in_len, uint8_t *out,
+		   size_t out_len, size_t *used)
+{
+	z_stream *z = &inf->z;
+	const uint8_t *next;
+	unsigned spare = 0;
+	bool end;
+
+	if (out_len > UINT32_MAX || inflateReset(z) != Z_OK)
+		return -EIO;
+	z->next_in = (Bytef *)in;
+	z->avail_in = (uInt)MIN(in_len, UINT32_MAX);
+	z->next_out = out;
+	z->avail_out = (uInt)out_len;
+	for (;;) {
+		if (check_block(z->next_in, z->avail_in, spare, &end, &next))
+			return -EIO;
+		if (end && z->avail_out == 0)
+			break;
+		/* Bit 7: it stopped where a block ended, not for want of input or of room. */
+		if (inflate(z, Z_BLOCK) != Z_OK || !(z->data_type & 128))
+			return -EIO;
+		spare = (unsigned)z->data_type & 7;
+	}
+	*used = (size_t)(next - in);
+	return 0;
+}

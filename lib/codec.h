@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * codec: one chunk of plain bytes to a run of DEFLATE blocks (RFC 1951), and back.
+ *
+ * A compressed chunk depends on nothing before it: it starts at a byte boundary, refers to no
+ * earlier bytes, holds no block with BFINAL set, and ends with an empty stored block (what zlib
+ * writes for Z_FULL_FLUSH), so that chunks can be made by several threads and be put one after
+ * the other. Codecs are buffer to buffer and know no files. A state belongs to one thread.
+ *
+ * Never compare compressed bytes with golden output: they depend on the codec's version. For
+ * one version, equal input and level give equal output, whatever was compressed before.
+ */
+#ifndef NOTEPACKFS_LIB_CODEC_H
+#define NOTEPACKFS_LIB_CODEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct codec {
+	const char *name;
+	int min_level, max_level;
+
+	/* A new state for this level; NULL when there is no memory. */
+	void *(*new_state)(int level);
+	void (*free_state)(void *state);
+
+	/* Compress len > 0 bytes. Returns the compressed length, or -ENOSPC if it does not fit
+	 * into out_size (the caller then stores the chunk), or another -errno. */
+	ssize_t (*compress)(void *state, const uint8_t *in, size_t len, uint8_t *out,
+			    size_t out_size);
+};
+
+/* The codec of this name ("auto" is the best that was built in); NULL if there is none. */
+const struct codec *codec_find(const char *name);
+
+/* What a chunk of len bytes takes at most: its stored form (5 bytes for each started 65,535
+ * bytes) and the empty stored block. */
+size_t codec_bound(size_t len);
+
+/*
+ * Compress a chunk and keep the smaller of the compressed and the stored form. out holds
+ * codec_bound(len) bytes. Returns the length or -errno (-ENOMEM, -EIO: the codec failed).
+ */
+ssize_t codec_chunk(const struct codec *codec, void *state, const uint8_t *in, size_t len,
+		    uint8_t *out);
+
+/* An inflater for chunks; belongs to one thread. NULL when there is no memory. */
+struct inflater;
+struct inflater *inflater_new(void);
+void inflater_free(struct inflater *inf);
+
+/*
+ * Decompress one chunk: exactly out_len plain bytes, from at most in_len compressed bytes, up
+ * to and with the empty stored block that ends it. Writes never pass out + out_len. Sets *used
+ * to the compressed bytes taken. Returns 0, or -EIO: damaged, too short, too long, a final
+ * block inside, a stored block padded with anything but zeroes (no CRC covers the padding). It
+ * allocates nothing.
+ */
+int inflater_chunk(struct inflater *inf, const uint8_t *in, size_t in_len, uint8_t *out,
+		   size_t out_len, size_t *used);
+
+#endif

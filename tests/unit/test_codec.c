@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <stdint.h>
+#include <zlib.h>
+
+#include "lib/bytes.h"
+#include "lib/codec.h"
+#include "tests/unit/sample.h"
+#include "tests/unit/unit.h"
+
+#define CHUNK ((size_t)256 << 10)
+#define GUARD 64
+#define ROOM (CHUNK + 64) /* at least codec_bound(CHUNK) */
+#define GUARD_BYTE 0xa5
+
+static void (*const samples[])(uint8_t *, size_t, uint64_t) = {sample_text, sample_random,
+							       sample_mixed, sample_zeroes};
+
+static const size_t sizes[] = {1,      2,	  3,	     100,   4096,
+			       65534,  65535,	  65536,     65537, 131070,
+			       131071, 255 << 10, CHUNK - 1, CHUNK, CHUNK + 1};
+
+static uint8_t plain[CHUNK + 1], back[CHUNK + 1 + GUARD], gz[2 * ROOM];
+
+/* Decompress into back; is everything as the contract says, and nothing written behind it? */
+static int inflate_guarded(struct inflater *inf, const uint8_t *in, size_t in_len,
+			   size_t out_len, size_t *used)
+{
+	/* A block of its own, so that a sanitizer sees a read past its end. */
+	CLEANUP_FREE uint8_t *copy = malloc(in_len ? in_len : 1);
+	int err;
+
+	if (in_len > 0)
+		memcpy(copy, in, in_len);
+	memset(back + out_len, GUARD_BYTE, GUARD);
+	err = inflater_chunk(inf, copy, in_len, back, out_len, used);
+	for (size_t i = 0; i < GUARD; i++)
+		CHECK_EQ(back[out_len + i], GUARD_BYTE);
+	CHECK(err == 0 || err == -EIO);
+	CHECK(err || *used <= in_len);
+	return err;
+}
+
+static void finds_codecs_by_name(void)
+{
+	CHECK(codec_find("auto") != NULL);
+	CHECK(codec_find("zlib") != NULL);
+	CHECK_STR(codec_find("zlib")->name, "zlib");
+	CHECK(codec_find("") == NULL);
+	CHECK(codec_find("zlibx") == NULL);
+}
+
+static void bounds_are_the_stored_form_and_the_flush(void)
+{
+	CHECK_EQ(codec_bound(0), 5);
+	CHECK_EQ(codec_bound(1), 1 + 5 + 5);
+	CHECK_EQ(codec_bound(65535), 65535 + 5 + 5);
+	CHECK_EQ(codec_bound(65536), 65536 + 10 + 5);
+	CHECK_EQ(codec_bound(CHUNK), CHUNK + 25 + 5);
+}
+
+static void round_trip(const struct codec *codec, int level, size_t len, struct inflater *inf)
+{
+	CLEANUP_FREE uint8_t *out = malloc(codec_bound(len));
+	void *state = codec->new_state(level);
+	ssize_t n = codec_chunk(codec, state, plain, len, out);
+	size_t used = 0;
+
+	CHECK(n > 5 && (size_t)n <= codec_bound(len));
+	CHECK(memcmp(out + n - 5 + 1, "\0\0\xff\xff", 4) == 0);
+	CHECK_EQ(inflate_guarded(inf, out, (size_t)n, len, &used), 0);
+	CHECK_EQ(used, n);
+	CHECK(memcmp(back, plain, len) == 0);
+	codec->free_state(state);
+}
+
+static void round_trips_at_every_size_and_level(void)
+{
+	const struct codec *codec = codec_find("auto");
+	struct inflater *inf = inflater_new();
+
+	for (size_t s = 0; s < ARRAY_LEN(samples); s++) {
+		for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+			samples[s](plain, sizes[i], i);
+			for (int level = codec->min_level; level <= codec->max_level; level++)
+				if (sizes[i] < 10000 || level % 5 == 1)
+					round_trip(codec, level, sizes[i], inf);
+		}
+	}
+	inflater_free(inf);
+}
+
+static void stores_what_does_not_compress(void)
+{
+	const struct codec *codec = codec_find("auto");
+	void *state = codec->new_state(codec->max_level);
+
+	sample_random(plain, CHUNK, 1);
+	CHECK_EQ(codec_chunk(codec, state, plain, CHUNK, gz), codec_bound(CHUNK));
+	CHECK(memcmp(gz, "\0\xff\xff\0\0", 5) == 0);
+	CHECK(memcmp(gz + 5, plain, 65535) == 0);
+	codec->free_state(state);
+}
+
+static ssize_t fake_result;
+
+static ssize_t fake_compress(void *state, const uint8_t *in, size_t len, uint8_t *out,
+			     size_t out_size)
+{
+	memset(out, 0xff, out_size);
+	return fake_result;
+}
+
+static void stores_what_a_codec_cannot_fit_and_forwards_its_errors(void)
+{
+	const struct codec fake = {.name = "fake", .compress = fake_compress};
+	static const uint8_t stored[] = {0, 2, 0, 0xfd, 0xff, 'h', 'i', 0, 0, 0, 0xff, 0xff};
+
+	fake_result = -ENOSPC;
+	CHECK_EQ(codec_chunk(&fake, NULL, (const uint8_t *)"hi", 2, gz), sizeof(stored));
+	CHECK(memcmp(gz, stored, sizeof(stored)) == 0);
+	fake_result = (ssize_t)codec_bound(2);
+	CHECK_EQ(codec_chunk(&fake, NULL, (const uint8_t *)"hi", 2, gz), sizeof(stored));
+	CHECK(memcmp(gz, stored, sizeof(stored)) == 0);
+	fake_result = -EIO;
+	CHECK_EQ(codec_chunk(&fake, NULL, (const uint8_t *)"hi", 2, gz), -EIO);
+	fake_result = -ENOMEM;
+	CHECK_EQ(codec_chunk(&fake, NULL, (const uint8_t *)"hi", 2, gz), -ENOMEM);
+}
+
+static void equal_chunks_are_equal_whatever_the_state_did_before(void)
+{
+	const struct codec *codec = codec_find("auto");
+
+	for (int level = codec->min_level; level <= codec->max_level; level++) {
+		void *used_state = codec->new_state(level);
+
+		for (uint64_t i = 0; i < 6; i++) {
+			void *fresh = codec->new_state(level);
+			size_t len = i % 2 ? CHUNK : 5000 * (i + 1);
+			ssize_t a, b;
+
+			samples[i % 4](plain, len, i);
+			a = codec_chunk(codec, used_state, plain, len, gz);
+			b = codec_chunk(codec, fresh, plain, len, gz + ROOM);
+			CHECK_EQ(a, b);
+			CHECK(memcmp(gz, gz + ROOM, (size_t)MIN(a, b)) == 0);
+			codec->free_state(fresh);
+		}
+		codec->free_state(used_state);
+	}
+}
+
+static void joined_chunks_are_one_deflate_stream(void)
+{
+	const struct codec *codec = codec_find("auto");
+	void *state = codec->new_state(6);
+	z_stream z = {0};
+	size_t pos = 0, piece = 30001, len = 0;
+
+	sample_mixed(plain, CHUNK, 3);
+	for (; len < CHUNK; len += MIN(piece, CHUNK - len))
+		pos += (size_t)codec_chunk(codec, state, plain + len, MIN(piece, CHUNK - len),
+					   gz + pos);
+	memcpy(gz + pos, "\x03", 2);
+	codec->free_state(state);
+	CHECK_EQ(inflateInit2(&z, -15), Z_OK);
+	z.next_in = gz;
+	z.avail_in = (uInt)pos + 2;
+	z.next_out = back;
+	z.avail_out = (uInt)CHUNK + 1;
+	CHECK_EQ(inflate(&z, Z_FINISH), Z_STREAM_END);
+	CHECK_EQ(z.total_out, CHUNK);
+	CHECK_EQ(z.avail_in, 0);
+	CHECK(memcmp(back, plain, CHUNK) == 0);
+	inflateEnd(&z);
+}
+
+/* A chunk of len plain bytes in gz; returns its length. */
+static size_t make_chunk(size_t len)
+{
+	const struct codec *codec = codec_find("auto");
+	void *state = codec->new_state(6);
+	ssize_t n;
+
+	sample_text(plain, len, 7);
+	n = codec_chunk(codec, state, plain, len, gz);
+	codec->free_state(state);
+	return (size_t)n;
+}
+
+static void takes_one_chunk_and_not_the_next(void)
+{
+	struct inflater *inf = inflater_new();
+	size_t n = make_chunk(50000), used = 0;
+
+	memcpy(gz + n, gz, n);
+	CHECK_EQ(inflate_guarded(inf, gz, 2 * n, 50000, &used), 0);
+	CHECK_EQ(used, n);
+	memset(gz + n, 0xff, n);
+	CHECK_EQ(inflate_guarded(inf, gz, 2 * n, 50000, &used), 0);
+	CHECK_EQ(used, n);
+	inflater_free(inf);
+}
+
+static void refuses_a_chunk_of_another_length(void)
+{
+	struct inflater *inf = inflater_new();
+	size_t n = make_chunk(3000), used = 0;
+
+	CHECK_EQ(inflate_guarded(inf, gz, n, 2999, &used), -EIO);
+	CHECK_EQ(inflate_guarded(inf, gz, n, 3001, &used), -EIO);
+	CHECK_EQ(inflate_guarded(inf, gz, n, 0, &used), -EIO);
+	for (size_t i = 0; i < n; i++)
+		CHECK_EQ(inflate_guarded(inf, gz, i, 3000, &used), -EIO);
+	CHECK_EQ(inflate_guarded(inf, gz, n, 3000, &used), 0);
+	inflater_free(inf);
+}
+
+/* A hand-made chunk whose plain bytes are "hi" (unless it is refused). */
+static int inflate_hi(const void *data, size_t n)
+{
+	struct inflater *inf = inflater_new();
+	size_t used = 0;
+	int err = inflate_guarded(inf, data, n, 2, &used);
+
+	if (!err) {
+		CHECK_EQ(used, n);
+		CHECK(memcmp(back, "hi", 2) == 0);
+	}
+	inflater_free(inf);
+	return err;
+}
+
+#define INFLATE_HI(text) inflate_hi(text, sizeof(text) - 1)
+
+static void refuses_a_final_block(void)
+{
+	CHECK_EQ(INFLATE_HI("\0\2\0\xfd\xffhi\0\0\0\xff\xff"), 0);
+	CHECK_EQ(INFLATE_HI("\1\2\0\xfd\xffhi\0\0\0\xff\xff"), -EIO);
+	CHECK_EQ(INFLATE_HI("\0\2\0\xfd\xffhi\1\0\0\xff\xff"), -EIO);
+	CHECK_EQ(INFLATE_HI("\0\2\0\xfd\xffhi\3\0\0\0\0\xff\xff"), -EIO);
+	CHECK_EQ(INFLATE_HI("\0\2\0\xfd\xffhi\3\0"), -EIO);
+}
+
+static void refuses_a_chunk_without_its_flush(void)
+{
+	CHECK_EQ(INFLATE_HI("\0\2\0\xfd\xffhi"), -EIO);
+	CHECK_EQ(INFLATE_HI("\0\2\0\xfd\xffhi\0\0\0\xff"), -EIO);
+	CHECK_EQ(INFLATE_HI("\0\2\0\xfd\xffhi\0\1\0\xfe\xff!\0\0\0\xff\xff"), -EIO);
+}
+
+/* The end of a chunk counts where a block may start, not within one. */
+static void refuses_a_flush_that_is_data_of_a_longer_block(void)
+{
+	CHECK_EQ(INFLATE_HI("\0\7\0\xf8\xffhi\0\0\0\xff\xff\0\0\0\xff\xff"), -EIO);
+}
+
+static void refuses_padding_that_is_not_zero(void)
+{
+	for (int bit = 3; bit < 8; bit++) {
+		uint8_t chunk[] = "\0\2\0\xfd\xffhi\0\0\0\xff\xff";
+
+		chunk[0] = (uint8_t)(1 << bit);
+		CHECK_EQ(inflate_hi(chunk, 12), -EIO);
+		chunk[0] = 0;
+		chunk[7] = (uint8_t)(1 << bit);
+		CHECK_EQ(inflate_hi(chunk, 12), -EIO);
+	}
+}
+
+static void accepts_empty_blocks_before_the_end(void)
+{
+	CHECK_EQ(INFLATE_HI("\0\0\0\xff\xff\0\2\0\xfd\xffhi\0\0\0\xff\xff"), 0);
+	/* An empty block with fixed codes, behind the last byte. */
+	CHECK_EQ(INFLATE_HI("\0\2\0\xfd\xffhi\2\0\0\0\xff\xff"), 0);
+}
+
+static void refuses_references_to_earlier_chunks(void)
+{
+	struct inflater *inf = inflater_new();
+	z_stream z = {0};
+	size_t first, n, used = 0;
+
+	sample_random(plain, 4000, 9);
+	memcpy(plain + 4000, plain, 4000);
+	CHECK_EQ(deflateInit2(&z, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	z.next_in = plain;
+	z.avail_in = 4000;
+	z.next_out = gz;
+	z.avail_out = sizeof(gz);
+	deflate(&z, Z_SYNC_FLUSH);
+	first = z.total_out;
+	z.avail_in = 4000;
+	deflate(&z, Z_SYNC_FLUSH);
+	n = z.total_out - first;
+	deflateEnd(&z);
+	CHECK(n < 200);
+	CHECK_EQ(inflate_guarded(inf, gz, first, 4000, &used), 0);
+	CHECK_EQ(inflate_guarded(inf, gz + first, n, 4000, &used), -EIO);
+	inflater_free(inf);
+}
+
+/* Whatever it is given, it stays within its buffers; inflate_guarded looks after that. */
+static void stays_within_its_buffers_whatever_it_is_given(void)
+{
+	struct inflater *inf = inflater_new();
+	uint64_t seed = 11;
+	size_t n = make_chunk(20000), used;
+
+	for (size_t bit = 0; bit < MIN(n, 600) * 8; bit++) {
+		gz[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		inflate_guarded(inf, gz, n, 20000, &used);
+		gz[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+	for (int i = 0; i < 20000; i++) {
+		size_t len = sample_below(&seed, 300);
+
+		sample_random(gz, len, sample_next(&seed));
+		gz[0] &= 0xfe;
+		inflate_guarded(inf, gz, len, sample_below(&seed, 5000), &used);
+	}
+	make_chunk(20000);
+	CHECK_EQ(inflate_guarded(inf, gz, n, 20000, &used), 0);
+	inflater_free(inf);
+}
+
+static void freeing_nothing_does_nothing(void)
+{
+	inflater_free(NULL);
+	codec_find("auto")->free_state(NULL);
+}
+
+int main(void)
+{
+	RUN(finds_codecs_by_name);
+	RUN(bounds_are_the_stored_form_and_the_flush);
+	RUN(round_trips_at_every_size_and_level);
+	RUN(stores_what_does_not_compress);
+	RUN(stores_what_a_codec_cannot_fit_and_forwards_its_errors);
+	RUN(equal_chunks_are_equal_whatever_the_state_did_before);
+	RUN(joined_chunks_are_one_deflate_stream);
+	RUN(takes_one_chunk_and_not_the_next);
+	RUN(refuses_a_chunk_of_another_length);
+	RUN(refuses_a_final_block);
+	RUN(refuses_a_chunk_without_its_flush);
+	RUN(refuses_a_flush_that_is_data_of_a_longer_block);
+	RUN(refuses_padding_that_is_not_zero);
+	RUN(accepts_empty_blocks_before_the_end);
+	RUN(refuses_references_to_earlier_chunks);
+	RUN(stays_within_its_buffers_whatever_it_is_given);
+	RUN(freeing_nothing_does_nothing);
+	return unit_done();
+}
