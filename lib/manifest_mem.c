@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The base: every record by (id, part), each in the list of its directory. A path is stored
+ * once a directory, so a renamed directory costs as much as there are directories, not records;
+ * a record is one allocation, its name inline, since a store may have millions.
+ *
+ * What publishes a commit must not fail, for it is durable already. So whatever it needs is
+ * allocated before, and the one thing left that allocates, the growing of a hash table, is
+ * switched off when it fails (insert_sure): the table works on, with longer chains. For this
+ * the tables must exist, hence a first node that is no record, and the root.
+ */
+#include "lib/manifest_impl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NOTEPACK_BYTES (3 * sizeof(uint64_t))
+
+#define insert_sure(hh, head, keyptr, keylen, item)                                            \
+	do {                                                                                   \
+		HASH_ADD_KEYPTR(hh, head, keyptr, keylen, item);                               \
+		if (!(item)->hh.tbl) {                                                         \
+			(head)->hh.tbl->noexpand = 1;                                          \
+			HASH_ADD_KEYPTR(hh, head, keyptr, keylen, item);                       \
+			(head)->hh.tbl->noexpand = 0;                                          \
+		}                                                                              \
+	} while (0)
+
+int manifest_mem_init(struct memory *mem)
+{
+	struct node *first = calloc(1, sizeof(*first) + 1);
+	struct dir *root = manifest_mem_new_dir("");
+
+	memset(mem, 0, sizeof(*mem));
+	if (!first || !root)
+		goto out_free;
+	first->removed = true;
+	HASH_ADD_KEYPTR(hh, mem->nodes, &first->id, NODE_KEY_BYTES, first);
+	if (!mem->nodes)
+		goto out_free;
+	HASH_ADD_KEYPTR(hh, mem->dirs, root->path, 0, root);
+	if (mem->dirs)
+		return 0;
+	HASH_CLEAR(hh, mem->nodes);
+
+out_free:
+	free(first);
+	manifest_mem_free_dir(root);
+	return -ENOMEM;
+}
+
+void manifest_mem_release(struct memory *mem)
+{
+	struct node *n = mem->nodes;
+	struct dir *d = mem->dirs;
+
+	HASH_CLEAR(hh, mem->nodes);
+	HASH_CLEAR(hh, mem->dirs);
+	while (n) {
+		struct node *next = n->hh.next;
+
+		free(n);
+		n = next;
+	}
+	while (d) {
+		struct dir *next = d->hh.next;
+
+		manifest_mem_free_dir(d);
+		d = next;
+	}
+}
+
+struct node *manifest_mem_find(const struct memory *mem, uint64_t id, uint32_t part)
+{
+	struct {
+		uint64_t id;
+		uint32_t part;
+	} key = {.id = id, .part = part};
+	struct node *n;
+
+	HASH_FIND(hh, mem->nodes, &key, NODE_KEY_BYTES, n);
+	return n;
+}
+
+struct dir *manifest_mem_dir(const struct memory *mem, const char *path)
+{
+	struct dir *d;
+
+	HASH_FIND(hh, mem->dirs, path, strlen(path), d);
+	return d;
+}
+
+struct node *manifest_mem_new_node(const struct sealed *s, const char *plain)
+{
+	size_t name = strlen(plain) + 1, extra = s->is_notepack ? NOTEPACK_BYTES : 0;
+	struct node *n = malloc(MAX(offsetof(struct node, rest) + extra + name, sizeof(*n)));
+	uint64_t notepack[3] = {s->records, s->first_created_at, s->last_created_at};
+
+	if (!n)
+		return NULL;
+	memset(n, 0, offsetof(struct node, rest));
+	n->seq = s->seq;
+	n->id = s->id;
+	n->part = s->part;
+	n->is_notepack = s->is_notepack;
+	n->codec = s->codec;
+	n->level = s->level;
+	n->offset = s->offset;
+	n->raw_bytes = s->raw_bytes;
+	n->gz_bytes = s->gz_bytes;
+	n->mtime_ns = s->mtime_ns;
+	n->sealed_at_ns = s->sealed_at_ns;
+	n->crc32 = s->crc32;
+	n->uid = s->uid;
+	n->gid = s->gid;
+	n->mode = (uint16_t)s->mode;
+	memcpy(n->sha256, s->sha256, SHA256_BYTES);
+	memcpy(n->raw_sha256, s->raw_sha256, SHA256_BYTES);
+	memcpy(n->rest, notepack, extra);
+	memcpy(n->rest + extra, plain, name);
+	return n;
+}
+
+struct dir *manifest_mem_new_dir(const char *path)
+{
+	struct dir *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->path = strdup(path);
+	if (d->path)
+		return d;
+	free(d);
+	return NULL;
+}
+
+void manifest_mem_free_dir(struct dir *dir)
+{
+	if (!dir)
+		return;
+	free(dir->path);
+	free(dir->next_path);
+	free(dir);
+}
+
+const char *manifest_mem_plain(const struct node *n)
+{
+	return n->rest + (n->is_notepack ? NOTEPACK_BYTES : 0);
+}
+
+bool manifest_mem_same(const struct node *a, const struct node *b)
+{
+	const size_t facts = offsetof(struct node, offset);
+
+	return a->is_notepack == b->is_notepack && a->codec == b->codec &&
+	       a->level == b->level &&
+	       memcmp((const char *)a + facts, (const char *)b + facts,
+		      offsetof(struct node, rest) - facts +
+			  (a->is_notepack ? NOTEPACK_BYTES : 0)) == 0 &&
+	       strcmp(manifest_mem_plain(a), manifest_mem_plain(b)) == 0;
+}
+
+void manifest_mem_facts(const struct node *n, struct sealed *out)
+{
+	uint64_t notepack[3] = {0};
+
+	if (n->is_notepack)
+		memcpy(notepack, n->rest, sizeof(notepack));
+	*out = (struct sealed){
+	    .seq = n->seq,
+	    .id = n->id,
+	    .offset = n->offset,
+	    .raw_bytes = n->raw_bytes,
+	    .gz_bytes = n->gz_bytes,
+	    .records = notepack[0],
+	    .first_created_at = notepack[1],
+	    .last_created_at = notepack[2],
+	    .mtime_ns = n->mtime_ns,
+	    .sealed_at_ns = n->sealed_at_ns,
+	    .part = n->part,
+	    .crc32 = n->crc32,
+	    .mode = n->mode,
+	    .uid = n->uid,
+	    .gid = n->gid,
+	    .codec = n->codec,
+	    .level = n->level,
+	    .is_notepack = n->is_notepack,
+	};
+	memcpy(out->sha256, n->sha256, SHA256_BYTES);
+	memcpy(out->raw_sha256, n->raw_sha256, SHA256_BYTES);
+}
+
+static void link_node(struct dir *d, struct node *n)
+{
+	n->dir = d;
+	n->prev = NULL;
+	n->next = d->first;
+	if (d->first)
+		d->first->prev = n;
+	d->first = n;
+	d->count++;
+}
+
+static void unlink_node(struct memory *mem, struct node *n)
+{
+	struct dir *d = n->dir;
+
+	if (n->prev)
+		n->prev->next = n->next;
+	else
+		d->first = n->next;
+	if (n->next)
+		n->next->prev = n->prev;
+	if (--d->count || !*d->path)
+		return;
+	HASH_DELETE(hh, mem->dirs, d);
+	manifest_mem_free_dir(d);
+}
+
+/* The directory to use for `own`, which is used or freed. */
+static struct dir *settle(struct memory *mem, struct dir *own)
+{
+	struct dir *d;
+
+	if (own->next_path) {
+		free(own->path);
+		own->path = own->next_path;
+		own->next_path = NULL;
+	}
+	d = manifest_mem_dir(mem, own->path);
+	if (!d) {
+		insert_sure(hh, mem->dirs, own->path, strlen(own->path), own);
+		return own;
+	}
+	if (d != own)
+		manifest_mem_free_dir(own);
+	return d;
+}
+
+void manifest_mem_insert(struct memory *mem, struct node *n)
+{
+	struct node *old = manifest_mem_find(mem, n->id, n->part);
+
+	link_node(settle(mem, n->dir), n);
+	if (old) {
+		HASH_DELETE(hh, mem->nodes, old);
+		unlink_node(mem, old);
+		free(old);
+	}
+	insert_sure(hh, mem->nodes, &n->id, NODE_KEY_BYTES, n);
+}
+
+char *manifest_mem_moved(const char *path, const char *from, const char *to, bool *failed)
+{
+	size_t from_len = strlen(from), to_len = strlen(to), rest;
+	char *moved;
+
+	*failed = false;
+	if (strncmp(path, from, from_len) != 0 || (path[from_len] && path[from_len] != '/'))
+		return NULL;
+	rest = strlen(path + from_len) + 1;
+	moved = malloc(to_len + rest);
+	if (!moved) {
+		*failed = true;
+		return NULL;
+	}
+	memcpy(moved, to, to_len);
+	memcpy(moved + to_len, path + from_len, rest);
+	return moved;
+}
+
+/* Give the fewer records of the two to the other directory; returns the one to keep. */
+static struct dir *merge(struct dir *a, struct dir *b)
+{
+	struct dir *large = a->count > b->count ? a : b, *small = large == a ? b : a;
+
+	while (small->first) {
+		struct node *n = small->first;
+
+		small->first = n->next;
+		link_node(large, n);
+	}
+	manifest_mem_free_dir(small);
+	return large;
+}
+
+static void arrive(struct memory *mem, struct dir *d)
+{
+	struct dir *there = manifest_mem_dir(mem, d->next_path);
+	char *path = d->next_path;
+
+	d->next_path = NULL;
+	if (there) {
+		HASH_DELETE(hh, mem->dirs, there);
+		d = merge(d, there);
+	}
+	free(d->path);
+	d->path = path;
+	insert_sure(hh, mem->dirs, d->path, strlen(d->path), d);
+}
+
+/* All leave before the first arrives: of two that change names, none meets the other. */
+void manifest_mem_move(struct memory *mem)
+{
+	struct dir *d, *tmp, *moved = NULL;
+
+	HASH_ITER (hh, mem->dirs, d, tmp) {
+		if (!d->next_path)
+			continue;
+		HASH_DELETE(hh, mem->dirs, d);
+		d->next_moved = moved;
+		moved = d;
+	}
+	while (moved) {
+		d = moved;
+		moved = d->next_moved;
+		arrive(mem, d);
+	}
+}
+
+void manifest_mem_forget(struct memory *mem, uint64_t seq)
+{
+	struct node *n, *tmp;
+
+	HASH_ITER (hh, mem->nodes, n, tmp) {
+		if (!n->removed || n->id == 0 || n->seq >= seq)
+			continue;
+		HASH_DELETE(hh, mem->nodes, n);
+		unlink_node(mem, n);
+		free(n);
+	}
+}
+
+/* The object's name. Sealed names were checked when they came in: this cannot fail. */
+static void object_of(const struct node *n, const char *suffix, char *out)
+{
+	if (name_sealed(manifest_mem_plain(n), n->part, suffix, out) != 0)
+		abort();
+}
+
+void manifest_mem_encode(struct buf *b, const struct node *n, const char *dir,
+			 const char *suffix)
+{
+	char object[NAME_BYTES + 1];
+	struct sealed s;
+
+	object_of(n, suffix, object);
+	manifest_mem_facts(n, &s);
+	record_encode_sealed(b, &s, dir, object, manifest_mem_plain(n));
+}
+
+void manifest_mem_encode_rm(struct buf *b, const struct node *n, uint64_t seq, const char *dir,
+			    const char *suffix)
+{
+	char object[NAME_BYTES + 1];
+	struct sealed s;
+
+	object_of(n, suffix, object);
+	manifest_mem_facts(n, &s);
+	record_encode_rm(b, seq, &s, dir, object);
+}
+
+static void must(bool invariant)
+{
+	if (!invariant)
+		abort();
+}
+
+void manifest_mem_check(struct memory *mem, uint64_t next_seq)
+{
+	uint64_t live = 0, nodes = 0, linked = 0;
+
+	for (struct node *n = mem->nodes; n; n = n->hh.next) {
+		must(manifest_mem_find(mem, n->id, n->part) == n);
+		if (n->id == 0)
+			continue;
+		must(n->seq > 0 && n->seq < next_seq);
+		must(manifest_mem_dir(mem, n->dir->path) == n->dir);
+		nodes++;
+		live += !n->removed;
+	}
+	for (struct dir *d = mem->dirs; d; d = d->hh.next) {
+		uint64_t count = 0;
+
+		must(!d->next_path && (d->count || !*d->path));
+		for (struct node *n = d->first; n; n = n->next) {
+			must(n->dir == d && (!n->next || n->next->prev == n));
+			count++;
+		}
+		must(count == d->count);
+		linked += count;
+	}
+	must(live == mem->live && nodes == linked);
+}
+
+int manifest_intents_reserve(struct intents *list, size_t extra)
+{
+	size_t size = list->count + extra;
+	struct intent *items;
+
+	if (size <= list->size)
+		return 0;
+	size = MAX(size, 2 * list->size);
+	items = realloc(list->items, size * sizeof(*items));
+	if (!items)
+		return -ENOMEM;
+	list->items = items;
+	list->size = size;
+	return 0;
+}
+
+int manifest_intents_add(struct intents *list, uint64_t seq, uint64_t id, const char *from,
+			 const char *to)
+{
+	struct intent i = {.seq = seq, .id = id};
+
+	if (manifest_intents_reserve(list, 1) != 0)
+		return -ENOMEM;
+	i.from = strdup(from);
+	i.to = strdup(to);
+	if (!i.from || !i.to) {
+		free(i.from);
+		free(i.to);
+		return -ENOMEM;
+	}
+	list->items[list->count++] = i;
+	return 0;
+}
+
+bool manifest_intents_has(const struct intents *list, uint64_t seq)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (list->items[i].seq == seq)
+			return true;
+	}
+	return false;
+}
+
+void manifest_intents_drop(struct intents *list, uint64_t seq)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (list->items[i].seq != seq)
+			continue;
+		free(list->items[i].from);
+		free(list->items[i].to);
+		memmove(&list->items[i], &list->items[i + 1],
+			(list->count - i - 1) * sizeof(list->items[0]));
+		list->count--;
+		return;
+	}
+}
+
+void manifest_intents_truncate(struct intents *list, size_t count)
+{
+	while (list->count > count) {
+		struct intent *i = &list->items[--list->count];
+
+		free(i->from);
+		free(i->to);
+	}
+	if (count == 0) {
+		free(list->items);
+		memset(list, 0, sizeof(*list));
+	}
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The reader half: from the table of fields (record_fields.c) to a checked record. Everything
+ * is refused that the writer would not have written, but members that it does not know are
+ * ignored, so that a later version can add some.
+ */
+#include "lib/record.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "lib/name.h"
+#include "lib/record_impl.h"
+
+#define NS_PER_S 1000000000U
+/* Two paths of RECORD_PATH_BYTES, each byte escaped as six, and the rest. */
+#define LINE_BYTES_MAX (1 << 20)
+
+struct decoder {
+	struct record_fields in;
+	const char *suffix;
+	const char *reason; /* the first thing that was wrong */
+	bool no_memory;
+};
+
+static bool wrong(struct decoder *d, const char *reason)
+{
+	if (!d->reason)
+		d->reason = reason;
+	return false;
+}
+
+static bool get_number(struct decoder *d, unsigned k, uint64_t min, uint64_t max, uint64_t *out)
+{
+	const struct field *f = &d->in.fields[k];
+
+	if (f->kind != NUMBER || f->number < min || f->number > max)
+		return wrong(d, record_fields_reason(k));
+	*out = f->number;
+	return true;
+}
+
+static bool get_number32(struct decoder *d, unsigned k, uint32_t min, uint32_t max,
+			 uint32_t *out)
+{
+	uint64_t v;
+
+	if (!get_number(d, k, min, max, &v))
+		return false;
+	*out = (uint32_t)v;
+	return true;
+}
+
+static bool get_hex(struct decoder *d, unsigned k, uint8_t *out, size_t len)
+{
+	const struct field *f = &d->in.fields[k];
+	char text[2 * SHA256_BYTES + 1];
+
+	if (f->kind != STRING || f->len != 2 * len)
+		return wrong(d, record_fields_reason(k));
+	memcpy(text, f->s, f->len);
+	text[f->len] = '\0';
+	return hex_decode(text, len, out) == 0 || wrong(d, record_fields_reason(k));
+}
+
+/* Digits without a needless zero in front; returns how many, 0 if there are none or too many.
+ */
+static size_t time_seconds(const char *s, size_t len, uint64_t *out)
+{
+	size_t n = 0;
+
+	for (*out = 0; n < len && s[n] >= '0' && s[n] <= '9'; n++) {
+		if (n == 10)
+			return 0;
+		*out = *out * 10 + (uint64_t)(s[n] - '0');
+	}
+	return n > 1 && s[0] == '0' ? 0 : n;
+}
+
+static bool get_time(struct decoder *d, unsigned k, int64_t *out)
+{
+	const struct field *f = &d->in.fields[k];
+	bool negative = f->kind == STRING && f->len && f->s[0] == '-';
+	const char *s = f->s + negative;
+	size_t len = f->len - negative, n;
+	uint64_t v, fraction = 0;
+
+	if (f->kind != STRING)
+		return wrong(d, record_fields_reason(k));
+	n = time_seconds(s, len, &v);
+	if (n == 0 || len != n + 10 || s[n] != '.')
+		return wrong(d, record_fields_reason(k));
+	for (size_t i = n + 1; i < len; i++) {
+		if (s[i] < '0' || s[i] > '9')
+			return wrong(d, record_fields_reason(k));
+		fraction = fraction * 10 + (uint64_t)(s[i] - '0');
+	}
+	v = v * NS_PER_S + fraction;
+	if (v > (uint64_t)INT64_MAX + negative || (negative && v == 0))
+		return wrong(d, record_fields_reason(k));
+	*out = negative ? (int64_t)(0 - v) : (int64_t)v;
+	return true;
+}
+
+/* A new string from field k, or from k + 1 in base64: exactly one of the two. */
+static char *get_path(struct decoder *d, unsigned k)
+{
+	const struct field *f = &d->in.fields[k], *b64 = &d->in.fields[k + 1];
+	struct buf b = {0};
+
+	if ((f->kind == STRING) == (b64->kind == STRING) ||
+	    (f->kind != ABSENT && b64->kind != ABSENT))
+		goto out_wrong;
+	if (f->kind == STRING)
+		buf_add(&b, f->s, f->len);
+	else if (!buf_base64_decode(&b, b64->s, b64->len))
+		goto out_wrong;
+	if (b.failed) {
+		d->no_memory = true;
+		buf_release(&b);
+		return NULL;
+	}
+	if (!b.len || memchr(b.data, '\0', b.len))
+		goto out_wrong;
+	return b.data;
+
+out_wrong:
+	buf_release(&b);
+	wrong(d, record_fields_reason(k));
+	return NULL;
+}
+
+/* path in place: out->dir takes over the string up to its last slash; returns the last
+ * component. */
+static const char *split(char *path, struct record *out)
+{
+	char *slash = strrchr(path, '/');
+
+	out->dir = path;
+	if (!slash) {
+		memmove(path + 1, path, strlen(path) + 1);
+		slash = path;
+	}
+	*slash = '\0';
+	return slash + 1;
+}
+
+/* path into out->dir and *object. */
+static bool get_object_path(struct decoder *d, struct record *out, const char **object)
+{
+	CLEANUP_FREE char *path = get_path(d, F_PATH);
+	char *copy;
+
+	if (!path)
+		return false;
+	if (!record_path_ok(path))
+		return wrong(d, "path is not a path in the store");
+	copy = malloc(strlen(path) + 2);
+	if (!copy) {
+		d->no_memory = true;
+		return false;
+	}
+	strcpy(copy, path);
+	*object = split(copy, out);
+	return true;
+}
+
+static bool get_notepack(struct decoder *d, struct sealed *s)
+{
+	s->is_notepack = d->in.fields[F_RECORDS].kind != ABSENT ||
+			 d->in.fields[F_FIRST_CREATED_AT].kind != ABSENT ||
+			 d->in.fields[F_LAST_CREATED_AT].kind != ABSENT;
+	if (!s->is_notepack)
+		return true;
+	return get_number(d, F_RECORDS, 0, UINT64_MAX, &s->records) &&
+	       get_number(d, F_FIRST_CREATED_AT, 0, UINT64_MAX, &s->first_created_at) &&
+	       get_number(d, F_LAST_CREATED_AT, 0, UINT64_MAX, &s->last_created_at);
+}
+
+static bool get_codec(struct decoder *d, struct sealed *s)
+{
+	const struct field *f = &d->in.fields[F_CODEC];
+	uint32_t level;
+
+	if (!get_number32(d, F_LEVEL, 0, RECORD_LEVEL_MAX, &level))
+		return false;
+	s->level = (uint8_t)level;
+	for (unsigned i = 0; f->kind == STRING && record_codec_name(i); i++) {
+		if (strlen(record_codec_name(i)) == f->len &&
+		    memcmp(record_codec_name(i), f->s, f->len) == 0) {
+			s->codec = (uint8_t)i;
+			return true;
+		}
+	}
+	return wrong(d, record_fields_reason(F_CODEC));
+}
+
+static bool get_crc(struct decoder *d, struct sealed *s)
+{
+	uint8_t crc[4];
+
+	if (!get_hex(d, F_CRC32, crc, sizeof(crc)))
+		return false;
+	s->crc32 =
+	    (uint32_t)crc[0] << 24 | (uint32_t)crc[1] << 16 | (uint32_t)crc[2] << 8 | crc[3];
+	return true;
+}
+
+static bool get_identity(struct decoder *d, struct sealed *s)
+{
+	return get_number(d, F_ID, 1, UINT64_MAX - 1, &s->id) &&
+	       get_number32(d, F_PART, 1, NAME_PART_MAX, &s->part) &&
+	       get_hex(d, F_SHA256, s->sha256, SHA256_BYTES);
+}
+
+static bool decode_sealed(struct decoder *d, struct record *out)
+{
+	struct sealed *s = &out->sealed;
+	char expected[NAME_BYTES + 1];
+	const char *object, *reason;
+
+	if (!get_identity(d, s) || !get_number(d, F_OFFSET, 0, INT64_MAX, &s->offset) ||
+	    !get_number(d, F_RAW_SIZE, 0, INT64_MAX, &s->raw_bytes) ||
+	    !get_number(d, F_GZ_SIZE, 0, INT64_MAX, &s->gz_bytes) ||
+	    !get_hex(d, F_RAW_SHA256, s->raw_sha256, SHA256_BYTES) || !get_crc(d, s) ||
+	    !get_notepack(d, s) || !get_time(d, F_MTIME, &s->mtime_ns) ||
+	    !get_time(d, F_SEALED_AT, &s->sealed_at_ns) ||
+	    !get_number32(d, F_MODE, 0, 07777, &s->mode) ||
+	    !get_number32(d, F_UID, 0, UINT32_MAX, &s->uid) ||
+	    !get_number32(d, F_GID, 0, UINT32_MAX, &s->gid) || !get_codec(d, s))
+		return false;
+	out->name = get_path(d, F_PLAIN);
+	if (!out->name || !get_object_path(d, out, &object))
+		return false;
+	reason = record_check_sealed(s, out->dir, out->name, d->suffix);
+	if (reason)
+		return wrong(d, reason);
+	if (name_sealed(out->name, s->part, d->suffix, expected) != 0 ||
+	    strcmp(expected, object) != 0)
+		return wrong(d, "path and plain do not belong together");
+	return true;
+}
+
+static bool decode_rm(struct decoder *d, struct record *out)
+{
+	const char *object;
+	size_t stem;
+	uint32_t part;
+
+	if (!get_identity(d, &out->sealed) || !get_object_path(d, out, &object))
+		return false;
+	if (!name_parse_sealed(object, d->suffix, &stem, &part) || part != out->sealed.part)
+		return wrong(d, "path and part do not belong together");
+	out->name = strdup(object);
+	d->no_memory = !out->name;
+	return out->name != NULL;
+}
+
+static bool decode_from_to(struct decoder *d, struct record *out)
+{
+	out->from = get_path(d, F_FROM);
+	if (!out->from)
+		return false;
+	out->to = get_path(d, F_TO);
+	if (!out->to)
+		return false;
+	return record_move_ok(out->from, out->to) || wrong(d, "from and to are no rename");
+}
+
+static bool decode_op(struct decoder *d, struct record *out)
+{
+	static const char *const names[] = {[RECORD_RM] = "rm",
+					    [RECORD_MVDIR] = "mvdir",
+					    [RECORD_INTENT] = "intent",
+					    [RECORD_DONE] = "done"};
+	const struct field *f = &d->in.fields[F_OP];
+	unsigned op;
+
+	if (f->kind == ABSENT) {
+		out->op = RECORD_SEALED;
+		return true;
+	}
+	for (op = RECORD_RM; f->kind == STRING && op < ARRAY_LEN(names); op++) {
+		if (strlen(names[op]) == f->len && memcmp(names[op], f->s, f->len) == 0) {
+			out->op = (enum record_op)op;
+			return true;
+		}
+	}
+	return wrong(d, "op is not known");
+}
+
+static bool decode_fields(struct decoder *d, struct record *out)
+{
+	if (!get_number(d, F_SEQ, 1, UINT64_MAX, &out->sealed.seq) || !decode_op(d, out))
+		return false;
+	switch (out->op) {
+	case RECORD_SEALED:
+		return decode_sealed(d, out);
+	case RECORD_RM:
+		return decode_rm(d, out);
+	case RECORD_MVDIR:
+		return decode_from_to(d, out);
+	case RECORD_INTENT:
+		return get_number(d, F_ID, 0, UINT64_MAX - 1, &out->sealed.id) &&
+		       decode_from_to(d, out);
+	case RECORD_DONE:
+		return get_number(d, F_INTENT, 1, UINT64_MAX, &out->intent);
+	}
+	return false;
+}
+
+int record_decode(const char *line, size_t len, const char *suffix, struct record *out,
+		  const char **reason)
+{
+	struct decoder d = {.suffix = suffix};
+	int err;
+
+	memset(out, 0, sizeof(*out));
+	*reason = "this is no JSON object";
+	if (len > LINE_BYTES_MAX)
+		return -EBADMSG;
+	err = record_fields_init(&d.in, line, len);
+	if (err)
+		return err;
+	if (!decode_fields(&d, out))
+		err = d.no_memory ? -ENOMEM : -EBADMSG;
+	record_fields_release(&d.in);
+	if (err) {
+		record_release(out);
+		*reason = d.reason ? d.reason : "there is no memory";
+	}
+	return err;
+}
