@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Attributes. Of a file with a raw file they are the raw file's; of a sealed one they are its
+ * record's (mode, mtime) and its newest object's (owner, the other times), which has them, too.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/catalog.h"
+#include "lib/cut.h"
+#include "lib/dirfd.h"
+#include "lib/file.h"
+#include "lib/io.h"
+#include "lib/lazy.h"
+#include "lib/plain.h"
+#include "lib/raw.h"
+
+#define INO_OTHER ((uint64_t)1 << 62)  /* directories and links: the store's inode number */
+#define INO_OBJECT ((uint64_t)1 << 63) /* objects: file id and part */
+#define PART_BITS 30
+
+uint64_t node_ino(struct store *s, struct node *n)
+{
+	struct object *o;
+
+	switch (n->kind) {
+	case NODE_DIR:
+		return INO_OTHER | to_dir(n)->ino;
+	case NODE_LINK:
+		return INO_OTHER | ((struct link *)n)->ino;
+	case NODE_OBJECT:
+		o = (struct object *)n;
+		return INO_OBJECT | o->file->id << PART_BITS | o->number;
+	default:
+		return to_file(n)->id;
+	}
+}
+
+enum node_kind node_kind(const struct node *n)
+{
+	return n->kind;
+}
+
+static struct timespec from_ns(int64_t ns)
+{
+	struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+
+	if (ts.tv_nsec < 0) {
+		ts.tv_nsec += 1000000000;
+		ts.tv_sec--;
+	}
+	return ts;
+}
+
+static void set_blocks(struct stat *st, uint64_t bytes)
+{
+	st->st_blocks = (blkcnt_t)((bytes + 4095) / 4096 * 8);
+}
+
+static int stat_dir(struct store *s, struct dir *d, struct stat *out)
+{
+	int fd = dirfd_get(s, d);
+	int err = fd < 0 ? fd : io_fstat(fd, out);
+
+	if (fd >= 0)
+		dirfd_put(s, d);
+	if (err)
+		return err;
+	lock_take(&s->lock);
+	if (d->held)
+		out->st_mtim = d->held_mtime;
+	if (d == s->root && out->st_nlink > 2)
+		out->st_nlink--; /* the private directory is not one of it */
+	lock_drop(&s->lock);
+	return 0;
+}
+
+/* fstatat under the node's name, once it stands still. */
+static int stat_by_name(struct store *s, struct node *n, struct stat *out)
+{
+	char name[NAME_BYTES + 1];
+	struct dir *d = NULL;
+	int dfd, err;
+
+	lock_take(&s->lock);
+	while (n->linked && n->busy == BUSY_NAME)
+		cond_wait(&s->changed, &s->lock);
+	if (n->linked) {
+		d = n->dir;
+		node_ref_locked(&d->n);
+		snprintf(name, sizeof(name), "%s", n->name);
+	}
+	lock_drop(&s->lock);
+	if (!d)
+		return -ENOENT;
+	dfd = dirfd_get(s, d);
+	err = dfd < 0 ? dfd : io_stat(dfd, name, out);
+	if (dfd >= 0)
+		dirfd_put(s, d);
+	node_unref(s, &d->n, 1);
+	return err;
+}
+
+/* Through the raw file. Enter with the gate. */
+static int stat_raw(struct store *s, struct file *f, struct stat *out)
+{
+	struct raw *raw;
+	int err = raw_get(s, f, &raw);
+
+	if (err)
+		return err;
+	err = io_fstat(raw->fd, out);
+	raw_put(s, f, raw);
+	return err;
+}
+
+/* From the newest object; one that is missing must not make the name vanish. */
+static void stat_sealed(struct store *s, struct file *f, struct stat *out)
+{
+	uint32_t number = 0;
+	int fd;
+
+	memset(out, 0, sizeof(*out));
+	lock_take(&s->lock);
+	if (f->part_count)
+		number = f->parts[f->part_count - 1].number;
+	lock_drop(&s->lock);
+	fd = number ? plain_open_part(s, f, number) : -1;
+	if (fd < 0 || io_fstat(fd, out) != 0)
+		memset(out, 0, sizeof(*out));
+	if (fd >= 0)
+		close(fd);
+	lock_take(&s->lock);
+	out->st_mode = S_IFREG | (f->attrs.mode & 07777);
+	out->st_uid = f->attrs.uid;
+	out->st_gid = f->attrs.gid;
+	out->st_mtim = from_ns(f->attrs.mtime_ns);
+	if (!out->st_ctim.tv_sec)
+		out->st_atim = out->st_ctim = out->st_mtim;
+	out->st_blocks = 0;
+	lock_drop(&s->lock);
+}
+
+static int stat_file(struct store *s, struct file *f, struct stat *out)
+{
+	bool present;
+	uint64_t blocks = 0;
+	int err = 0;
+
+	lock_take(&s->lock);
+	gate_enter_locked(s, f);
+	present = f->raw_present;
+	lock_drop(&s->lock);
+	if (present) {
+		err = stat_raw(s, f, out);
+		if (err == -EACCES || err == -EPERM)
+			err = stat_by_name(s, &f->n, out);
+	}
+	lock_take(&s->lock);
+	gate_leave_locked(s, f);
+	lock_drop(&s->lock);
+	if (err)
+		return err;
+	if (!present)
+		stat_sealed(s, f, out);
+	lock_take(&s->lock);
+	for (uint32_t i = 0; i < f->part_count; i++)
+		blocks += (f->parts[i].gz_bytes + 4095) / 4096 * 8;
+	out->st_size = (off_t)(f->size - f->base);
+	out->st_blocks += (blkcnt_t)blocks;
+	out->st_nlink = f->n.linked;
+	lock_drop(&s->lock);
+	return 0;
+}
+
+static int stat_object(struct store *s, struct object *o, struct stat *out)
+{
+	struct file *f = o->file;
+	int fd = plain_open_part(s, f, o->number);
+	int err = fd < 0 ? fd : io_fstat(fd, out);
+	int i;
+
+	if (fd >= 0)
+		close(fd);
+	lock_take(&s->lock);
+	i = part_by_number(f, o->number);
+	if (err == -ENOENT && i >= 0 && f->n.linked) {
+		/* Missing from the store: check says so; ls must still show the name. */
+		memset(out, 0, sizeof(*out));
+		out->st_mode = S_IFREG | (f->attrs.mode & 0444);
+		out->st_uid = f->attrs.uid;
+		out->st_gid = f->attrs.gid;
+		out->st_atim = out->st_mtim = out->st_ctim = from_ns(f->attrs.mtime_ns);
+		err = 0;
+	}
+	if (!err && i >= 0) {
+		out->st_size = (off_t)f->parts[i].gz_bytes;
+		set_blocks(out, f->parts[i].gz_bytes);
+	}
+	lock_drop(&s->lock);
+	out->st_nlink = 1;
+	return err;
+}
+
+int store_getattr(struct store *s, struct node *n, struct stat *out)
+{
+	int err;
+
+	switch (n->kind) {
+	case NODE_DIR:
+		err = stat_dir(s, to_dir(n), out);
+		break;
+	case NODE_LINK:
+		err = stat_by_name(s, n, out);
+		break;
+	case NODE_OBJECT:
+		err = stat_object(s, (struct object *)n, out);
+		break;
+	default:
+		err = stat_file(s, to_file(n), out);
+	}
+	if (!err)
+		out->st_ino = node_ino(s, n);
+	return err;
+}
+
+/* ---- setting ---- */
+
+static void times_wanted(const struct stat *want, unsigned set, struct timespec times[2])
+{
+	times[0] = (struct timespec){.tv_nsec = UTIME_OMIT};
+	times[1] = times[0];
+	if (set & STORE_SET_ATIME_NOW)
+		times[0].tv_nsec = UTIME_NOW;
+	else if (set & STORE_SET_ATIME)
+		times[0] = want->st_atim;
+	if (set & STORE_SET_MTIME_NOW)
+		times[1].tv_nsec = UTIME_NOW;
+	else if (set & STORE_SET_MTIME)
+		times[1] = want->st_mtim;
+}
+
+#define SET_TIMES                                                                              \
+	(STORE_SET_ATIME | STORE_SET_MTIME | STORE_SET_ATIME_NOW | STORE_SET_MTIME_NOW)
+#define SET_OWNER (STORE_SET_UID | STORE_SET_GID)
+
+static uid_t uid_wanted(const struct stat *want, unsigned set)
+{
+	return set & STORE_SET_UID ? want->st_uid : (uid_t)-1;
+}
+
+static gid_t gid_wanted(const struct stat *want, unsigned set)
+{
+	return set & STORE_SET_GID ? want->st_gid : (gid_t)-1;
+}
+
+/* On an open file or directory. The owner first: it clears set-ID bits. */
+static int set_by_fd(int fd, const struct stat *want, unsigned set)
+{
+	struct timespec times[2];
+
+	if ((set & SET_OWNER) && fchown(fd, uid_wanted(want, set), gid_wanted(want, set)) != 0)
+		return -errno;
+	if ((set & STORE_SET_MODE) && fchmod(fd, want->st_mode & 07777) != 0)
+		return -errno;
+	times_wanted(want, set, times);
+	return set & SET_TIMES ? io_set_times(fd, "", times) : 0;
+}
+
+static int set_dir(struct store *s, struct dir *d, const struct stat *want, unsigned set)
+{
+	int dfd = dirfd_get(s, d);
+	int fd, err;
+
+	if (dfd < 0)
+		return dfd;
+	fd = io_open(dfd, ".", O_RDONLY | O_DIRECTORY, 0);
+	err = fd < 0 ? fd : set_by_fd(fd, want, set);
+	lock_take(&s->lock);
+	if (!err && d->held && (set & STORE_SET_MTIME))
+		d->held_mtime = want->st_mtim;
+	else if (!err && (set & STORE_SET_MTIME_NOW))
+		dirfd_touch_locked(d);
+	lock_drop(&s->lock);
+	if (fd >= 0)
+		close(fd);
+	dirfd_put(s, d);
+	return err;
+}
+
+static int set_link(struct store *s, struct node *n, const struct stat *want, unsigned set)
+{
+	char name[NAME_BYTES + 1];
+	struct timespec times[2];
+	struct dir *d = NULL;
+	int dfd, err = 0;
+
+	if (set & STORE_SET_MODE)
+		return -EOPNOTSUPP;
+	lock_take(&s->lock);
+	node_wait_locked(s, n);
+	if (n->linked) {
+		d = n->dir;
+		node_ref_locked(&d->n);
+		snprintf(name, sizeof(name), "%s", n->name);
+	}
+	lock_drop(&s->lock);
+	if (!d)
+		return -ENOENT;
+	dfd = dirfd_get(s, d);
+	if (dfd < 0)
+		err = dfd;
+	else if ((set & SET_OWNER) && fchownat(dfd, name, uid_wanted(want, set),
+					       gid_wanted(want, set), AT_SYMLINK_NOFOLLOW) != 0)
+		err = -errno;
+	times_wanted(want, set, times);
+	if (!err && (set & SET_TIMES))
+		err = io_set_times(dfd, name, times);
+	if (dfd >= 0)
+		dirfd_put(s, d);
+	node_unref(s, &d->n, 1);
+	return err;
+}
+
+static int64_t to_ns(const struct timespec *ts)
+{
+	return (int64_t)ts->tv_sec * 1000000000 + ts->tv_nsec;
+}
+
+/* A sealed file: in memory, at its objects, and some seconds later in the manifest. Node busy.
+ */
+static int set_sealed(struct store *s, struct file *f, const struct stat *want, unsigned set)
+{
+	struct attrs old;
+	int err;
+
+	lock_take(&s->lock);
+	old = f->attrs;
+	if (set & SET_OWNER)
+		f->attrs.mode &= ~(uint32_t)(S_ISUID | S_ISGID);
+	if (set & STORE_SET_UID)
+		f->attrs.uid = want->st_uid;
+	if (set & STORE_SET_GID)
+		f->attrs.gid = want->st_gid;
+	if (set & STORE_SET_MODE)
+		f->attrs.mode = want->st_mode & 07777;
+	if (set & STORE_SET_MTIME)
+		f->attrs.mtime_ns = to_ns(&want->st_mtim);
+	if (set & STORE_SET_MTIME_NOW)
+		f->attrs.mtime_ns = clock_wall_ns();
+	lock_drop(&s->lock);
+	err = lazy_apply_attrs(s, f);
+	lock_take(&s->lock);
+	if (err)
+		f->attrs = old;
+	else
+		lazy_mark_locked(s, f);
+	lock_drop(&s->lock);
+	return err;
+}
+
+/* Through the raw file while there is one. */
+static int set_file(struct store *s, struct caller *c, struct file *f, const struct stat *want,
+		    unsigned set)
+{
+	struct raw *raw = NULL;
+	bool present;
+	int err = 0;
+
+	lock_take(&s->lock);
+	gate_enter_locked(s, f);
+	present = f->raw_present;
+	lock_drop(&s->lock);
+	if (present) {
+		err = raw_get(s, f, &raw);
+		if (!err)
+			err = set_by_fd(raw->fd, want, set);
+		raw_put(s, f, raw);
+	}
+	lock_take(&s->lock);
+	gate_leave_locked(s, f);
+	/* "Any change before it ends re-arms it": tools set times and modes after the last
+	 * close. */
+	if (present && !err && f->deadline_ns && f->timer == TIMER_SOON && f->dirty &&
+	    !f->writers)
+		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
+	if (!present)
+		err = f->n.linked ? node_take_locked(s, &f->n, BUSY_NAME, c) : -ENOENT;
+	lock_drop(&s->lock);
+	if (present || err)
+		return err;
+	err = set_sealed(s, f, want, set);
+	node_give(s, &f->n);
+	return err;
+}
+
+int store_setattr(struct store *s, struct caller *c, struct node *n, const struct stat *want,
+		  unsigned set, struct stat *out)
+{
+	int err = 0;
+
+	if (s->options.read_only)
+		return -EROFS;
+	if (n->kind == NODE_OBJECT) {
+		refuse_change(s, n, "changing a sealed object");
+		return -EPERM;
+	}
+	if (set & STORE_SET_SIZE)
+		err = n->kind == NODE_FILE
+			  ? file_truncate(s, to_file(n), (uint64_t)want->st_size)
+			  : -EINVAL;
+	set &= ~(unsigned)STORE_SET_SIZE;
+	if (!err && set && n->kind == NODE_DIR)
+		err = set_dir(s, to_dir(n), want, set);
+	else if (!err && set && n->kind == NODE_LINK)
+		err = set_link(s, n, want, set);
+	else if (!err && set)
+		err = set_file(s, c, to_file(n), want, set);
+	return err ? err : store_getattr(s, n, out);
+}
+
+int store_statfs(struct store *s, struct statvfs *out)
+{
+	if (fstatvfs(s->fd, out) != 0)
+		return -errno;
+	out->f_namemax = NAME_PLAIN_BYTES;
+	return 0;
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A barrier notes each file it concerns. A file is done with when what was to be cut is cut
+ * (hurry is off) and everything cut until then is sealed; a file that was removed is done with,
+ * too.
+ */
+#include "lib/barrier.h"
+
+#include <stdio.h>
+
+#include "lib/catalog.h"
+#include "lib/cut.h"
+#include "lib/tree.h"
+
+struct wanted {
+	struct file *file; /* referenced */
+	uint64_t end;	   /* of what must be sealed, once cut */
+	bool cut;
+};
+
+struct barrier {
+	struct wanted *wanted;
+	size_t count, size;
+	void (*done)(void *ctx, int err);
+	void *ctx;
+	struct barrier *prev, *next;
+};
+
+int store_resolve(struct store *s, const char *path, struct node **out)
+{
+	struct node *n = &s->root->n;
+	int err = 0;
+
+	node_ref(s, n);
+	while (*path && !err) {
+		char name[NAME_BYTES + 1];
+		size_t len = strcspn(path, "/");
+		struct node *next = NULL;
+
+		if (len > NAME_BYTES)
+			err = -ENAMETOOLONG;
+		else if (len) {
+			memcpy(name, path, len);
+			name[len] = '\0';
+			err = strcmp(name, "..") == 0 || strcmp(name, ".") == 0
+				  ? -EINVAL
+				  : store_lookup(s, n, name, &next);
+		}
+		path += len + (path[len] == '/');
+		if (next) {
+			node_unref(s, n, 1);
+			n = next;
+		}
+	}
+	if (err)
+		node_unref(s, n, 1);
+	else
+		*out = n;
+	return err;
+}
+
+static void free_barrier_locked(struct store *s, struct barrier *b) REQUIRES(s->lock)
+{
+	for (size_t i = 0; i < b->count; i++)
+		node_unref_locked(s, &b->wanted[i].file->n, 1);
+	free(b->wanted);
+	free(b);
+}
+
+static int add_file_locked(struct barrier *b, struct file *f)
+{
+	if (b->count == b->size) {
+		size_t size = b->size ? b->size * 2 : 16;
+		struct wanted *wanted = realloc(b->wanted, size * sizeof(*wanted));
+
+		if (!wanted)
+			return -ENOMEM;
+		b->wanted = wanted;
+		b->size = size;
+	}
+	node_ref_locked(&f->n);
+	b->wanted[b->count++] = (struct wanted){.file = f};
+	return 0;
+}
+
+/* Is n the scope, or beneath it? */
+static bool within_locked(struct store *s, const struct node *n, const struct node *scope)
+    REQUIRES(s->lock)
+{
+	if (scope->kind == NODE_OBJECT)
+		scope = &((const struct object *)scope)->file->n;
+	while (n != scope && n != &s->root->n && n->linked)
+		n = &n->dir->n;
+	return n == scope;
+}
+
+/* Note the files that are concerned, and hurry those to be cut. */
+static int collect_locked(struct store *s, struct barrier *b, enum proto_op op,
+			  const struct node *scope) REQUIRES(s->lock)
+{
+	struct file *f;
+	int err = 0;
+
+	DL_FOREACH2(s->active, f, active_next)
+	{
+		bool cut = f->dirty && f->size > f->cut_end &&
+			   (op == PROTO_SEAL || !f->writers) &&
+			   !catalog_excluded_locked(s, f->n.dir, f->n.name);
+
+		if (err || (!cut && !f->segments) || !within_locked(s, &f->n, scope))
+			continue;
+		err = add_file_locked(b, f);
+		if (!err && cut) {
+			f->hurry = true;
+			timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
+		}
+	}
+	return err;
+}
+
+static bool is_done(struct wanted *w)
+{
+	if (!w->file->n.linked)
+		return true;
+	if (w->file->hurry)
+		return false;
+	if (!w->cut) {
+		w->cut = true;
+		w->end = w->file->cut_end;
+	}
+	return w->file->sealed_end >= w->end;
+}
+
+/* Drop what is done; true when nothing is left. */
+static bool pass_locked(struct store *s, struct barrier *b) REQUIRES(s->lock)
+{
+	for (size_t i = 0; i < b->count;) {
+		if (is_done(&b->wanted[i])) {
+			node_unref_locked(s, &b->wanted[i].file->n, 1);
+			b->wanted[i] = b->wanted[--b->count];
+		} else {
+			i++;
+		}
+	}
+	return b->count == 0;
+}
+
+static void complete_locked(struct store *s, struct barrier *b, int err) REQUIRES(s->lock)
+{
+	void (*done)(void *ctx, int result) = b->done;
+	void *ctx = b->ctx;
+
+	DL_DELETE(s->barriers, b);
+	free_barrier_locked(s, b);
+	lock_drop(&s->lock);
+	done(ctx, err);
+	lock_take(&s->lock);
+}
+
+static void complete_all(struct store *s, bool force, int err)
+{
+	struct barrier *b;
+
+	lock_take(&s->lock);
+again:
+	DL_FOREACH (s->barriers, b) {
+		if (pass_locked(s, b) || force) {
+			complete_locked(s, b, b->count ? err : 0);
+			goto again; /* the list may have changed meanwhile */
+		}
+	}
+	lock_drop(&s->lock);
+}
+
+void barrier_check(struct store *s)
+{
+	complete_all(s, false, 0);
+}
+
+void barrier_end_all(struct store *s, int err)
+{
+	complete_all(s, true, err);
+}
+
+int store_barrier(struct store *s, enum proto_op op, const char *path,
+		  void (*done)(void *ctx, int err), void *ctx, struct barrier **out)
+{
+	struct barrier *b;
+	struct node *scope;
+	int err = op == PROTO_WAIT || op == PROTO_SEAL ? 0 : -EINVAL;
+
+	*out = NULL;
+	if (!err)
+		err = store_resolve(s, path, &scope);
+	if (err)
+		return err;
+	b = calloc(1, sizeof(*b));
+	lock_take(&s->lock);
+	if (b) {
+		b->done = done;
+		b->ctx = ctx;
+		err = collect_locked(s, b, op, scope);
+	}
+	node_unref_locked(s, scope, 1);
+	if (!b || err) {
+		if (b)
+			free_barrier_locked(s, b);
+		lock_drop(&s->lock);
+		return -ENOMEM;
+	}
+	if (pass_locked(s, b)) {
+		free_barrier_locked(s, b);
+		lock_drop(&s->lock);
+		done(ctx, 0);
+		return 0;
+	}
+	DL_APPEND(s->barriers, b);
+	*out = b;
+	lock_drop(&s->lock);
+	return 0;
+}
+
+void store_barrier_cancel(struct store *s, struct barrier *b)
+{
+	struct barrier *p;
+
+	lock_take(&s->lock);
+	DL_FOREACH (s->barriers, p) {
+		if (p == b) {
+			complete_locked(s, b, -EINTR);
+			break;
+		}
+	}
+	lock_drop(&s->lock);
+}

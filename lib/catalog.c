@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Two hashes a directory: files by stem, since every question about a file's names (plain, of
+ * its parts, colliding spellings) starts from the stem; directories and links by name.
+ */
+#include "lib/catalog.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+struct file *catalog_new_file(uint64_t id)
+{
+	struct file *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->n.kind = NODE_FILE;
+	f->n.refs = 1;
+	f->id = id;
+	f->next_part = 1;
+	return f;
+}
+
+struct dir *catalog_new_dir(uint64_t ino)
+{
+	struct dir *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->n.kind = NODE_DIR;
+	d->n.refs = 1;
+	d->ino = ino;
+	d->fd = -1;
+	d->next_cookie = 3;
+	return d;
+}
+
+struct link *catalog_new_link(uint64_t ino)
+{
+	struct link *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->n.kind = NODE_LINK;
+	l->n.refs = 1;
+	l->ino = ino;
+	return l;
+}
+
+static void free_node_locked(struct store *s, struct node *n) REQUIRES(s->lock)
+{
+	if (n->kind == NODE_OBJECT) {
+		struct object *o = (struct object *)n;
+		int i = part_by_number(o->file, o->number);
+
+		if (i >= 0 && o->file->parts[i].object == o)
+			o->file->parts[i].object = NULL;
+		node_unref_locked(s, &o->file->n, 1);
+	} else if (n->kind == NODE_FILE) {
+		struct file *f = to_file(n);
+
+		for (uint32_t i = 0; i < f->part_count; i++) {
+			if (f->parts[i].pinned_fd >= 0)
+				close(f->parts[i].pinned_fd);
+		}
+		free(f->parts);
+	} else if (n->kind == NODE_DIR) {
+		struct dir *d = to_dir(n);
+
+		if (d->fd >= 0) {
+			DL_DELETE2(s->fd_list, d, fd_prev, fd_next);
+			s->fd_count--;
+			close(d->fd);
+		}
+		free(d->slots);
+	}
+	free(n->name);
+	free(n);
+}
+
+void node_ref_locked(struct node *n)
+{
+	n->refs++;
+}
+
+void node_unref_locked(struct store *s, struct node *n, uint64_t count)
+{
+	assert(n->refs >= count);
+	n->refs -= count;
+	if (n->refs == 0 && !n->linked && n != &s->tree && n != &s->root->n)
+		free_node_locked(s, n);
+}
+
+/* ---- listings ---- */
+
+size_t catalog_slot_behind(const struct dir *d, uint64_t cookie)
+{
+	size_t low = 0, high = d->slot_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (d->slots[mid].cookie <= cookie)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static struct slot *find_slot(struct dir *d, uint64_t cookie)
+{
+	size_t i = catalog_slot_behind(d, cookie);
+
+	return cookie && i > 0 && d->slots[i - 1].cookie == cookie ? &d->slots[i - 1] : NULL;
+}
+
+static int add_slot(struct dir *d, struct node *n, uint32_t part, uint64_t *cookie)
+{
+	if (d->slot_count == d->slot_size) {
+		size_t size = d->slot_size ? d->slot_size * 2 : 8;
+		struct slot *slots = realloc(d->slots, size * sizeof(*slots));
+
+		if (!slots)
+			return -ENOMEM;
+		d->slots = slots;
+		d->slot_size = size;
+	}
+	*cookie = d->next_cookie++;
+	d->slots[d->slot_count++] = (struct slot){.cookie = *cookie, .node = n, .part = part};
+	return 0;
+}
+
+/* Take an entry out. Once half of them are gone, close the gaps: cookies stay sorted. */
+static void remove_slot(struct dir *d, uint64_t *cookie)
+{
+	struct slot *slot = find_slot(d, *cookie);
+	size_t kept = 0;
+
+	*cookie = 0;
+	if (!slot)
+		return;
+	slot->node = NULL;
+	if (++d->slot_gone * 2 <= d->slot_count)
+		return;
+	for (size_t i = 0; i < d->slot_count; i++) {
+		if (d->slots[i].node)
+			d->slots[kept++] = d->slots[i];
+	}
+	d->slot_count = kept;
+	d->slot_gone = 0;
+}
+
+static struct part *newest_part(struct file *f)
+{
+	return f->part_count ? &f->parts[f->part_count - 1] : NULL;
+}
+
+int catalog_list_locked(struct store *s, struct file *f)
+{
+	struct dir *d = f->n.dir;
+	struct part *newest = newest_part(f);
+	bool plain = file_unsealed(f);
+
+	if (!f->n.linked)
+		return 0;
+	if (!plain && f->n.cookie && newest && !newest->cookie) {
+		struct slot *slot = find_slot(d, f->n.cookie);
+
+		slot->part = newest->number;
+		newest->cookie = f->n.cookie;
+		f->n.cookie = 0;
+	}
+	for (uint32_t i = 0; i < f->part_count; i++) {
+		struct part *p = &f->parts[i];
+
+		if (!p->cookie && add_slot(d, &f->n, p->number, &p->cookie) != 0)
+			return -ENOMEM;
+	}
+	if (plain && !f->n.cookie)
+		return add_slot(d, &f->n, 0, &f->n.cookie);
+	if (!plain && f->n.cookie)
+		remove_slot(d, &f->n.cookie);
+	return 0;
+}
+
+bool catalog_slot_name_locked(struct store *s, const struct slot *slot, char *out)
+{
+	if (!slot->node)
+		return false;
+	if (slot->part)
+		return name_sealed(slot->node->name, slot->part, store_suffix(s), out) == 0;
+	snprintf(out, NAME_BYTES + 1, "%s", slot->node->name);
+	return true;
+}
+
+/* ---- names ---- */
+
+int catalog_link_locked(struct store *s, struct dir *d, struct node *n, const char *name)
+{
+	char *copy = strdup(name);
+	int err = 0;
+
+	if (!copy)
+		return -ENOMEM;
+	free(n->name);
+	n->name = copy;
+	n->dir = d;
+	n->linked = true;
+	if (n->kind == NODE_FILE)
+		HASH_ADD_KEYPTR(hh, d->files, n->name, name_stem_len(n->name, store_suffix(s)),
+				n);
+	else
+		HASH_ADD_KEYPTR(hh, d->others, n->name, strlen(n->name), n);
+	if (!n->hh.tbl) {
+		n->linked = false;
+		n->dir = NULL;
+		return -ENOMEM;
+	}
+	err = n->kind == NODE_FILE ? catalog_list_locked(s, to_file(n))
+				   : add_slot(d, n, 0, &n->cookie);
+	if (err)
+		catalog_unlink_locked(s, n);
+	return err;
+}
+
+int catalog_respell_locked(struct store *s, struct node *n, const char *name)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return -ENOMEM;
+	HASH_DEL(n->dir->files, n);
+	free(n->name);
+	n->name = copy;
+	HASH_ADD_KEYPTR(hh, n->dir->files, n->name, name_stem_len(n->name, store_suffix(s)), n);
+	return n->hh.tbl ? 0 : -ENOMEM;
+}
+
+void catalog_unlink_locked(struct store *s, struct node *n)
+{
+	struct dir *d = n->dir;
+
+	if (!n->linked)
+		return;
+	if (n->kind == NODE_FILE) {
+		struct file *f = to_file(n);
+
+		HASH_DEL(d->files, n);
+		for (uint32_t i = 0; i < f->part_count; i++)
+			remove_slot(d, &f->parts[i].cookie);
+	} else {
+		HASH_DEL(d->others, n);
+	}
+	remove_slot(d, &n->cookie);
+	n->linked = false;
+	n->dir = NULL;
+	if (n->refs == 0)
+		free_node_locked(s, n);
+}
+
+struct file *catalog_find_stem_locked(struct store *s, struct dir *d, const char *plain)
+{
+	struct node *n;
+
+	HASH_FIND(hh, d->files, plain, name_stem_len(plain, store_suffix(s)), n);
+	return n ? to_file(n) : NULL;
+}
+
+static struct file *find_object(struct store *s, struct dir *d, const char *name,
+				uint32_t *part)
+{
+	struct node *n;
+	size_t stem;
+
+	if (!name_parse_sealed(name, store_suffix(s), &stem, part))
+		return NULL;
+	HASH_FIND(hh, d->files, name, stem, n);
+	return n && part_by_number(to_file(n), *part) >= 0 ? to_file(n) : NULL;
+}
+
+void catalog_find_locked(struct store *s, struct dir *d, const char *name, struct found *out)
+{
+	struct file *f;
+
+	memset(out, 0, sizeof(*out));
+	HASH_FIND(hh, d->others, name, strlen(name), out->node);
+	if (out->node)
+		return;
+	f = find_object(s, d, name, &out->part);
+	if (f) {
+		out->node = &f->n;
+		return;
+	}
+	out->part = 0;
+	f = catalog_find_stem_locked(s, d, name);
+	if (f && strcmp(f->n.name, name) == 0)
+		out->node = &f->n;
+}
+
+void catalog_path_locked(struct store *s, const struct node *n, uint32_t part, struct buf *out)
+{
+	const struct node *chain[64];
+	const struct node *p = n;
+	size_t depth = 0;
+
+	if (n == &s->root->n)
+		return;
+	while (p != &s->root->n && depth < ARRAY_LEN(chain)) {
+		chain[depth++] = p;
+		p = &p->dir->n;
+	}
+	if (p != &s->root->n) { /* deeper than the array: go up the slow way */
+		catalog_path_locked(s, p, 0, out);
+		buf_add(out, "/", 1);
+	}
+	while (depth-- > 0) {
+		char sealed[NAME_BYTES + 1];
+
+		if (depth == 0 && part &&
+		    name_sealed(n->name, part, store_suffix(s), sealed) == 0)
+			buf_str(out, sealed);
+		else
+			buf_str(out, chain[depth]->name);
+		if (depth > 0)
+			buf_add(out, "/", 1);
+	}
+}
+
+bool catalog_excluded_locked(struct store *s, const struct dir *d, const char *name)
+{
+	if (globs_match(&s->exclude, name))
+		return true;
+	for (; d != s->root; d = d->n.dir) {
+		if (globs_match(&s->exclude, d->n.name))
+			return true;
+	}
+	return false;
+}
+
+/* ---- parts ---- */
+
+int part_by_number(const struct file *f, uint32_t number)
+{
+	uint32_t low = 0, high = f->part_count;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (f->parts[mid].number < number)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < f->part_count && f->parts[low].number == number ? (int)low : -1;
+}
+
+int part_by_offset(const struct file *f, uint64_t offset)
+{
+	uint32_t low = 0, high = f->part_count;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (f->parts[mid].offset + f->parts[mid].raw_bytes <= offset)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < f->part_count && f->parts[low].offset <= offset ? (int)low : -1;
+}
+
+struct object *catalog_object_locked(struct store *s, struct file *f, uint32_t number)
+{
+	int i = part_by_number(f, number);
+	struct object *o;
+
+	if (i < 0)
+		return NULL;
+	o = f->parts[i].object;
+	if (o) {
+		o->n.refs++;
+		return o;
+	}
+	o = calloc(1, sizeof(*o));
+	if (!o)
+		return NULL;
+	o->n.kind = NODE_OBJECT;
+	o->n.refs = 1;
+	o->file = f;
+	o->number = number;
+	f->n.refs++;
+	f->parts[i].object = o;
+	return o;
+}
+
+int catalog_add_part_locked(struct store *s, struct file *f, const struct sealed *rec)
+{
+	uint32_t at = f->part_count;
+	struct part *parts = realloc(f->parts, (f->part_count + 1) * sizeof(*parts));
+
+	if (!parts)
+		return -ENOMEM;
+	f->parts = parts;
+	while (at > 0 && parts[at - 1].number > rec->part)
+		at--;
+	memmove(parts + at + 1, parts + at, (f->part_count - at) * sizeof(*parts));
+	parts[at] = (struct part){
+	    .number = rec->part,
+	    .pinned_fd = -1,
+	    .offset = rec->offset,
+	    .raw_bytes = rec->raw_bytes,
+	    .gz_bytes = rec->gz_bytes,
+	};
+	f->part_count++;
+	f->next_part = MAX(f->next_part, rec->part + 1);
+	return 0;
+}
+
+void catalog_drop_part_locked(struct store *s, struct file *f, uint32_t number)
+{
+	int i = part_by_number(f, number);
+
+	if (i < 0)
+		return;
+	if (f->n.linked)
+		remove_slot(f->n.dir, &f->parts[i].cookie);
+	if (f->parts[i].pinned_fd >= 0)
+		close(f->parts[i].pinned_fd);
+	f->part_count--;
+	memmove(f->parts + i, f->parts + i + 1,
+		(f->part_count - (uint32_t)i) * sizeof(*f->parts));
+}
+
+/* ---- states ---- */
+
+int node_take_locked(struct store *s, struct node *n, enum busy busy, struct caller *c)
+{
+	if (n->busy != IDLE) {
+		n->refs++;
+		c->busy = n;
+		return STORE_BUSY;
+	}
+	n->busy = busy;
+	n->refs++;
+	return 0;
+}
+
+struct waiter *node_give_locked(struct store *s, struct node *n)
+{
+	struct waiter *w = n->waiters;
+
+	n->waiters = NULL;
+	n->busy = IDLE;
+	cond_broadcast(&s->changed);
+	node_unref_locked(s, n, 1);
+	return w;
+}
+
+void waiters_wake(struct waiter *w)
+{
+	while (w) {
+		struct waiter *next = w->next;
+
+		w->wake(w);
+		w = next;
+	}
+}
+
+void node_give(struct store *s, struct node *n)
+{
+	struct waiter *w;
+
+	lock_take(&s->lock);
+	w = node_give_locked(s, n);
+	lock_drop(&s->lock);
+	waiters_wake(w);
+}
+
+void node_wait_locked(struct store *s, const struct node *n)
+{
+	while (n->busy != IDLE)
+		cond_wait(&s->changed, &s->lock);
+}
+
+void node_take_wait_locked(struct store *s, struct node *n, enum busy busy)
+{
+	n->refs++;
+	node_wait_locked(s, n);
+	n->busy = busy;
+}
+
+bool store_park(struct store *s, struct node *busy, struct waiter *w)
+{
+	bool parked;
+
+	lock_take(&s->lock);
+	parked = busy->busy != IDLE;
+	if (parked) {
+		w->next = busy->waiters;
+		busy->waiters = w;
+	}
+	node_unref_locked(s, busy, 1);
+	lock_drop(&s->lock);
+	return parked;
+}
+
+void store_wait_idle(struct store *s, struct node *busy)
+{
+	lock_take(&s->lock);
+	node_wait_locked(s, busy);
+	node_unref_locked(s, busy, 1);
+	lock_drop(&s->lock);
+}
+
+void gate_enter_locked(struct store *s, struct file *f)
+{
+	while (f->gate_shut)
+		cond_wait(&s->changed, &s->lock);
+	f->gate_in++;
+}
+
+void gate_leave_locked(struct store *s, struct file *f)
+{
+	f->gate_in--;
+	if (f->gate_shut && f->gate_in == 0)
+		cond_broadcast(&s->changed);
+}
+
+void gate_shut_locked(struct store *s, struct file *f)
+{
+	while (f->gate_shut)
+		cond_wait(&s->changed, &s->lock);
+	f->gate_shut = true;
+	while (f->gate_in > 0)
+		cond_wait(&s->changed, &s->lock);
+}
+
+void gate_open_locked(struct store *s, struct file *f)
+{
+	f->gate_shut = false;
+	cond_broadcast(&s->changed);
+}
+
+void file_check(const struct file *f)
+{
+	uint64_t end = f->base;
+
+	assert(f->sealed_end <= f->cut_end && f->cut_end <= f->size);
+	assert(f->written_end <= f->size || f->written_end == 0);
+	for (uint32_t i = 0; i < f->part_count; i++) {
+		assert(f->parts[i].offset >= end); /* equal, unless parts were removed */
+		end = f->parts[i].offset + f->parts[i].raw_bytes;
+		assert(i == 0 || f->parts[i].number > f->parts[i - 1].number);
+	}
+	assert(end <= f->sealed_end);
+	assert(f->raw_present || f->size == f->sealed_end);
+	if (f->n.linked && f->n.busy == IDLE)
+		assert((f->n.cookie != 0) == file_unsealed(f));
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * core: the structures that the engine's modules share. Private to lib.
+ *
+ * One lock, store.lock (rank 10), protects everything here that is not said to be otherwise. It
+ *is held for memory work only. What must last across a system call is a state, taken and given
+ *back under the lock:
+ *
+ *	node.busy	the node's name, or its objects' names, are being changed (BUSY_NAME) or
+ *published (BUSY_PUBLISH). Who meets it parks or waits. Never waits for a gate's opposite:
+ *order is tree → busy → gate.
+ *	store.tree	a pseudo-node whose busy state keeps paths still: held by a batch of
+ *			publications, a lazy commit and a directory's rename.
+ *	file gate	shared: a write, a change of attributes, an opening of the raw file;
+ *			exclusive: a cut, a truncation, making and dropping the raw file.
+ *
+ * Invariants whenever the lock is free and the gate is open (file_check):
+ *	sealed_end <= cut_end <= size; the parts lie end to end up to sealed_end, from base;
+ *	the segments lie end to end from sealed_end to cut_end; written_end <= size;
+ *	the plain name is listed exactly if size > sealed_end or there is no part;
+ *	raw_present if size > sealed_end.
+ */
+#ifndef NOTEPACKFS_LIB_CORE_H
+#define NOTEPACKFS_LIB_CORE_H
+
+/* An allocation that fails leaves the element out of the table (hh.tbl NULL): catalog.c looks.
+ */
+#define HASH_NONFATAL_OOM 1
+/* The default falls through cases in a way that compilers warn about. */
+#define HASH_FUNCTION(key, len, value) HASH_OAT(key, len, value)
+#include <uthash.h>
+#include <utlist.h>
+
+#include "lib/bytes.h"
+#include "lib/frames.h"
+#include "lib/lock.h"
+#include "lib/manifest.h"
+#include "lib/name.h"
+#include "lib/seekgz.h"
+#include "lib/store.h"
+
+enum busy { IDLE, BUSY_NAME, BUSY_PUBLISH };
+
+struct dir;
+struct file;
+
+struct node {
+	enum node_kind kind;
+	enum busy busy;
+	bool linked;	 /* it has a name */
+	uint64_t refs;	 /* of callers and jobs; freed when !linked and 0 */
+	struct dir *dir; /* while linked; NULL for the root */
+	char *name;	 /* while linked; for a file its plain name; NULL for objects */
+	uint64_t cookie; /* of its entry in dir; 0: not listed */
+	struct waiter *waiters;
+	UT_hash_handle hh; /* in dir->files (by stem) or dir->others (by name) */
+};
+
+/* An entry of a listing: a node under its own name, or a part of a file. Sorted by cookie. */
+struct slot {
+	uint64_t cookie;
+	struct node *node; /* NULL: it is gone */
+	uint32_t part;	   /* 0: the node's own name */
+};
+
+struct dir {
+	struct node n;
+	struct node *files;  /* hash: struct file by stem */
+	struct node *others; /* hash: struct dir and struct link by name */
+	struct slot *slots;
+	size_t slot_count, slot_size, slot_gone;
+	uint64_t next_cookie;
+	uint64_t ino; /* of the backing directory */
+	bool loaded, loading;
+	bool durable; /* its own entry has been fsynced */
+	/* Publications in progress, and the times to give back to it after them. */
+	unsigned held;
+	struct timespec held_mtime;
+	/* O_PATH descriptor, -1 when not open; lib/dirfd.c. */
+	int fd;
+	unsigned fd_users;
+	struct dir *fd_prev, *fd_next;
+};
+
+struct link {
+	struct node n;
+	uint64_t ino;
+};
+
+/* A sealed segment. */
+struct part {
+	uint32_t number;
+	int pinned_fd; /* open because the object was removed while handles are open; else -1 */
+	uint64_t offset, raw_bytes, gz_bytes;
+	uint64_t cookie; /* of its entry; 0: not listed (never, while linked) */
+	struct object *object;
+	bool seen; /* its object was met when the directory was loaded */
+};
+
+/* A node of one part; holds a reference on its file. */
+struct object {
+	struct node n;
+	struct file *file;
+	uint32_t number;
+};
+
+/* The open raw file; the descriptor stays good after the name is gone. */
+struct raw {
+	int fd;
+	unsigned refs;
+};
+
+/* Bytes of a file that are cut and not sealed yet: one job. lib/segment.h */
+struct segment;
+
+struct attrs {
+	uint32_t mode; /* 07777 */
+	uint32_t uid, gid;
+	int64_t mtime_ns;
+};
+
+struct file {
+	struct node n;
+	uint64_t id;
+	uint64_t base; /* the logical offset at which the plain view starts */
+	uint64_t size, written_end, cut_end, sealed_end;
+
+	bool raw_present;
+	bool raw_recovered; /* from before our start: someone may still hold it open for writing
+			     */
+	bool raw_durable;   /* its entry has been fsynced */
+	uint64_t raw_ino;
+	uint64_t raw_base; /* the raw file holds the bytes from here */
+	struct raw *raw;   /* while open */
+
+	struct part *parts;
+	uint32_t part_count, next_part;
+	struct segment *segments; /* in order; the first is the one in work */
+	struct attrs attrs;	  /* of a file without raw bytes */
+	bool attrs_dirty; /* the manifest and the objects do not have them, or the path, yet */
+	struct file *attrs_prev, *attrs_next;
+
+	unsigned opens, writers;
+	bool mapped;	  /* a shared mapping has written */
+	bool dirty;	  /* changed since the last cut */
+	bool fsync_armed; /* the deadline is an fsync's */
+	int error;	  /* sticky: a failed fsync of the raw file (-errno) */
+	int64_t last_cut_ns, dirty_since_ns;
+
+	unsigned gate_in;
+	bool gate_shut;
+
+	int64_t deadline_ns; /* 0: not in a list of timers */
+	unsigned timer;	     /* which list */
+	struct file *timer_prev, *timer_next;
+
+	/* In store.active: has bytes or a raw file that are to be dealt with. See
+	 * active_update_locked. */
+	bool active;
+	bool hurry; /* a barrier wants it cut as soon as can be */
+	bool kept;  /* sealed, but someone else may still write the raw file */
+	struct file *active_prev, *active_next;
+};
+
+struct handle {
+	struct store *store;
+	struct node *node; /* referenced */
+	int flags;
+	bool writer;
+	struct raw *raw; /* referenced, or NULL */
+	int fd;		 /* of an object; else -1 */
+	/* The reader of the part used last. Rank 40 protects these three. */
+	struct lock reader_lock;
+	struct seekgz_reader *reader;
+	uint32_t reader_part;
+	struct handle *prev, *next;
+};
+
+enum { TIMER_SOON, TIMER_LATER, TIMERS };
+
+struct store {
+	/* Constant after store_open. */
+	struct store_options options;
+	struct store_hooks hooks;
+	char *path;
+	int fd, lockfd;
+	struct manifest *manifest;
+	struct globs exclude, deletable;
+	struct sealer *sealer;
+	struct events *events;
+	bool have_xattrs;
+	struct differences *recovered; /* between recovery_run and recovery_arm */
+
+	/* Rank 10. Protects all below, and every node. */
+	struct lock lock;
+	struct cond changed; /* a busy state or a gate was given back, a directory was loaded */
+	struct node tree;
+	unsigned
+	    loading; /* directories being loaded; none starts while a directory is renamed */
+	struct dir *root;
+	struct handle *handles;
+
+	struct dir *fd_list; /* directories with an open, unused descriptor; oldest first */
+	unsigned fd_count;
+
+	struct file *active;
+	struct file *timers[TIMERS];
+	struct cond timer_wake;
+	pthread_t timer_thread;
+	bool timer_running, stopping;
+	struct file *attrs_list;
+	int64_t attrs_deadline_ns;
+	bool attrs_flushing;
+
+	struct barrier *barriers;
+	uint64_t sealed_total;		       /* segments published by this mount */
+	uint64_t pending_files, pending_bytes; /* segments queued */
+	uint64_t drain_files, drain_bytes; /* the stopping thread's: what there was at first */
+};
+
+static inline struct file *to_file(struct node *n)
+{
+	return (struct file *)n;
+}
+
+static inline struct dir *to_dir(struct node *n)
+{
+	return (struct dir *)n;
+}
+
+#endif

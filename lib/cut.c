@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Two lists of deadlines, each sorted: grace and shorter, and the long ones. A file is in at
+ * most one. Deadlines of one list are nearly always armed in rising order, so inserting from
+ * the end is constant work.
+ *
+ * The gate is shut for a cut, so no write is under way while the end of the bytes is looked
+ * for.
+ */
+#include "lib/cut.h"
+
+#include <stdio.h>
+
+#include "lib/barrier.h"
+#include "lib/catalog.h"
+#include "lib/io.h"
+#include "lib/lazy.h"
+#include "lib/log.h"
+#include "lib/raw.h"
+#include "lib/sealer.h"
+
+#define SCAN_BYTES ((size_t)1 << 20)
+#define TAIL_BYTES ((size_t)64 << 10)
+#define AGAIN_NS 1000000000 /* after a failure */
+#define KEPT_NS 10000000000 /* a raw file that someone else still writes */
+
+/* ---- timers ---- */
+
+void timer_disarm_locked(struct store *s, struct file *f)
+{
+	if (!f->deadline_ns)
+		return;
+	DL_DELETE2(s->timers[f->timer], f, timer_prev, timer_next);
+	f->deadline_ns = 0;
+	node_unref_locked(s, &f->n, 1);
+}
+
+void timer_arm_locked(struct store *s, struct file *f, int64_t deadline_ns, unsigned list)
+{
+	struct file *head, *after;
+
+	node_ref_locked(&f->n); /* the list's; and for the time between */
+	timer_disarm_locked(s, f);
+	f->deadline_ns = deadline_ns;
+	f->timer = list;
+	head = s->timers[list];
+	after = head ? head->timer_prev : NULL; /* the last */
+	while (after && after->deadline_ns > deadline_ns)
+		after = after == head ? NULL : after->timer_prev;
+	if (after)
+		DL_APPEND_ELEM2(s->timers[list], after, f, timer_prev, timer_next);
+	else
+		DL_PREPEND2(s->timers[list], f, timer_prev, timer_next);
+	cond_signal(&s->timer_wake);
+}
+
+void active_update_locked(struct store *s, struct file *f)
+{
+	bool want = f->n.linked && (f->dirty || f->segments || f->kept || f->hurry);
+
+	if (want == f->active)
+		return;
+	f->active = want;
+	if (want)
+		DL_APPEND2(s->active, f, active_prev, active_next);
+	else
+		DL_DELETE2(s->active, f, active_prev, active_next);
+}
+
+void file_dirty_locked(struct store *s, struct file *f)
+{
+	if (!f->dirty) {
+		f->dirty = true;
+		f->dirty_since_ns = clock_ns();
+	}
+	active_update_locked(s, f);
+	if (!f->writers)
+		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
+}
+
+void file_closed_locked(struct store *s, struct file *f)
+{
+	if (!f->n.linked || s->options.read_only)
+		return;
+	if (f->size <= f->cut_end)
+		f->dirty = false;
+	f->fsync_armed = false;
+	active_update_locked(s, f);
+	if (f->dirty)
+		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
+	else if (f->raw_present && !file_unsealed(f))
+		timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
+}
+
+void cut_hurry_closed_locked(struct store *s)
+{
+	struct file *f;
+
+	DL_FOREACH2(s->active, f, active_next)
+	{
+		if (f->dirty && !f->writers)
+			timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
+	}
+}
+
+/* After a failure; a drain does not wait for another try. */
+static void try_later_locked(struct store *s, struct file *f, int64_t wait_ns) REQUIRES(s->lock)
+{
+	if (!s->stopping)
+		timer_arm_locked(s, f, clock_ns() + wait_ns, TIMER_LATER);
+}
+
+/* ---- where a cut of an open file may fall ---- */
+
+static int64_t frame_boundary(int fd, uint64_t from, uint64_t to)
+{
+	CLEANUP_FREE uint8_t *buf = malloc(SCAN_BYTES);
+	struct frames frames;
+	uint64_t pos = from;
+
+	if (!buf)
+		return -ENOMEM;
+	frames_init(&frames);
+	while (pos < to && !frames.invalid) {
+		ssize_t n = io_pread(fd, buf, (size_t)MIN(SCAN_BYTES, to - pos), pos);
+
+		if (n <= 0)
+			return n < 0 ? n : -EIO;
+		frames_feed(&frames, buf, (size_t)n);
+		pos += (uint64_t)n;
+	}
+	return (int64_t)(frames.invalid ? to : from + frames.complete_bytes);
+}
+
+static int64_t line_boundary(int fd, uint64_t from, uint64_t to)
+{
+	size_t len = (size_t)MIN(TAIL_BYTES, to - from);
+	CLEANUP_FREE uint8_t *buf = malloc(len);
+	const uint8_t *newline;
+	ssize_t n;
+
+	if (!buf)
+		return -ENOMEM;
+	n = io_pread(fd, buf, len, to - len);
+	if (n < 0 || (size_t)n != len)
+		return n < 0 ? n : -EIO;
+	if (memchr(buf, 0, len))
+		return (int64_t)to;
+	newline = memrchr(buf, '\n', len);
+	if (newline)
+		return (int64_t)(to - len + (uint64_t)(newline - buf) + 1);
+	/* One line so far: it may be an unfinished record, or no text at all. */
+	return (int64_t)(to - from > TAIL_BYTES ? to : from);
+}
+
+int64_t cut_boundary(int fd, const char *name, uint64_t from, uint64_t to)
+{
+	const char *dot = strrchr(name, '.');
+
+	if (to <= from)
+		return (int64_t)from;
+	if (dot && strcmp(dot, NAME_DEFAULT_SUFFIX) == 0)
+		return frame_boundary(fd, from, to);
+	return line_boundary(fd, from, to);
+}
+
+/* ---- cutting ---- */
+
+/* Freeze up to `to`: one segment, or several of SEEKGZ_RAW_MAX. Returns the first to submit. */
+static struct segment *freeze_locked(struct store *s, struct file *f, uint64_t to)
+    REQUIRES(s->lock)
+{
+	bool idle = !f->segments;
+
+	while (f->cut_end < to) {
+		if (!segment_new_locked(s, f, MIN(SEEKGZ_RAW_MAX, to - f->cut_end))) {
+			try_later_locked(s, f, AGAIN_NS);
+			break;
+		}
+	}
+	f->dirty = f->size > f->cut_end;
+	if (f->dirty)
+		f->dirty_since_ns = clock_ns();
+	f->last_cut_ns = clock_ns();
+	return idle ? f->segments : NULL;
+}
+
+/* May any of its bytes be cut at all? */
+static bool cuttable_locked(struct store *s, struct file *f) REQUIRES(s->lock)
+{
+	char name[NAME_BYTES + 1];
+
+	if (!f->n.linked || !f->raw_present || f->size <= f->cut_end || s->options.read_only ||
+	    catalog_excluded_locked(s, f->n.dir, f->n.name))
+		return false;
+	if (f->next_part > NAME_PART_MAX ||
+	    name_sealed(f->n.name, f->next_part, store_suffix(s), name) != 0) {
+		log_error("%s: the name is too long for part %u; rename it", f->n.name,
+			  (unsigned)f->next_part);
+		return false;
+	}
+	/* A file whose name has no room for a second part is cut once, when it is closed. */
+	return !f->writers ||
+	       name_sealed(f->n.name, f->next_part + 1, store_suffix(s), name) == 0;
+}
+
+/* Where to cut a file that is open. Called with the gate shut, without the lock. */
+static int64_t open_boundary(struct store *s, struct file *f, const char *name, uint64_t from,
+			     uint64_t to)
+{
+	struct raw *raw;
+	int64_t at = raw_get(s, f, &raw);
+
+	if (at < 0)
+		return at;
+	at = cut_boundary(raw->fd, name, from, to);
+	raw_put(s, f, raw);
+	return at;
+}
+
+/* Cut what the state allows. The caller holds a reference. */
+static void cut_file(struct store *s, struct file *f)
+{
+	struct segment *submit = NULL;
+	char name[NAME_BYTES + 1];
+	int64_t to;
+
+	lock_take(&s->lock);
+	gate_shut_locked(s, f);
+	if (cuttable_locked(s, f) && !(f->writers && f->mapped)) {
+		to = (int64_t)f->size;
+		if (f->writers) {
+			uint64_t from = f->cut_end, end = f->written_end;
+
+			snprintf(name, sizeof(name), "%s", f->n.name);
+			lock_drop(&s->lock);
+			to = open_boundary(s, f, name, from, end);
+			lock_take(&s->lock);
+		}
+		if (to > (int64_t)f->cut_end && f->n.linked)
+			submit = freeze_locked(s, f, (uint64_t)to);
+		else if (to < 0)
+			try_later_locked(s, f, AGAIN_NS);
+	} else if (f->size <= f->cut_end) {
+		f->dirty = false;
+	}
+	f->hurry = false;
+	active_update_locked(s, f);
+	gate_open_locked(s, f);
+	lock_drop(&s->lock);
+	if (submit)
+		sealer_submit(s->sealer, submit);
+}
+
+void file_drop_raw(struct store *s, struct file *f)
+{
+	int r = raw_drop(s, f);
+
+	lock_take(&s->lock);
+	f->kept = r == 1;
+	if (r == 1)
+		log_notice(
+		    "%s: someone outside of notepackfs still writes to it; its raw file is "
+		    "kept until that ends",
+		    f->n.name);
+	else if (r < 0)
+		log_error("%s: sealed, but its raw file could not be removed: %s; tried again "
+			  "later",
+			  f->n.name, strerror(-r));
+	if (r != 0)
+		try_later_locked(s, f, KEPT_NS);
+	else if (f->dirty)
+		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
+	active_update_locked(s, f);
+	lock_drop(&s->lock);
+	if (r == 0)
+		lazy_check_attrs(s, f);
+}
+
+/* What an open file that fsynced waits for: 0, now; else a time. */
+static int64_t wait_for_part_locked(struct store *s, struct file *f, int64_t now_ns)
+    REQUIRES(s->lock)
+{
+	if (!f->cut_end || f->hurry || f->written_end - f->cut_end >= s->options.cut_bytes ||
+	    now_ns - f->last_cut_ns >= s->options.cut_age_ns)
+		return 0;
+	return f->last_cut_ns + s->options.cut_age_ns;
+}
+
+/* The deadline has come: see what there is to do. The caller holds a reference. */
+static void due(struct store *s, struct file *f)
+{
+	enum { NOTHING, CUT, DROP } what = NOTHING;
+	int64_t now_ns = clock_ns(), later_ns;
+
+	lock_take(&s->lock);
+	if (f->writers && (f->fsync_armed || f->hurry)) {
+		later_ns = wait_for_part_locked(s, f, now_ns);
+		if (later_ns)
+			timer_arm_locked(s, f, later_ns, TIMER_LATER);
+		else
+			what = CUT;
+		f->fsync_armed = later_ns != 0;
+	} else if (!f->writers && (f->dirty || f->hurry)) {
+		what = CUT;
+	} else if (!f->writers && f->raw_present && !file_unsealed(f) && f->n.linked) {
+		what = DROP;
+		node_take_wait_locked(s, &f->n, BUSY_NAME);
+	}
+	lock_drop(&s->lock);
+	if (what == CUT) {
+		cut_file(s, f);
+	} else if (what == DROP) {
+		file_drop_raw(s, f);
+		node_give(s, &f->n);
+	}
+	if (what != NOTHING)
+		barrier_check(s);
+}
+
+/* ---- the thread ---- */
+
+/* The next file that is due, referenced, or NULL; *next_ns: when to come back (0: never). */
+static struct file *take_due_locked(struct store *s, int64_t *next_ns) REQUIRES(s->lock)
+{
+	int64_t now_ns = clock_ns();
+
+	*next_ns = s->attrs_deadline_ns;
+	for (int list = 0; list < TIMERS; list++) {
+		struct file *f = s->timers[list];
+
+		if (!f)
+			continue;
+		if (f->deadline_ns <= now_ns || s->stopping) {
+			node_ref_locked(&f->n);
+			timer_disarm_locked(s, f);
+			return f;
+		}
+		if (!*next_ns || f->deadline_ns < *next_ns)
+			*next_ns = f->deadline_ns;
+	}
+	return NULL;
+}
+
+static void *timer_thread(void *arg)
+{
+	struct store *s = arg;
+	int64_t next_ns;
+
+	lock_take(&s->lock);
+	for (;;) {
+		struct file *f = take_due_locked(s, &next_ns);
+
+		if (f) {
+			lock_drop(&s->lock);
+			due(s, f);
+			lock_take(&s->lock);
+			node_unref_locked(s, &f->n, 1);
+		} else if (s->stopping) {
+			break;
+		} else if (s->attrs_deadline_ns && s->attrs_deadline_ns <= clock_ns()) {
+			lock_drop(&s->lock);
+			lazy_flush(s, false);
+			lock_take(&s->lock);
+		} else if (next_ns) {
+			cond_wait_until(&s->timer_wake, &s->lock, next_ns);
+		} else {
+			cond_wait(&s->timer_wake, &s->lock);
+		}
+	}
+	lock_drop(&s->lock);
+	return NULL;
+}
+
+int timers_start(struct store *s)
+{
+	int err = pthread_create(&s->timer_thread, NULL, timer_thread, s);
+
+	s->timer_running = err == 0;
+	return -err;
+}
+
+void timers_stop(struct store *s)
+{
+	if (!s->timer_running)
+		return;
+	lock_take(&s->lock);
+	s->stopping = true;
+	cond_signal(&s->timer_wake);
+	lock_drop(&s->lock);
+	pthread_join(s->timer_thread, NULL);
+	s->timer_running = false;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cut: when bytes are frozen, and the thread that sees to it in time.
+ *
+ * A file is armed with a deadline; the timer thread comes by then and looks at the file as it
+ * is: closed and dirty: cut to its end; open and fsynced: cut at the last complete record, if
+ * the rules for parts allow it; sealed, closed, with a raw file: the raw file is given up.
+ */
+#ifndef NOTEPACKFS_LIB_CUT_H
+#define NOTEPACKFS_LIB_CUT_H
+
+#include "lib/core.h"
+
+/* Have the timer thread look at f at this time (SOON: grace and below; LATER: retries,
+ * cut_age). Each list is kept sorted; an earlier deadline of the file is replaced. */
+void timer_arm_locked(struct store *s, struct file *f, int64_t deadline_ns, unsigned list)
+    REQUIRES(s->lock);
+void timer_disarm_locked(struct store *s, struct file *f) REQUIRES(s->lock);
+
+/* Something has changed: note that the file is dirty; arm grace if no one has it open to write.
+ */
+void file_dirty_locked(struct store *s, struct file *f) REQUIRES(s->lock);
+
+/* The last writer has gone. */
+void file_closed_locked(struct store *s, struct file *f) REQUIRES(s->lock);
+
+/* Put into, or take from, store.active. */
+void active_update_locked(struct store *s, struct file *f) REQUIRES(s->lock);
+
+/* End grace now for every closed file. */
+void cut_hurry_closed_locked(struct store *s) REQUIRES(s->lock);
+
+/* Make a record boundary of the bytes [from, to) of an open raw file: how far a cut may go;
+ * from itself if there is no complete record yet. name: the plain name. Returns an offset or
+ * -errno. */
+int64_t cut_boundary(int fd, const char *name, uint64_t from, uint64_t to);
+
+/* The raw bytes of a file are all sealed: give them up if they may be. busy: the caller has the
+ * node. */
+void file_drop_raw(struct store *s, struct file *f) EXCLUDES(s->lock);
+
+/* 0 or -errno (no thread). stop: cut everything that is closed, then end and join the thread.
+ */
+int timers_start(struct store *s);
+void timers_stop(struct store *s);
+
+#endif

@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Every write goes to the raw file before it is answered, so the daemon's death loses none.
+ */
+#include "lib/file.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdio.h>
+
+#include "lib/catalog.h"
+#include "lib/cut.h"
+#include "lib/dirfd.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include "lib/plain.h"
+#include "lib/raw.h"
+
+static bool wants_write(int flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+void refuse_change(struct store *s, struct node *n, const char *what)
+{
+	CLEANUP_BUF struct buf path = {0};
+
+	lock_take(&s->lock);
+	if (n->kind == NODE_OBJECT)
+		n = &((struct object *)n)->file->n;
+	if (n->linked)
+		catalog_path_locked(s, n, 0, &path);
+	lock_drop(&s->lock);
+	log_notice(
+	    "%s: %s refused: its bytes are sealed and never change; write a new file, append, "
+	    "or remove it first with notepackctl rm",
+	    path.data ? path.data : "a removed file", what);
+}
+
+/* ---- opening and closing ---- */
+
+static int open_object(struct store *s, struct handle *h)
+{
+	struct object *o = (struct object *)h->node;
+
+	h->fd = plain_open_part(s, o->file, o->number);
+	return h->fd < 0 ? h->fd : 0;
+}
+
+/* Count the handle, so that the raw file stays, then open it if there is one. */
+static int open_file(struct store *s, struct handle *h, struct raw *raw)
+{
+	struct file *f = to_file(h->node);
+	bool present;
+	int err = 0;
+
+	lock_take(&s->lock);
+	f->opens++;
+	f->writers += h->writer;
+	gate_enter_locked(s, f);
+	present = f->raw_present;
+	lock_drop(&s->lock);
+	if (raw)
+		h->raw = raw;
+	else if (present)
+		err = raw_get(s, f, &h->raw);
+	lock_take(&s->lock);
+	gate_leave_locked(s, f);
+	lock_drop(&s->lock);
+	return err;
+}
+
+int handle_new(struct store *s, struct node *n, int flags, struct raw *raw, struct handle **out)
+{
+	struct handle *h = calloc(1, sizeof(*h));
+	int err;
+
+	if (!h)
+		return -ENOMEM;
+	h->store = s;
+	h->node = n;
+	h->flags = flags;
+	h->fd = -1;
+	h->writer = n->kind == NODE_FILE && wants_write(flags);
+	lock_init(&h->reader_lock);
+	lock_take(&s->lock);
+	node_ref_locked(n);
+	DL_APPEND(s->handles, h);
+	lock_drop(&s->lock);
+	err = n->kind == NODE_OBJECT ? open_object(s, h) : open_file(s, h, raw);
+	if (err) {
+		store_release(h);
+		return err;
+	}
+	*out = h;
+	return 0;
+}
+
+int store_open_node(struct store *s, struct caller *c, struct node *n, int flags,
+		    struct handle **out)
+{
+	bool change = wants_write(flags) || (flags & O_TRUNC);
+	int err = 0;
+
+	if (n->kind != NODE_FILE && n->kind != NODE_OBJECT)
+		return n->kind == NODE_DIR ? -EISDIR : -ELOOP;
+	if (change && s->options.read_only)
+		return -EROFS;
+	if (change && n->kind == NODE_OBJECT) {
+		refuse_change(s, n, "opening a sealed object for writing");
+		return -EPERM;
+	}
+	if (flags & O_TRUNC)
+		err = file_truncate(s, to_file(n), 0);
+	return err ? err : handle_new(s, n, flags & ~(O_CREAT | O_EXCL | O_TRUNC), NULL, out);
+}
+
+void store_release(struct handle *h)
+{
+	struct store *s = h->store;
+	struct file *f = to_file(h->node);
+
+	if (h->node->kind == NODE_FILE)
+		raw_put(s, f, h->raw);
+	seekgz_close(h->reader);
+	if (h->fd >= 0)
+		close(h->fd);
+	lock_take(&s->lock);
+	DL_DELETE(s->handles, h);
+	if (h->node->kind == NODE_FILE) {
+		f->writers -= h->writer;
+		f->opens--;
+		f->mapped = f->mapped && f->opens > 0;
+		if (h->writer && !f->writers)
+			file_closed_locked(s, f);
+	}
+	node_unref_locked(s, h->node, 1);
+	lock_drop(&s->lock);
+	lock_release(&h->reader_lock);
+	free(h);
+}
+
+void store_release_all(struct store *s)
+{
+	for (;;) {
+		struct handle *h;
+
+		lock_take(&s->lock);
+		h = s->handles;
+		lock_drop(&s->lock);
+		if (!h)
+			return;
+		store_release(h);
+	}
+}
+
+/* ---- reading ---- */
+
+ssize_t store_read(struct handle *h, void *buf, size_t len, uint64_t offset)
+{
+	if (h->node->kind == NODE_OBJECT)
+		return io_pread(h->fd, buf, len, offset);
+	return plain_read(h->store, h, buf, len, offset);
+}
+
+/* ---- changing ---- */
+
+/* Enter the gate with a raw file to write to: open, made if the file was sealed to its end. */
+static int enter_with_raw(struct store *s, struct handle *h, struct raw **out)
+{
+	struct file *f = to_file(h->node);
+	int err = 0;
+
+	for (;;) {
+		lock_take(&s->lock);
+		gate_enter_locked(s, f);
+		if (f->error || !f->raw_present) {
+			err = f->error;
+			gate_leave_locked(s, f);
+			lock_drop(&s->lock);
+			if (!err)
+				err = raw_make(s, f);
+			if (err)
+				return err;
+			continue;
+		}
+		lock_drop(&s->lock);
+		err = raw_get(s, f, out);
+		if (!err)
+			return 0;
+		lock_take(&s->lock);
+		gate_leave_locked(s, f);
+		lock_drop(&s->lock);
+		return err;
+	}
+}
+
+static void leave(struct store *s, struct file *f, struct raw *raw)
+{
+	raw_put(s, f, raw);
+	lock_take(&s->lock);
+	gate_leave_locked(s, f);
+	lock_drop(&s->lock);
+}
+
+/* Bytes have been written up to end. */
+static void note_written(struct store *s, struct handle *h, uint64_t end, bool cached)
+{
+	struct file *f = to_file(h->node);
+
+	lock_take(&s->lock);
+	f->size = MAX(f->size, end);
+	f->written_end = MAX(f->written_end, end);
+	f->mapped |= cached;
+	/* Without memory for the entry the old one stays; the next change tries again. */
+	(void)catalog_list_locked(s, f);
+	file_dirty_locked(s, f);
+	lock_drop(&s->lock);
+}
+
+/*
+ * The page cache writes whole pages of a mapping: those that the cut runs through come with
+ * bytes below it. They may pass if they are what is there already. Returns how many bytes to
+ * leave out, or -EPERM.
+ */
+static ssize_t skip_frozen(struct store *s, struct handle *h, const void *buf, size_t len,
+			   uint64_t offset, uint64_t cut_end)
+{
+	size_t frozen = (size_t)MIN(len, cut_end - offset);
+	CLEANUP_FREE char *there = malloc(frozen);
+	ssize_t n;
+
+	if (!there)
+		return -ENOMEM;
+	n = plain_read(s, h, there, frozen, offset - to_file(h->node)->base);
+	if (n != (ssize_t)frozen || memcmp(there, buf, frozen) != 0)
+		return -EPERM;
+	return (ssize_t)frozen;
+}
+
+ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offset, bool cached)
+{
+	struct store *s = h->store;
+	struct file *f = to_file(h->node);
+	struct raw *raw;
+	ssize_t n, skip = 0;
+	uint64_t cut_end;
+
+	if (!h->writer)
+		return -EBADF;
+	offset += f->base;
+	lock_take(&s->lock);
+	cut_end = f->cut_end;
+	lock_drop(&s->lock);
+	if (offset < cut_end) {
+		skip = cached ? skip_frozen(s, h, buf, len, offset, cut_end) : -EPERM;
+		if (skip == -EPERM)
+			refuse_change(s, h->node, "writing below the sealed length");
+		if (skip < 0 || (size_t)skip == len)
+			return skip;
+	}
+	n = enter_with_raw(s, h, &raw);
+	if (n)
+		return n;
+	lock_take(&s->lock);
+	cut_end = f->cut_end; /* it stands still while we are in the gate */
+	lock_drop(&s->lock);
+	if (offset + (size_t)skip < cut_end)
+		n = cached ? -EAGAIN : -EPERM;
+	else
+		n = io_pwrite_some(raw->fd, (const char *)buf + skip, len - (size_t)skip,
+				   offset + (size_t)skip);
+	if (n > 0)
+		note_written(s, h, offset + (size_t)skip + (size_t)n, cached);
+	leave(s, f, raw);
+	if (n == -EAGAIN && cached) /* cut in between: compare again */
+		return store_write(h, buf, len, offset - f->base, cached);
+	if (n == -EPERM)
+		refuse_change(s, h->node, "writing below the sealed length");
+	return n < 0 ? n : skip + n;
+}
+
+int store_fallocate(struct handle *h, int mode, uint64_t offset, uint64_t len)
+{
+	struct store *s = h->store;
+	struct file *f = to_file(h->node);
+	struct raw *raw;
+	struct stat st;
+	int err;
+
+	if (!h->writer)
+		return -EBADF;
+	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		return -EOPNOTSUPP;
+	offset += f->base;
+	err = enter_with_raw(s, h, &raw);
+	if (err)
+		return err;
+	lock_take(&s->lock);
+	/* Plain allocation changes no byte; below the cut there is just nothing to allocate. */
+	if (offset < f->cut_end && (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)))
+		err = -EPERM;
+	lock_drop(&s->lock);
+	if (!err)
+		err = io_fallocate(raw->fd, mode, offset, len);
+	if (!err)
+		err = io_fstat(raw->fd, &st);
+	if (!err) {
+		lock_take(&s->lock);
+		f->size = MAX(f->size, (uint64_t)st.st_size);
+		(void)catalog_list_locked(s, f);
+		file_dirty_locked(s, f);
+		lock_drop(&s->lock);
+	}
+	leave(s, f, raw);
+	if (err == -EPERM)
+		refuse_change(s, h->node, "clearing sealed bytes");
+	return err;
+}
+
+/* With the gate shut: grow or shrink the raw file. The size is lowered first, so that no reader
+ * looks for bytes that are gone. */
+static int resize(struct store *s, struct file *f, uint64_t size)
+{
+	struct raw *raw;
+	uint64_t old;
+	int err = raw_get(s, f, &raw);
+
+	if (err)
+		return err;
+	lock_take(&s->lock);
+	old = f->size;
+	f->size = MIN(f->size, size);
+	lock_drop(&s->lock);
+	err = io_truncate(raw->fd, size);
+	raw_put(s, f, raw);
+	lock_take(&s->lock);
+	f->size = err ? old : size;
+	f->written_end = MIN(f->written_end, f->size);
+	(void)catalog_list_locked(s, f);
+	if (!err && f->size > f->cut_end)
+		file_dirty_locked(s, f);
+	else if (!err && !f->writers)
+		file_closed_locked(s, f);
+	lock_drop(&s->lock);
+	return err;
+}
+
+int file_truncate(struct store *s, struct file *f, uint64_t size)
+{
+	int err = 0;
+	bool make, nothing;
+
+	size += f->base;
+	lock_take(&s->lock);
+	nothing = size == f->size && !f->raw_present && size > 0;
+	make = size > f->size && !f->raw_present;
+	lock_drop(&s->lock);
+	if (nothing)
+		return 0;
+	if (make)
+		err = raw_make(s, f);
+	if (err)
+		return err;
+	lock_take(&s->lock);
+	gate_shut_locked(s, f);
+	if (size < f->cut_end)
+		err = -EPERM;
+	else if (!f->raw_present)
+		err = size == f->size ? 0 : -EAGAIN;
+	lock_drop(&s->lock);
+	if (!err && f->raw_present)
+		err = resize(s, f, size);
+	lock_take(&s->lock);
+	gate_open_locked(s, f);
+	lock_drop(&s->lock);
+	if (err == -EPERM)
+		refuse_change(s, &f->n, "truncating");
+	return err == -EAGAIN ? file_truncate(s, f, size - f->base) : err;
+}
+
+/* ---- making durable ---- */
+
+int store_flush(struct handle *h)
+{
+	int err = 0;
+
+	if (h->writer) {
+		lock_take(&h->store->lock);
+		err = to_file(h->node)->error;
+		lock_drop(&h->store->lock);
+	}
+	return err;
+}
+
+/* fsync the raw bytes. An error sticks: what the kernel has dropped cannot be synced again
+ * (I5). */
+static int sync_bytes(struct store *s, struct file *f, struct raw *raw)
+{
+	int err = io_fsync(raw->fd);
+
+	if (!err)
+		return 0;
+	log_error(
+	    "%s: fsync failed: %s; bytes written since the last fsync may be lost on a power "
+	    "cut, write the file again",
+	    f->n.linked ? f->n.name : "a removed file", strerror(-err));
+	lock_take(&s->lock);
+	f->error = -EIO;
+	lock_drop(&s->lock);
+	return err;
+}
+
+static int sync_entry(struct store *s, struct file *f)
+{
+	struct dir *d = NULL;
+	int err;
+
+	lock_take(&s->lock);
+	if (f->n.linked && (!f->raw_durable || !f->n.dir->durable)) {
+		d = f->n.dir;
+		node_ref_locked(&d->n);
+	}
+	lock_drop(&s->lock);
+	if (!d)
+		return 0;
+	err = dirfd_sync(s, d);
+	lock_take(&s->lock);
+	if (!err && f->n.linked && f->n.dir == d && f->n.busy != BUSY_NAME)
+		f->raw_durable = true;
+	node_unref_locked(s, &d->n, 1);
+	lock_drop(&s->lock);
+	return err;
+}
+
+static void arm_after_fsync(struct store *s, struct file *f)
+{
+	lock_take(&s->lock);
+	if (s->options.fsync_seals && f->n.linked && f->dirty && f->writers &&
+	    !f->fsync_armed && f->written_end > f->cut_end) {
+		f->fsync_armed = true;
+		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
+	}
+	lock_drop(&s->lock);
+}
+
+int store_fsync(struct handle *h)
+{
+	struct store *s = h->store;
+	struct file *f = to_file(h->node);
+	struct raw *raw = NULL;
+	int err = 0;
+
+	if (h->node->kind != NODE_FILE || s->options.read_only)
+		return 0;
+	lock_take(&s->lock);
+	gate_enter_locked(s, f);
+	err = f->error;
+	bool present = f->raw_present;
+
+	lock_drop(&s->lock);
+	if (!err && present)
+		err = raw_get(s, f, &raw);
+	if (!err && raw)
+		err = sync_bytes(s, f, raw);
+	raw_put(s, f, raw);
+	lock_take(&s->lock);
+	gate_leave_locked(s, f);
+	lock_drop(&s->lock);
+	if (!err && raw)
+		err = sync_entry(s, f);
+	if (!err)
+		arm_after_fsync(s, f);
+	return err;
+}

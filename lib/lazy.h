@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * lazy: changes of a sealed file's mode, owner, times or name, committed some seconds later.
+ *
+ * The objects in the store are changed at once (a rename, a chmod); the manifest follows within
+ * LAZY_NS, at "sync MNT", or at the end. After a crash in between recovery finds the objects by
+ * content.
+ */
+#ifndef NOTEPACKFS_LIB_LAZY_H
+#define NOTEPACKFS_LIB_LAZY_H
+
+#include "lib/core.h"
+
+#define LAZY_NS 5000000000
+
+void lazy_mark_locked(struct store *s, struct file *f) REQUIRES(s->lock);
+void lazy_unmark_locked(struct store *s, struct file *f) REQUIRES(s->lock);
+
+/* Commit what is marked. 0, or the commit's error: what could not be committed stays marked.
+ * Files that are busy are left for the next time; all: wait for them instead. */
+int lazy_flush(struct store *s, bool all) EXCLUDES(s->lock);
+
+/* Set mode, owner and mtime of a file's objects to f->attrs. The caller has the node busy. */
+int lazy_apply_attrs(struct store *s, struct file *f) EXCLUDES(s->lock);
+
+/* The attributes of f that its newest record has not got: apply and mark. Node busy. */
+void lazy_check_attrs(struct store *s, struct file *f) EXCLUDES(s->lock);
+
+#endif

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/load.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/catalog.h"
+#include "lib/cut.h"
+#include "lib/dirfd.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include "lib/raw.h"
+
+static void say_odd(const char *name, const char *what)
+{
+	log_warning("%s: %s; see notepackctl check", name, what);
+}
+
+/* ---- from the manifest ---- */
+
+struct copied {
+	struct sealed rec;
+	char plain[NAME_BYTES + 1];
+};
+
+struct copies {
+	struct copied *list;
+	size_t count, size;
+};
+
+static int copy_record(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
+{
+	struct copies *c = ctx;
+
+	if (c->count == c->size) {
+		size_t size = c->size ? c->size * 2 : 16;
+		struct copied *list = realloc(c->list, size * sizeof(*list));
+
+		if (!list)
+			return -ENOMEM;
+		c->list = list;
+		c->size = size;
+	}
+	c->list[c->count].rec = *rec;
+	snprintf(c->list[c->count].plain, NAME_BYTES + 1, "%s", plain);
+	c->count++;
+	return 0;
+}
+
+/* The file of a record, made and named if it is the first. NULL: no memory, or its stem is
+ * taken. */
+static struct file *file_of_record_locked(struct store *s, struct dir *d,
+					  const struct copied *c) REQUIRES(s->lock)
+{
+	struct file *f = catalog_find_stem_locked(s, d, c->plain);
+
+	if (f)
+		return f->id == c->rec.id ? f : NULL;
+	f = catalog_new_file(c->rec.id);
+	if (!f)
+		return NULL;
+	/* No entry yet: the parts get theirs when all are there. */
+	if (catalog_link_locked(s, d, &f->n, c->plain) != 0) {
+		node_unref_locked(s, &f->n, 1);
+		return NULL;
+	}
+	node_unref_locked(s, &f->n, 1);
+	return f;
+}
+
+static int add_record_locked(struct store *s, struct dir *d, const struct copied *c)
+    REQUIRES(s->lock)
+{
+	struct file *f = file_of_record_locked(s, d, c);
+	uint64_t end = c->rec.offset + c->rec.raw_bytes;
+
+	if (!f) {
+		log_error(
+		    "%s: two files of this name are in the manifest, or there is no memory",
+		    c->plain);
+		return -ENOMEM;
+	}
+	if (catalog_add_part_locked(s, f, &c->rec) != 0)
+		return -ENOMEM;
+	if (end >= f->sealed_end) {
+		f->size = f->sealed_end = f->cut_end = end;
+		f->attrs = (struct attrs){.mode = c->rec.mode,
+					  .uid = c->rec.uid,
+					  .gid = c->rec.gid,
+					  .mtime_ns = c->rec.mtime_ns};
+	}
+	f->base = f->parts[0].offset;
+	return 0;
+}
+
+static int load_records(struct store *s, struct dir *d)
+{
+	CLEANUP_BUF struct buf path = {0};
+	struct copies copies = {0};
+	int err;
+
+	buf_str(&path, "");
+	lock_take(&s->lock);
+	catalog_path_locked(s, &d->n, 0, &path);
+	lock_drop(&s->lock);
+	err = path.failed ? -ENOMEM
+			  : manifest_each_in_dir(s->manifest, path.data, copy_record, &copies);
+	lock_take(&s->lock);
+	for (size_t i = 0; i < copies.count && !err; i++)
+		err = add_record_locked(s, d, &copies.list[i]);
+	for (struct node *n = d->files; n && !err; n = n->hh.next)
+		err = catalog_list_locked(s, to_file(n));
+	lock_drop(&s->lock);
+	free(copies.list);
+	return err;
+}
+
+/* ---- from the store ---- */
+
+struct raw_facts {
+	struct stat st;
+	struct raw_mark mark;
+	bool marked;
+};
+
+static int read_facts(struct store *s, struct dir *d, const char *name, struct raw_facts *facts)
+{
+	int dfd = dirfd_get(s, d);
+	int fd, err;
+
+	if (dfd < 0)
+		return dfd;
+	fd = io_open(dfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	if (fd == -EACCES) { /* not ours to read: shown by what stat says, without a mark */
+		err = io_stat(dfd, name, &facts->st);
+		facts->marked = false;
+	} else if (fd < 0) {
+		err = fd;
+	} else {
+		err = io_fstat(fd, &facts->st);
+		facts->marked = !err && raw_read_mark(fd, &facts->mark) == 0;
+		close(fd);
+	}
+	dirfd_put(s, d);
+	if (!err && !S_ISREG(facts->st.st_mode))
+		err = -EINVAL;
+	return err;
+}
+
+/* A raw file without a mark was put here by someone else, or by a store without attributes. */
+static int give_mark(struct store *s, struct dir *d, const char *name, struct raw_facts *facts)
+{
+	int dfd, fd, err = 0;
+
+	if (!s->options.read_only)
+		err = manifest_new_id(s->manifest, &facts->mark.id);
+	else
+		facts->mark.id = (uint64_t)1 << 40 | facts->st.st_ino;
+	facts->mark.base = 0;
+	if (err || s->options.read_only || !s->have_xattrs)
+		return err;
+	dfd = dirfd_get(s, d);
+	fd = dfd < 0 ? dfd : io_open(dfd, name, O_RDONLY | O_NOFOLLOW, 0);
+	if (fd >= 0) {
+		err = raw_write_mark(s, fd, &facts->mark);
+		close(fd);
+	}
+	if (dfd >= 0)
+		dirfd_put(s, d);
+	if (err)
+		log_warning("%s: its file id could not be kept: %s", name, strerror(-err));
+	return 0;
+}
+
+/* Give the file its raw bytes. */
+static void attach_locked(struct store *s, struct file *f, const struct raw_facts *facts)
+    REQUIRES(s->lock)
+{
+	uint64_t bytes = (uint64_t)facts->st.st_size;
+
+	f->raw_present = true;
+	f->raw_recovered = true;
+	f->raw_durable = true; /* what is not is not ours to promise */
+	f->raw_ino = facts->st.st_ino;
+	f->raw_base = MIN(facts->mark.base, f->sealed_end);
+	f->size = MAX(f->sealed_end, bytes);
+	f->written_end = MAX(f->sealed_end, bytes);
+	f->cut_end = f->sealed_end;
+}
+
+/* Whatever needs doing for a raw file that was just found. */
+static void arm_found_locked(struct store *s, struct file *f) REQUIRES(s->lock)
+{
+	if (s->options.read_only || catalog_excluded_locked(s, f->n.dir, f->n.name))
+		return;
+	if (f->size > f->sealed_end) {
+		file_dirty_locked(s, f);
+	} else if (f->part_count) {
+		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
+	}
+}
+
+static int load_raw_file(struct store *s, struct dir *d, const char *name)
+{
+	struct raw_facts facts = {0};
+	struct file *f;
+	uint64_t id;
+	int err = read_facts(s, d, name, &facts);
+
+	if (err)
+		return err == -EINVAL || err == -ENOENT ? 0 : err;
+	lock_take(&s->lock);
+	f = catalog_find_stem_locked(s, d, name);
+	id = f ? f->id : 0;
+	lock_drop(&s->lock);
+	/* Sealed bytes of that name: the raw file belongs to them if its mark says so. */
+	if (f && (!facts.marked || facts.mark.id != id)) {
+		say_odd(name,
+			"is a raw file whose name belongs to a sealed file; it is not shown");
+		return 0;
+	}
+	if (!facts.marked)
+		err = give_mark(s, d, name, &facts);
+	if (err)
+		return err;
+	if (!f)
+		f = catalog_new_file(facts.mark.id);
+	else
+		id = 1; /* linked already */
+	if (!f)
+		return -ENOMEM;
+	lock_take(&s->lock);
+	attach_locked(s, f, &facts);
+	if (!f->n.linked) {
+		err = catalog_link_locked(s, d, &f->n, name);
+		if (!err)
+			arm_found_locked(s, f);
+		node_unref_locked(s, &f->n, 1);
+	} else {
+		/* The raw file's spelling is the newer one; the stem is the same. */
+		err = catalog_respell_locked(s, &f->n, name);
+		if (!err)
+			err = catalog_list_locked(s, f);
+		arm_found_locked(s, f);
+	}
+	lock_drop(&s->lock);
+	return err;
+}
+
+static int add_other(struct store *s, struct dir *d, const struct dirent *e, bool is_dir)
+{
+	struct node *n = is_dir ? (struct node *)catalog_new_dir(e->d_ino)
+				: (struct node *)catalog_new_link(e->d_ino);
+	int err;
+
+	if (!n)
+		return -ENOMEM;
+	if (is_dir)
+		to_dir(n)->durable = true;
+	lock_take(&s->lock);
+	err = catalog_link_locked(s, d, n, e->d_name);
+	node_unref_locked(s, n, 1);
+	lock_drop(&s->lock);
+	return err;
+}
+
+/* An object that is there: is it recorded, with this size? */
+static int check_object(struct store *s, struct dir *d, const char *name, uint64_t gz_bytes,
+			bool *recorded)
+{
+	struct found found;
+	int i;
+
+	lock_take(&s->lock);
+	catalog_find_locked(s, d, name, &found);
+	*recorded = found.node && found.part;
+	if (*recorded) {
+		i = part_by_number(to_file(found.node), found.part);
+		/* Marked as seen: the size is compared below, missing ones are those left. */
+		if (to_file(found.node)->parts[i].gz_bytes == gz_bytes)
+			to_file(found.node)->parts[i].seen = true;
+	}
+	lock_drop(&s->lock);
+	return 0;
+}
+
+struct entry_context {
+	struct store *s;
+	struct dir *d;
+	int fd;
+};
+
+static int load_regular(struct entry_context *c, const char *name)
+{
+	struct stat st;
+	bool recorded;
+	int err;
+
+	if (!globs_match(&c->s->exclude, name) &&
+	    name_has_sealed_suffix(name, store_suffix(c->s))) {
+		err = io_stat(c->fd, name, &st);
+		if (err)
+			return err;
+		err = check_object(c->s, c->d, name, (uint64_t)st.st_size, &recorded);
+		if (!err && !recorded)
+			say_odd(name,
+				"lies in the store, but the manifest does not name it; it is "
+				"not shown");
+		return err;
+	}
+	return load_raw_file(c->s, c->d, name);
+}
+
+static int load_entry(struct entry_context *c, struct dirent *e)
+{
+	struct stat st;
+	int type = e->d_type;
+
+	if (type == DT_UNKNOWN && io_stat(c->fd, e->d_name, &st) == 0)
+		type = IFTODT(st.st_mode);
+	switch (type) {
+	case DT_DIR:
+		return add_other(c->s, c->d, e, true);
+	case DT_LNK:
+		return add_other(c->s, c->d, e, false);
+	case DT_REG:
+		return load_regular(c, e->d_name);
+	default:
+		say_odd(e->d_name, "is neither file, directory nor link; it is not shown");
+		return 0;
+	}
+}
+
+static bool hidden(struct store *s, struct dir *d, const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+	       (d == s->root && strcmp(name, NAME_PRIVATE) == 0);
+}
+
+static int load_entries(struct store *s, struct dir *d)
+{
+	struct entry_context c = {.s = s, .d = d};
+	int dfd = dirfd_get(s, d);
+	struct dirent *e;
+	DIR *stream;
+	int err = 0;
+
+	if (dfd < 0)
+		return dfd;
+	c.fd = io_open(dfd, ".", O_RDONLY | O_DIRECTORY, 0);
+	dirfd_put(s, d);
+	if (c.fd < 0)
+		return c.fd;
+	stream = fdopendir(c.fd);
+	if (!stream) {
+		close(c.fd);
+		return -ENOMEM;
+	}
+	while (!err && (errno = 0, e = readdir(stream))) {
+		if (!hidden(s, d, e->d_name))
+			err = load_entry(&c, e);
+	}
+	if (!err && errno)
+		err = -errno;
+	closedir(stream);
+	return err;
+}
+
+/* Parts whose object was not met. */
+static void say_missing(struct store *s, struct dir *d)
+{
+	struct node *n, *next;
+
+	lock_take(&s->lock);
+	HASH_ITER (hh, d->files, n, next) {
+		struct file *f = to_file(n);
+
+		for (uint32_t i = 0; i < f->part_count; i++) {
+			char name[NAME_BYTES + 1];
+
+			if (f->parts[i].seen || name_sealed(n->name, f->parts[i].number,
+							    store_suffix(s), name) != 0)
+				continue;
+			say_odd(name,
+				"is in the manifest, but not in the store as it should be");
+		}
+	}
+	lock_drop(&s->lock);
+}
+
+/* A load that failed half-way leaves nothing behind. */
+static void unload_locked(struct store *s, struct dir *d) REQUIRES(s->lock)
+{
+	struct node *n, *next;
+
+	HASH_ITER (hh, d->files, n, next) {
+		timer_disarm_locked(s, to_file(n));
+		node_ref_locked(n);
+		catalog_unlink_locked(s, n);
+		active_update_locked(s, to_file(n));
+		node_unref_locked(s, n, 1);
+	}
+	HASH_ITER (hh, d->others, n, next)
+		catalog_unlink_locked(s, n);
+}
+
+int dir_load(struct store *s, struct dir *d)
+{
+	int err;
+
+	lock_take(&s->lock);
+	while (!d->loaded && (d->loading || s->tree.busy == BUSY_NAME))
+		cond_wait(&s->changed, &s->lock);
+	if (d->loaded) {
+		lock_drop(&s->lock);
+		return 0;
+	}
+	d->loading = true;
+	s->loading++;
+	lock_drop(&s->lock);
+
+	err = load_records(s, d);
+	if (!err)
+		err = load_entries(s, d);
+	if (!err)
+		say_missing(s, d);
+
+	lock_take(&s->lock);
+	if (err)
+		unload_locked(s, d);
+	d->loaded = !err;
+	d->loading = false;
+	s->loading--;
+	cond_broadcast(&s->changed);
+	lock_drop(&s->lock);
+	if (err)
+		log_error("a directory of the store could not be read: %s", strerror(-err));
+	return err;
+}

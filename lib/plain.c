@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which source holds a byte may change between two reads (a part is published, the raw file
+ * goes): each piece is looked up afresh, and what was opened stays readable until it is let go.
+ */
+#include "lib/plain.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/catalog.h"
+#include "lib/dirfd.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include "lib/raw.h"
+
+enum source { AT_END, IN_RAW, IN_PART, IN_HOLE };
+
+struct piece {
+	enum source source;
+	struct part part; /* a copy */
+	uint64_t end;	  /* the source goes up to here */
+};
+
+/* Where is the byte at this logical offset? */
+static void find_piece_locked(struct store *s, struct file *f, uint64_t offset,
+			      struct piece *out) REQUIRES(s->lock)
+{
+	int i;
+
+	out->end = f->size;
+	if (offset >= f->size) {
+		out->source = AT_END;
+	} else if (f->raw_present && offset >= f->raw_base) {
+		out->source = IN_RAW;
+	} else {
+		i = part_by_offset(f, offset);
+		out->source = i < 0 ? IN_HOLE : IN_PART;
+		if (i >= 0) {
+			out->part = f->parts[i];
+			out->end = out->part.offset + out->part.raw_bytes;
+		}
+	}
+}
+
+int plain_open_part(struct store *s, struct file *f, uint32_t number)
+{
+	for (;;) {
+		char name[NAME_BYTES + 1], plain[NAME_BYTES + 1];
+		struct dir *d;
+		int dfd, fd, i;
+		bool moved;
+
+		lock_take(&s->lock);
+		while (f->n.linked && f->n.busy == BUSY_NAME)
+			cond_wait(&s->changed, &s->lock);
+		i = part_by_number(f, number);
+		if (i < 0 || f->parts[i].pinned_fd >= 0 || !f->n.linked) {
+			fd = i >= 0 && f->parts[i].pinned_fd >= 0
+				 ? fcntl(f->parts[i].pinned_fd, F_DUPFD_CLOEXEC, 0)
+				 : -1;
+			lock_drop(&s->lock);
+			return fd < 0 ? -ENOENT : fd;
+		}
+		d = f->n.dir;
+		node_ref_locked(&d->n);
+		snprintf(plain, sizeof(plain), "%s", f->n.name);
+		lock_drop(&s->lock);
+
+		name_sealed(plain, number, store_suffix(s), name);
+		dfd = dirfd_get(s, d);
+		fd = dfd < 0 ? dfd : io_open(dfd, name, O_RDONLY | O_NOFOLLOW, 0);
+		if (dfd >= 0)
+			dirfd_put(s, d);
+
+		lock_take(&s->lock);
+		moved = !f->n.linked || f->n.busy == BUSY_NAME || f->n.dir != d ||
+			strcmp(f->n.name, plain) != 0;
+		node_unref_locked(s, &d->n, 1);
+		lock_drop(&s->lock);
+		if (fd != -ENOENT || !moved)
+			return fd;
+	}
+}
+
+/* Is this object the part that the manifest speaks of? */
+static bool is_part(const struct seekgz_header *header, const struct part *part)
+{
+	return header->part == part->number && header->offset == part->offset &&
+	       header->layout.raw_bytes == part->raw_bytes;
+}
+
+/* Have the reader of this part in the handle. */
+static int use_part_locked(struct store *s, struct handle *h, struct file *f,
+			   const struct part *part) REQUIRES(h->reader_lock)
+{
+	const char *reason = "it is not the part that the manifest names";
+	int fd, err;
+
+	if (h->reader && h->reader_part == part->number)
+		return 0;
+	seekgz_close(h->reader);
+	h->reader = NULL;
+	fd = plain_open_part(s, f, part->number);
+	err = fd < 0 ? fd : seekgz_open(fd, &h->reader, &reason);
+	if (!err && !is_part(seekgz_header(h->reader), part)) {
+		seekgz_close(h->reader);
+		h->reader = NULL;
+		err = -EBADMSG;
+	}
+	if (err) {
+		log_error(
+		    "file id %llu, part %u: its object cannot be read: %s; run notepackctl "
+		    "check --deep",
+		    (unsigned long long)f->id, (unsigned)part->number,
+		    err == -EBADMSG ? reason : strerror(-err));
+		return err == -ENOMEM || err == -EMFILE || err == -ENFILE ? err : -EIO;
+	}
+	h->reader_part = part->number;
+	return 0;
+}
+
+static ssize_t read_part(struct store *s, struct handle *h, struct file *f,
+			 const struct part *part, void *buf, size_t len, uint64_t offset)
+{
+	struct seekgz_damage damage = {0};
+	ssize_t n;
+
+	lock_take(&h->reader_lock);
+	n = use_part_locked(s, h, f, part);
+	if (n == 0)
+		n = seekgz_read(h->reader, buf, len, offset - part->offset, &damage);
+	lock_drop(&h->reader_lock);
+	if (n == -EIO && damage.reason)
+		log_error("file id %llu, part %u: damaged at plain offset %llu, object offset "
+			  "%llu: %s",
+			  (unsigned long long)f->id, (unsigned)part->number,
+			  (unsigned long long)(part->offset + damage.raw_offset),
+			  (unsigned long long)damage.gz_offset, damage.reason);
+	return n == 0 ? -EIO : n;
+}
+
+/* From the raw file, opened now if the handle was opened when there was none. 0: look again. */
+static ssize_t read_raw(struct store *s, struct handle *h, struct file *f, void *buf,
+			size_t len, uint64_t offset)
+{
+	struct raw *raw = NULL;
+	ssize_t n;
+	int err = 0;
+
+	lock_take(&s->lock);
+	if (f->raw_present && f->raw && offset >= f->raw_base) {
+		raw = f->raw;
+		raw->refs++;
+	} else {
+		gate_enter_locked(s, f);
+		if (!f->raw_present || offset < f->raw_base)
+			err = -ENOENT; /* it has just been sealed */
+		lock_drop(&s->lock);
+		if (!err)
+			err = raw_get(s, f, &raw);
+		lock_take(&s->lock);
+		gate_leave_locked(s, f);
+	}
+	lock_drop(&s->lock);
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	n = io_pread(raw->fd, buf, len, offset);
+	raw_put(s, f, raw);
+	if (n == 0) { /* cut off by a truncation just now, or from outside */
+		lock_take(&s->lock);
+		n = offset < f->size ? -EIO : 0;
+		lock_drop(&s->lock);
+	}
+	return n;
+}
+
+ssize_t plain_read(struct store *s, struct handle *h, void *buf, size_t len, uint64_t offset)
+{
+	struct file *f = to_file(h->node);
+	size_t done = 0;
+
+	while (done < len) {
+		struct piece piece;
+		uint64_t at;
+		size_t want;
+		ssize_t n = 0;
+
+		lock_take(&s->lock);
+		at = f->base + offset + done;
+		find_piece_locked(s, f, at, &piece);
+		lock_drop(&s->lock);
+		if (piece.source == AT_END)
+			break;
+		want = (size_t)MIN(len - done, piece.end - at);
+		if (piece.source == IN_RAW)
+			n = read_raw(s, h, f, (char *)buf + done, want, at);
+		else if (piece.source == IN_PART)
+			n = read_part(s, h, f, &piece.part, (char *)buf + done, want, at);
+		else
+			n = -EIO;
+		if (n < 0)
+			return done ? (ssize_t)done : n;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}

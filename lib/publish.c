@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A segment that fails drops out of its batch and is retried, the others go on. A failure
+ * behind the rename leaves the object where it is (L13): the file stays busy, so that its names
+ * stand still, and the retry goes on from there (segment.renamed). Recovery would adopt the
+ * object.
+ *
+ * While a segment is here its file is busy (BUSY_PUBLISH), so its names stand still; and the
+ * tree is, so that the paths in the manifest do, too.
+ */
+#include "lib/publish.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/barrier.h"
+#include "lib/catalog.h"
+#include "lib/cut.h"
+#include "lib/dirfd.h"
+#include "lib/events.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include "lib/raw.h"
+#include "lib/sealer.h"
+
+/* The segments still in the batch; those that drop out are taken from it. */
+struct batch {
+	struct store *store;
+	struct segment **segs;
+	size_t count;
+};
+
+/* ---- entering and leaving ---- */
+
+static void unparked(struct waiter *w)
+{
+	struct segment *seg = (struct segment *)((char *)w - offsetof(struct segment, waiter));
+
+	sealer_ready(seg->store->sealer, seg);
+}
+
+enum entry { ENTERED, PARKED, GONE, NO_MEMORY };
+
+/* Make the file busy for the segment and note the names it will be published under. */
+static enum entry take_locked(struct store *s, struct segment *seg) REQUIRES(s->lock)
+{
+	struct file *f = seg->file;
+	struct buf path = {0};
+
+	if (seg->taken)
+		return ENTERED;
+	if (seg->cancelled || !f->n.linked)
+		return GONE;
+	if (f->n.busy != IDLE) {
+		seg->waiter.wake = unparked;
+		seg->waiter.next = f->n.waiters;
+		f->n.waiters = &seg->waiter;
+		return PARKED;
+	}
+	buf_str(&path, "");
+	catalog_path_locked(s, &f->n.dir->n, 0, &path);
+	if (path.failed) {
+		buf_release(&path);
+		return NO_MEMORY;
+	}
+	if (name_sealed(f->n.name, seg->part, store_suffix(s), seg->object) != 0) {
+		buf_release(&path);
+		return NO_MEMORY; /* cannot be: cut.c does not cut what has no name */
+	}
+	free(seg->dir_path);
+	seg->dir_path = path.data;
+	snprintf(seg->plain, sizeof(seg->plain), "%s", f->n.name);
+	f->n.busy = BUSY_PUBLISH;
+	node_ref_locked(&f->n);
+	seg->dir = f->n.dir;
+	node_ref_locked(&seg->dir->n);
+	seg->state = SEGMENT_PUBLISHING;
+	seg->taken = true;
+	return ENTERED;
+}
+
+/* Take all that can be taken; the others leave the batch. */
+static void enter(struct batch *b)
+{
+	struct store *s = b->store;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < b->count; i++) {
+		struct segment *seg = b->segs[i];
+		bool had = seg->taken;
+		enum entry entry;
+
+		lock_take(&s->lock);
+		entry = take_locked(s, seg);
+		lock_drop(&s->lock);
+		if (entry == ENTERED) {
+			if (!had)
+				dirfd_hold_times(s, seg->dir);
+			b->segs[kept++] = seg;
+		} else if (entry == GONE) {
+			sealer_discard(s->sealer, seg);
+		} else if (entry == NO_MEMORY) {
+			segment_failed(s, seg, -ENOMEM, "naming the object");
+			sealer_retry(s->sealer, seg);
+		}
+	}
+	b->count = kept;
+}
+
+/* Give the file back. */
+static void give(struct store *s, struct segment *seg)
+{
+	struct file *f = seg->file;
+	struct waiter *w;
+
+	dirfd_release_times(s, seg->dir);
+	lock_take(&s->lock);
+	node_unref_locked(s, &seg->dir->n, 1);
+	seg->dir = NULL;
+	seg->taken = false;
+	w = node_give_locked(s, &f->n);
+	lock_drop(&s->lock);
+	waiters_wake(w);
+}
+
+static void fail(struct store *s, struct segment *seg, int err, const char *step)
+{
+	segment_failed(s, seg, err, step);
+	if (!seg->renamed)
+		give(s, seg);
+	lock_take(&s->lock);
+	seg->state = SEGMENT_RETRY;
+	lock_drop(&s->lock);
+	sealer_retry(s->sealer, seg);
+}
+
+/* A failure from before the rename: the temporary may be damaged, so the retry makes a new one.
+ */
+static void fail_temporary(struct store *s, struct segment *seg, int err, const char *step)
+{
+	close(seg->tmp_fd);
+	seg->tmp_fd = -1;
+	io_unlink(s->fd, seg->tmp, 0);
+	seg->tmp[0] = '\0';
+	fail(s, seg, err, step);
+}
+
+/* Do one step for all; those for which it fails leave the batch. */
+static void each(struct batch *b, int (*step)(struct store *s, struct segment *seg),
+		 const char *name)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < b->count; i++) {
+		struct segment *seg = b->segs[i];
+		int err = step(b->store, seg);
+
+		if (!err)
+			b->segs[kept++] = seg;
+		else if (seg->renamed)
+			fail(b->store, seg, err, name);
+		else
+			fail_temporary(b->store, seg, err, name);
+	}
+	b->count = kept;
+}
+
+/* ---- the steps ---- */
+
+/* The object's owner, mode and times are those of the raw file, without the right to write. */
+static int give_attributes(struct store *s, struct segment *seg)
+{
+	struct timespec times[2];
+	struct raw *raw;
+	struct stat st;
+	int err;
+
+	if (seg->renamed)
+		return 0;
+	lock_take(&s->lock);
+	gate_enter_locked(s, seg->file);
+	lock_drop(&s->lock);
+	err = raw_get(s, seg->file, &raw);
+	if (!err) {
+		err = io_fstat(raw->fd, &st);
+		raw_put(s, seg->file, raw);
+	}
+	lock_take(&s->lock);
+	gate_leave_locked(s, seg->file);
+	lock_drop(&s->lock);
+	if (err)
+		return err;
+	if (geteuid() == 0 && fchown(seg->tmp_fd, st.st_uid, st.st_gid) != 0)
+		return -errno;
+	if (fchmod(seg->tmp_fd, st.st_mode & 0555) != 0)
+		return -errno;
+	times[0] = st.st_atim;
+	times[1] = st.st_mtim;
+	seg->record.mode = st.st_mode & 07777;
+	seg->record.uid = st.st_uid;
+	seg->record.gid = st.st_gid;
+	seg->record.mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	return io_set_times(seg->tmp_fd, "", times);
+}
+
+static int start_writeback(struct store *s, struct segment *seg)
+{
+	/* Only a hint, so that the disk has work while the first is waited for. */
+	if (seg->tmp_fd >= 0 && !seg->renamed)
+		(void)sync_file_range(seg->tmp_fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	return 0;
+}
+
+static int make_durable(struct store *s, struct segment *seg)
+{
+	return seg->renamed ? 0 : io_fsync(seg->tmp_fd);
+}
+
+/* Is the object under its final name the very file we wrote (a fallback rename cut in two)? */
+static bool is_ours(int dfd, struct segment *seg)
+{
+	struct stat there, ours;
+
+	return io_stat(dfd, seg->object, &there) == 0 && io_fstat(seg->tmp_fd, &ours) == 0 &&
+	       there.st_ino == ours.st_ino && there.st_dev == ours.st_dev;
+}
+
+static int give_final_name(struct store *s, struct segment *seg)
+{
+	int dfd, err;
+
+	if (seg->renamed)
+		return 0;
+	dfd = dirfd_get(s, seg->dir);
+	if (dfd < 0)
+		return dfd;
+	err = io_rename_noreplace(s->fd, seg->tmp, dfd, seg->object);
+	if (err && is_ours(dfd, seg)) {
+		io_unlink(s->fd, seg->tmp, 0);
+		err = 0;
+	}
+	dirfd_put(s, seg->dir);
+	if (err == -EEXIST)
+		log_error(
+		    "%s/%s: something that notepackfs did not write lies under this name in "
+		    "the store; move it away",
+		    seg->dir_path, seg->object);
+	if (err)
+		return err;
+	seg->renamed = true;
+	seg->tmp[0] = '\0';
+	close(seg->tmp_fd);
+	seg->tmp_fd = -1;
+	return 0;
+}
+
+/* Each directory once; its segments share the result. */
+static void sync_dirs(struct batch *b)
+{
+	int results[PUBLISH_BATCH];
+	size_t kept = 0;
+
+	for (size_t i = 0; i < b->count; i++) {
+		size_t same = 0;
+
+		while (same < i && b->segs[same]->dir != b->segs[i]->dir)
+			same++;
+		results[i] = same < i ? results[same] : dirfd_sync(b->store, b->segs[i]->dir);
+	}
+	for (size_t i = 0; i < b->count; i++) {
+		struct segment *seg = b->segs[i];
+
+		if (results[i] == 0)
+			b->segs[kept++] = seg;
+		else
+			fail(b->store, seg, results[i], "fsync of the directory");
+	}
+	b->count = kept;
+}
+
+static int put_records(struct manifest_txn *txn, void *ctx)
+{
+	struct batch *b = ctx;
+	int64_t now_ns = clock_wall_ns();
+
+	for (size_t i = 0; i < b->count; i++) {
+		struct segment *seg = b->segs[i];
+		int err;
+
+		seg->record.sealed_at_ns = now_ns;
+		err = manifest_put(txn, &seg->record, seg->dir_path, seg->plain);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static void commit(struct batch *b)
+{
+	int err = b->count ? manifest_commit(b->store->manifest, put_records, b) : 0;
+
+	if (!err)
+		return;
+	for (size_t i = 0; i < b->count; i++)
+		fail(b->store, b->segs[i], err, "committing the manifest");
+	b->count = 0;
+}
+
+/* From here on the world sees the object. */
+static int flip(struct store *s, struct segment *seg)
+{
+	struct file *f = seg->file;
+	int err;
+
+	lock_take(&s->lock);
+	err =
+	    part_by_number(f, seg->part) < 0 ? catalog_add_part_locked(s, f, &seg->record) : 0;
+	if (!err) {
+		f->sealed_end = seg->offset + seg->raw_bytes;
+		err = catalog_list_locked(s, f);
+		if (err) {
+			f->sealed_end = seg->offset;
+			catalog_drop_part_locked(s, f, seg->part);
+		}
+	}
+	if (!err)
+		s->sealed_total++;
+	lock_drop(&s->lock);
+	if (!err && s->hooks.changed) {
+		s->hooks.changed(s->hooks.ctx, &seg->dir->n, seg->plain);
+		s->hooks.changed(s->hooks.ctx, &seg->dir->n, seg->object);
+	}
+	return err;
+}
+
+static void tell(struct store *s, struct segment *seg)
+{
+	const struct sealed *rec = &seg->record;
+	CLEANUP_BUF struct buf path = {0}, more = {0};
+	char sha[2 * SHA256_BYTES + 1];
+
+	hex_encode(rec->sha256, SHA256_BYTES, sha);
+	buf_printf(&path, "%s%s%s", seg->dir_path, *seg->dir_path ? "/" : "", seg->object);
+	buf_printf(
+	    &more,
+	    ",\"id\":%llu,\"part\":%u,\"raw_size\":%llu,\"gz_size\":%llu,\"sha256\":\"%s\"",
+	    (unsigned long long)rec->id, (unsigned)rec->part,
+	    (unsigned long long)rec->raw_bytes, (unsigned long long)rec->gz_bytes, sha);
+	if (path.failed || more.failed)
+		return;
+	log_debug("%s: sealed, %llu to %llu bytes", path.data,
+		  (unsigned long long)rec->raw_bytes, (unsigned long long)rec->gz_bytes);
+	events_add(s->events, "seal", rec->seq, path.data, more.data);
+}
+
+/* The raw bytes go, the names are free again, the next segment of the file has its turn. */
+static void finish(struct store *s, struct segment *seg)
+{
+	struct file *f = seg->file;
+	struct segment *next;
+
+	file_drop_raw(s, f);
+	dirfd_release_times(s, seg->dir);
+	lock_take(&s->lock);
+	node_unref_locked(s, &seg->dir->n, 1);
+	lock_drop(&s->lock);
+	sealer_done(s->sealer, seg);
+
+	lock_take(&s->lock);
+	next = f->segments;
+	active_update_locked(s, f);
+	struct waiter *w = node_give_locked(s, &f->n);
+
+	lock_drop(&s->lock);
+	waiters_wake(w);
+	if (next)
+		sealer_submit(s->sealer, next);
+}
+
+void publish_batch(struct store *s, struct segment **segs, size_t count)
+{
+	struct batch b = {.store = s, .segs = segs, .count = count};
+
+	lock_take(&s->lock);
+	node_take_wait_locked(s, &s->tree, BUSY_PUBLISH);
+	lock_drop(&s->lock);
+
+	enter(&b);
+	each(&b, give_attributes, "setting owner and times");
+	each(&b, start_writeback, "starting the writeback");
+	each(&b, make_durable, "fsync of the object");
+	each(&b, give_final_name, "giving the object its name");
+	sync_dirs(&b);
+	commit(&b);
+	each(&b, flip, "listing the object");
+	for (size_t i = 0; i < b.count; i++)
+		tell(s, b.segs[i]);
+	for (size_t i = 0; i < b.count; i++)
+		finish(s, b.segs[i]);
+
+	node_give(s, &s->tree);
+	barrier_check(s);
+}

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A writer that outlives the daemon that opened the raw file for it goes on writing into it,
+ * unseen. So a raw file from before our start is given up only after a read lease on it was
+ * granted: the kernel refuses one (EAGAIN) while anyone has the file open for writing.
+ */
+#include "lib/raw.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/xattr.h>
+
+#include "lib/catalog.h"
+#include "lib/dirfd.h"
+#include "lib/io.h"
+#include "lib/layout.h"
+#include "lib/log.h"
+
+#define MARK "user.notepackfs"
+
+int raw_read_mark(int fd, struct raw_mark *mark)
+{
+	char text[64];
+	unsigned long long id, base;
+	ssize_t n = fgetxattr(fd, MARK, text, sizeof(text) - 1);
+
+	if (n < 0)
+		return errno == ENOTSUP ? -ENODATA : -errno;
+	text[n] = '\0';
+	if (sscanf(text, "%llu %llu", &id, &base) != 2 || id == 0)
+		return -ENODATA;
+	*mark = (struct raw_mark){.id = id, .base = base};
+	return 0;
+}
+
+int raw_write_mark(struct store *s, int fd, const struct raw_mark *mark)
+{
+	char text[64];
+	int n = snprintf(text, sizeof(text), "%llu %llu", (unsigned long long)mark->id,
+			 (unsigned long long)mark->base);
+
+	if (!s->have_xattrs)
+		return 0;
+	return fsetxattr(fd, MARK, text, (size_t)n, 0) == 0 ? 0 : -errno;
+}
+
+/* Open name; a daemon without privileges may have to lift the file's own permissions for it. */
+static int open_raw(struct store *s, int dfd, const char *name)
+{
+	int flags = s->options.read_only ? O_RDONLY : O_RDWR;
+	int fd = io_open(dfd, name, flags | O_NOFOLLOW, 0);
+	struct stat st;
+
+	if (fd != -EACCES || s->options.read_only || io_stat(dfd, name, &st) != 0 ||
+	    !S_ISREG(st.st_mode) || st.st_uid != geteuid())
+		return fd;
+	if (fchmodat(dfd, name, (st.st_mode & 07777) | 0600, 0) != 0)
+		return -errno;
+	fd = io_open(dfd, name, flags | O_NOFOLLOW, 0);
+	if (fd >= 0 && fchmod(fd, st.st_mode & 07777) != 0)
+		log_warning("%s: its mode could not be set back: %s", name, strerror(errno));
+	return fd;
+}
+
+/* One try by name; -EAGAIN: it was being renamed. */
+static int open_by_name(struct store *s, struct file *f, int *out)
+{
+	char name[NAME_BYTES + 1];
+	struct dir *d;
+	struct stat st;
+	int dfd, fd;
+	bool moved;
+
+	lock_take(&s->lock);
+	while (f->n.linked && f->n.busy == BUSY_NAME)
+		cond_wait(&s->changed, &s->lock);
+	if (!f->n.linked || !f->raw_present) {
+		lock_drop(&s->lock);
+		return -ENOENT;
+	}
+	d = f->n.dir;
+	node_ref_locked(&d->n);
+	memcpy(name, f->n.name, strlen(f->n.name) + 1);
+	lock_drop(&s->lock);
+
+	dfd = dirfd_get(s, d);
+	fd = dfd < 0 ? dfd : open_raw(s, dfd, name);
+	if (dfd >= 0)
+		dirfd_put(s, d);
+	if (fd >= 0 && (io_fstat(fd, &st) != 0 || st.st_ino != f->raw_ino)) {
+		close(fd);
+		fd = -ENOENT;
+	}
+
+	lock_take(&s->lock);
+	moved = !f->n.linked || f->n.dir != d || f->n.busy == BUSY_NAME ||
+		strcmp(f->n.name, name) != 0;
+	node_unref_locked(s, &d->n, 1);
+	lock_drop(&s->lock);
+	if (fd == -ENOENT)
+		return moved ? -EAGAIN : -EIO;
+	*out = fd;
+	return fd < 0 ? fd : 0;
+}
+
+int raw_get(struct store *s, struct file *f, struct raw **out)
+{
+	struct raw *fresh = NULL;
+	int fd = -1, err = 0;
+
+	for (;;) {
+		lock_take(&s->lock);
+		if (f->raw) {
+			f->raw->refs++;
+			*out = f->raw;
+			lock_drop(&s->lock);
+			break;
+		}
+		if (fresh && fd >= 0) {
+			*fresh = (struct raw){.fd = fd, .refs = 1};
+			f->raw = *out = fresh;
+			lock_drop(&s->lock);
+			return 0;
+		}
+		lock_drop(&s->lock);
+		if (!fresh)
+			fresh = malloc(sizeof(*fresh));
+		err = fresh ? open_by_name(s, f, &fd) : -ENOMEM;
+		if (err && err != -EAGAIN)
+			break;
+	}
+	if (fd >= 0)
+		close(fd);
+	free(fresh);
+	return err;
+}
+
+void raw_put(struct store *s, struct file *f, struct raw *raw)
+{
+	bool last;
+
+	if (!raw)
+		return;
+	lock_take(&s->lock);
+	last = --raw->refs == 0;
+	if (last && f->raw == raw)
+		f->raw = NULL;
+	lock_drop(&s->lock);
+	if (last) {
+		close(raw->fd);
+		free(raw);
+	}
+}
+
+/* Write a raw file that is one hole up to base, with its owner, times and mark, under a private
+ * name. */
+static int make_private(struct store *s, struct file *f, const char *name, int *out)
+{
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+				    {.tv_sec = f->attrs.mtime_ns / 1000000000,
+				     .tv_nsec = f->attrs.mtime_ns % 1000000000}};
+	struct raw_mark mark = {.id = f->id, .base = f->sealed_end};
+	int fd = io_open(s->fd, name, O_RDWR | O_CREAT | O_EXCL, 0600);
+	int err = 0;
+
+	if (fd < 0)
+		return fd;
+	if (times[1].tv_nsec < 0) {
+		times[1].tv_nsec += 1000000000;
+		times[1].tv_sec--;
+	}
+	if (ftruncate(fd, (off_t)f->sealed_end) != 0)
+		err = -errno;
+	if (!err)
+		err = raw_write_mark(s, fd, &mark);
+	if (!err && geteuid() == 0 && fchown(fd, f->attrs.uid, f->attrs.gid) != 0)
+		err = -errno;
+	if (!err && fchmod(fd, f->attrs.mode & 07777) != 0)
+		err = -errno;
+	if (!err)
+		err = io_set_times(fd, "", times);
+	if (err) {
+		close(fd);
+		io_unlink(s->fd, name, 0);
+		return err;
+	}
+	*out = fd;
+	return 0;
+}
+
+static int make_in_place(struct store *s, struct file *f)
+{
+	static atomic_ulong counter;
+	char name[64];
+	struct stat st;
+	CLEANUP_FD int fd = -1;
+	int dfd, err;
+
+	snprintf(name, sizeof(name), LAYOUT_TMP "/raw.%llu.%lu", (unsigned long long)f->id,
+		 atomic_fetch_add(&counter, 1));
+	err = make_private(s, f, name, &fd);
+	if (err)
+		return err;
+	dirfd_hold_times(s, f->n.dir);
+	dfd = dirfd_get(s, f->n.dir);
+	err = dfd < 0 ? dfd : io_rename_noreplace(s->fd, name, dfd, f->n.name);
+	if (dfd >= 0)
+		dirfd_put(s, f->n.dir);
+	dirfd_release_times(s, f->n.dir);
+	if (!err)
+		err = io_fstat(fd, &st);
+	if (err) {
+		io_unlink(s->fd, name, 0);
+		return err;
+	}
+	lock_take(&s->lock);
+	f->raw_present = true;
+	f->raw_durable = false;
+	f->raw_recovered = false;
+	f->raw_ino = st.st_ino;
+	f->raw_base = f->sealed_end;
+	f->written_end = f->sealed_end;
+	lock_drop(&s->lock);
+	return 0;
+}
+
+int raw_make(struct store *s, struct file *f)
+{
+	int err = 0;
+
+	if (!s->have_xattrs) {
+		log_notice(
+		    "%s: appending to a sealed file is refused: the store's file system has "
+		    "no user attributes to say where the new bytes begin",
+		    f->n.linked ? f->n.name : "a removed file");
+		return -EOPNOTSUPP;
+	}
+	lock_take(&s->lock);
+	/* The name must stay while we put the raw file under it. */
+	node_take_wait_locked(s, &f->n, BUSY_NAME);
+	gate_shut_locked(s, f);
+	if (!f->n.linked)
+		err = -ENOENT;
+	if (!err && !f->raw_present) {
+		lock_drop(&s->lock);
+		err = make_in_place(s, f);
+		lock_take(&s->lock);
+	}
+	gate_open_locked(s, f);
+	struct waiter *w = node_give_locked(s, &f->n);
+
+	lock_drop(&s->lock);
+	waiters_wake(w);
+	return err;
+}
+
+/* Does someone outside this process have it open for writing? Our own writable descriptors are
+ * closed. */
+static bool has_foreign_writer(int dfd, const char *name)
+{
+	CLEANUP_FD int fd = io_open(dfd, name, O_RDONLY | O_NOFOLLOW, 0);
+
+	if (fd < 0)
+		return true;
+	if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0)
+		return errno == EAGAIN;
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return false;
+}
+
+/* The facts that decide, from the raw file itself; then unlink it. */
+static int drop_by_name(struct store *s, struct file *f, int dfd, struct stat *st)
+{
+	int err = io_stat(dfd, f->n.name, st);
+
+	if (err)
+		return err;
+	if (!S_ISREG(st->st_mode) || st->st_ino != f->raw_ino)
+		return -EIO;
+	if (f->raw_recovered && has_foreign_writer(dfd, f->n.name))
+		return 1;
+	err = io_stat(dfd, f->n.name, st);
+	if (err)
+		return err;
+	if ((uint64_t)st->st_size != f->sealed_end)
+		return 2;
+	return io_unlink(dfd, f->n.name, 0);
+}
+
+static void keep_attrs_locked(struct file *f, const struct stat *st)
+{
+	f->attrs = (struct attrs){
+	    .mode = st->st_mode & 07777,
+	    .uid = st->st_uid,
+	    .gid = st->st_gid,
+	    .mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
+	};
+}
+
+int raw_drop(struct store *s, struct file *f)
+{
+	struct stat st;
+	int dfd, err = 0;
+	bool may;
+
+	lock_take(&s->lock);
+	gate_shut_locked(s, f);
+	may = f->n.linked && f->raw_present && !f->writers && f->size == f->sealed_end &&
+	      f->part_count > 0 && !(f->raw_recovered && f->raw);
+	lock_drop(&s->lock);
+
+	if (may) {
+		dirfd_hold_times(s, f->n.dir);
+		dfd = dirfd_get(s, f->n.dir);
+		err = dfd < 0 ? dfd : drop_by_name(s, f, dfd, &st);
+		if (dfd >= 0)
+			dirfd_put(s, f->n.dir);
+		dirfd_release_times(s, f->n.dir);
+	}
+
+	lock_take(&s->lock);
+	if (may && err == 0) {
+		f->raw_present = false;
+		keep_attrs_locked(f, &st);
+		f->raw = NULL;	      /* readers keep theirs; see raw_put */
+	} else if (may && err == 2) { /* it has grown under a writer that we do not know */
+		f->size = f->written_end = (uint64_t)st.st_size;
+		f->dirty = true;
+		err = 0;
+	}
+	gate_open_locked(s, f);
+	lock_drop(&s->lock);
+	return err;
+}

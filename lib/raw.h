@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * raw: the raw file behind a file's unsealed bytes: opening it, marking it, making it again for
+ * an append to a sealed file, and giving it up.
+ *
+ * The mark is an extended attribute "user.notepackfs" of the raw file, "ID BASE": the file's
+ * id, and the logical offset from which the raw file holds bytes (what lies before is a hole,
+ * and in the parts). Recovery never seals below BASE. Where the store's file system has no user
+ * attributes, ids are not kept over a remount for files that are not sealed yet, and a raw
+ * file of a sealed file is recognised by its name and the bytes (lib/recovery.h).
+ */
+#ifndef NOTEPACKFS_LIB_RAW_H
+#define NOTEPACKFS_LIB_RAW_H
+
+#include "lib/core.h"
+
+struct raw_mark {
+	uint64_t id, base;
+};
+
+/* 0, -ENODATA (no mark, or not one of ours), or another -errno. */
+int raw_read_mark(int fd, struct raw_mark *mark);
+int raw_write_mark(struct store *s, int fd, const struct raw_mark *mark);
+
+/*
+ * The open raw file, referenced: O_RDWR (O_RDONLY where the store is). Enter with the gate
+ * held (shared or exclusive). -ENOENT: the file has none. raw_put closes the last one.
+ */
+int raw_get(struct store *s, struct file *f, struct raw **out) EXCLUDES(s->lock);
+void raw_put(struct store *s, struct file *f, struct raw *raw) EXCLUDES(s->lock);
+
+/* Make a raw file for a file that is sealed to its end, for bytes behind it. Takes the gate. */
+int raw_make(struct store *s, struct file *f) EXCLUDES(s->lock);
+
+/*
+ * Give up the raw file of a file whose bytes are all sealed: unlink it and keep its attributes.
+ * Enter with the node busy (by the caller). Takes the gate. 0 also if it is still needed (a
+ * writer has it open, or it has grown) · 1: someone outside this process may still write it; it
+ * is kept, and listed as kept in the status · -errno: it could not be removed.
+ */
+int raw_drop(struct store *s, struct file *f) EXCLUDES(s->lock);
+
+#endif

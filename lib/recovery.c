@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/recovery_impl.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+
+#include "lib/barrier.h"
+#include "lib/catalog.h"
+#include "lib/events.h"
+#include "lib/io.h"
+#include "lib/layout.h"
+#include "lib/load.h"
+#include "lib/log.h"
+#include "lib/replace.h"
+
+#define HASH_BUFFER ((size_t)1 << 20)
+
+/* ---- helpers ---- */
+
+int recovery_open_dir(struct store *s, const char *dir)
+{
+	return io_open(s->fd, *dir ? dir : ".", O_PATH | O_DIRECTORY, 0);
+}
+
+char *recovery_path(const char *dir, const char *name)
+{
+	struct buf b = {0};
+
+	buf_str(&b, dir);
+	if (*dir)
+		buf_str(&b, "/");
+	buf_str(&b, name);
+	if (b.failed)
+		buf_release(&b);
+	return b.data;
+}
+
+int recovery_hash(int fd, uint64_t offset, uint64_t len, uint8_t *out)
+{
+	CLEANUP_FREE uint8_t *buf = malloc(HASH_BUFFER);
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	int err = buf && md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
+
+	while (!err && len > 0) {
+		ssize_t n = io_pread(fd, buf, (size_t)MIN(HASH_BUFFER, len), offset);
+
+		if (n <= 0)
+			err = n < 0 ? (int)n : -EIO;
+		else if (EVP_DigestUpdate(md, buf, (size_t)n) != 1)
+			err = -ENOMEM;
+		else {
+			offset += (uint64_t)n;
+			len -= (uint64_t)n;
+		}
+	}
+	if (!err && EVP_DigestFinal_ex(md, out, NULL) != 1)
+		err = -ENOMEM;
+	EVP_MD_CTX_free(md);
+	return err;
+}
+
+void recovery_event(struct store *s, const char *what, const char *path)
+{
+	char more[64];
+
+	snprintf(more, sizeof(more), ",\"what\":\"%s\"", what);
+	events_add(s->events, "recover", manifest_last_seq(s->manifest), path, more);
+}
+
+/* ---- temporaries ---- */
+
+static void sweep(struct store *s, const char *dir, bool (*stale)(const char *name))
+{
+	int fd = io_open(s->fd, dir, O_RDONLY | O_DIRECTORY, 0);
+	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!stream) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((e = readdir(stream))) {
+		if (e->d_type != DT_DIR && stale(e->d_name) && io_unlink(fd, e->d_name, 0) == 0)
+			log_info("%s/%s: a temporary of an earlier run was removed", dir,
+				 e->d_name);
+	}
+	closedir(stream);
+}
+
+static bool every(const char *name)
+{
+	return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+void recovery_sweep(struct store *s)
+{
+	sweep(s, LAYOUT_TMP, every);
+	sweep(s, NAME_PRIVATE, replace_is_temporary);
+	sweep(s, LAYOUT_CHUNKS, replace_is_temporary);
+}
+
+/* ---- intents ---- */
+
+struct resumed {
+	const struct manifest_intent *intent;
+	const char *to_dir, *to_plain;
+	struct sealed *parts;
+	size_t part_count, part_size;
+};
+
+static bool exists(struct store *s, const char *path)
+{
+	struct stat st;
+
+	return io_stat(s->fd, path, &st) == 0;
+}
+
+static int collect_part(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
+{
+	struct resumed *r = ctx;
+
+	if (rec->id != r->intent->id)
+		return 0;
+	if (r->part_count == r->part_size) {
+		size_t size = r->part_size ? r->part_size * 2 : 8;
+		struct sealed *parts = realloc(r->parts, size * sizeof(*parts));
+
+		if (!parts)
+			return -ENOMEM;
+		r->parts = parts;
+		r->part_size = size;
+	}
+	r->parts[r->part_count++] = *rec;
+	return 0;
+}
+
+static int finish_dir(struct manifest_txn *txn, void *ctx)
+{
+	const struct manifest_intent *i = ((struct resumed *)ctx)->intent;
+	int err = manifest_move_dir(txn, i->from, i->to);
+
+	return err ? err : manifest_done(txn, i->seq);
+}
+
+static int forget_intent(struct manifest_txn *txn, void *ctx)
+{
+	return manifest_done(txn, ((struct resumed *)ctx)->intent->seq);
+}
+
+static int finish_file(struct manifest_txn *txn, void *ctx)
+{
+	struct resumed *r = ctx;
+
+	for (size_t i = 0; i < r->part_count; i++) {
+		int err = manifest_put(txn, &r->parts[i], r->to_dir, r->to_plain);
+
+		if (err)
+			return err;
+	}
+	return manifest_done(txn, r->intent->seq);
+}
+
+/* A directory: forward if its new name is free or taken by it already, else it never moved. */
+static int resume_dir(struct store *s, struct resumed *r)
+{
+	const struct manifest_intent *i = r->intent;
+	bool from = exists(s, i->from), to = exists(s, i->to);
+	int err = 0;
+
+	if (from && !to)
+		err = io_rename(s->fd, i->from, s->fd, i->to, 0);
+	if (err)
+		return err;
+	return manifest_commit(s->manifest, from && to ? forget_intent : finish_dir, r);
+}
+
+/* One name of a file: done already, or now. */
+static int resume_name(struct store *s, const char *from_dir, const char *from,
+		       const char *to_dir, const char *to)
+{
+	CLEANUP_FD int from_fd = recovery_open_dir(s, from_dir);
+	CLEANUP_FD int to_fd = recovery_open_dir(s, to_dir);
+	int err;
+
+	if (from_fd < 0 || to_fd < 0)
+		return from_fd < 0 ? from_fd : to_fd;
+	err = io_rename_noreplace(from_fd, from, to_fd, to);
+	if (!err)
+		err = io_syncdir(to_fd, ".");
+	return err == -ENOENT || err == -EEXIST ? 0 : err;
+}
+
+static int resume_file(struct store *s, struct resumed *r)
+{
+	CLEANUP_FREE char *from = strdup(r->intent->from);
+	char *slash = from ? strrchr(from, '/') : NULL;
+	const char *from_plain = slash ? slash + 1 : from;
+	const char *from_dir = slash ? from : "";
+	int err = from ? manifest_each(s->manifest, collect_part, r) : -ENOMEM;
+
+	if (slash)
+		*slash = '\0';
+	for (size_t i = 0; i < r->part_count && !err; i++) {
+		char a[NAME_BYTES + 1], b[NAME_BYTES + 1];
+
+		err = name_sealed(from_plain, r->parts[i].part, store_suffix(s), a);
+		if (!err)
+			err = name_sealed(r->to_plain, r->parts[i].part, store_suffix(s), b);
+		if (!err)
+			err = resume_name(s, from_dir, a, r->to_dir, b);
+	}
+	if (!err)
+		err = resume_name(s, from_dir, from_plain, r->to_dir, r->to_plain);
+	return err ? err : manifest_commit(s->manifest, finish_file, r);
+}
+
+static int resume(struct store *s, const struct manifest_intent *intent)
+{
+	CLEANUP_FREE char *to = strdup(intent->to);
+	char *slash = to ? strrchr(to, '/') : NULL;
+	struct resumed r = {.intent = intent};
+	int err;
+
+	if (!to)
+		return -ENOMEM;
+	r.to_plain = slash ? slash + 1 : to;
+	r.to_dir = slash ? to : "";
+	if (slash)
+		*slash = '\0';
+	err = intent->id ? resume_file(s, &r) : resume_dir(s, &r);
+	free(r.parts);
+	log_notice("%s: its renaming to %s, which was interrupted, %s", intent->from,
+		   intent->to, err ? strerror(-err) : "is complete");
+	recovery_event(s, "finished its renaming", intent->to);
+	return err;
+}
+
+/* ---- the whole ---- */
+
+static int resume_all(struct store *s)
+{
+	const struct manifest_intent *list;
+	size_t count = manifest_intents(s->manifest, &list);
+	int err = 0;
+
+	for (size_t i = 0; i < count && !err; i++)
+		err = resume(s, &list[i]);
+	return err;
+}
+
+int recovery_run(struct store *s)
+{
+	struct differences *diff = calloc(1, sizeof(*diff));
+	int err = diff ? resume_all(s) : -ENOMEM;
+
+	if (!err)
+		err = recovery_walk(s, diff);
+	if (!err)
+		err = recovery_objects(s, diff);
+	if (!err)
+		err = recovery_raws(s, diff);
+	if (err && diff) {
+		recovery_release(diff);
+		free(diff);
+	} else {
+		s->recovered = diff;
+	}
+	return err;
+}
+
+int recovery_arm(struct store *s)
+{
+	struct differences *diff = s->recovered;
+	int err = 0;
+
+	/* Loading a directory arms every raw file in it (lib/load.c). */
+	for (size_t i = 0; diff && i < diff->raw_count && !err; i++) {
+		struct node *n;
+
+		if (i > 0 && strcmp(diff->raws[i].at.dir, diff->raws[i - 1].at.dir) == 0)
+			continue;
+		err = store_resolve(s, diff->raws[i].at.dir, &n);
+		if (err == -ENOENT)
+			err = 0;
+		else if (!err) {
+			if (n->kind == NODE_DIR)
+				err = dir_load(s, to_dir(n));
+			node_unref(s, n, 1);
+		}
+	}
+	recovery_forget(s);
+	return err;
+}
+
+void recovery_forget(struct store *s)
+{
+	if (s->recovered) {
+		recovery_release(s->recovered);
+		free(s->recovered);
+		s->recovered = NULL;
+	}
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * recovery: what is done at a start that follows no clean stop, before anything is served.
+ *
+ * It compares the manifest with the store and makes them agree, changing as little as can be:
+ *
+ *	a temporary				is removed
+ *	a rename that was begun			is completed
+ *	an object that no record names
+ *	  … and a removal does, by path and hash: the removal is completed
+ *	  … and a record without its object does, by content: the record gets the new path
+ *	  … and is whole (every byte is checked): is recorded
+ *	  … else: goes to quarantine; nothing is deleted
+ *	a record without its object		is reported; it stays
+ *	a raw file of a sealed file
+ *	  … with bytes behind the sealed length: those are sealed
+ *	  … with none, and the same bytes (SHA-256): is given up (after a lease, lib/raw.h)
+ *	  … else: it is another file, and gets a name of its own (NAME.recovered-ID)
+ *	any other raw file with bytes		is sealed
+ *
+ * Each step is durable before the next relies on it, and finding the work half done is the same
+ *as finding it not done: so recovery can be cut short and run again.
+ */
+#ifndef NOTEPACKFS_LIB_RECOVERY_H
+#define NOTEPACKFS_LIB_RECOVERY_H
+
+#include "lib/core.h"
+
+/* Remove what an unfinished seal or commit left. At every start. */
+void recovery_sweep(struct store *s);
+
+/* The whole of it. Before any other thread uses the store. 0 or -errno. */
+int recovery_run(struct store *s);
+
+/* When everything else is up: have the raw files that recovery_run found sealed. */
+int recovery_arm(struct store *s);
+void recovery_forget(struct store *s);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * recovery_impl: what the files of recovery share.
+ *
+ *	recovery.c		the order of things, intents, temporaries
+ *	recovery_walk.c		the walk through the store that collects the differences
+ *	recovery_objects.c	objects without records, records without objects
+ *	recovery_raw.c		raw files
+ */
+#ifndef NOTEPACKFS_LIB_RECOVERY_IMPL_H
+#define NOTEPACKFS_LIB_RECOVERY_IMPL_H
+
+#include "lib/recovery.h"
+
+/* A name in a directory; both strings are owned. */
+struct place {
+	char *dir; /* from the root, "" for the root */
+	char *name;
+};
+
+struct stray { /* an object that no record names */
+	struct place at;
+};
+
+struct missing { /* a record whose object is not there */
+	struct sealed rec;
+	struct place at; /* name: the plain name */
+	bool found;
+};
+
+struct found_raw {
+	struct place at;
+	uint64_t bytes;
+	uint64_t id, base; /* of its mark; id 0: none */
+	/* Filled in from the manifest: the file's sealed bytes, wherever they are. */
+	uint64_t sealed_end;
+	bool recorded;
+};
+
+struct differences {
+	struct stray *strays;
+	size_t stray_count, stray_size;
+	struct missing *missing;
+	size_t missing_count, missing_size;
+	struct found_raw *raws;
+	size_t raw_count, raw_size;
+};
+
+int recovery_walk(struct store *s, struct differences *out);
+void recovery_release(struct differences *diff);
+int recovery_objects(struct store *s, struct differences *diff);
+/* Judges raw files; those that are left for sealing stay in diff->raws, the others are taken
+ * out. */
+int recovery_raws(struct store *s, struct differences *diff);
+
+/* An O_PATH descriptor of a directory, given by its path. */
+int recovery_open_dir(struct store *s, const char *dir);
+/* dir "/" name */
+char *recovery_path(const char *dir, const char *name);
+/* SHA-256 of len bytes at offset. */
+int recovery_hash(int fd, uint64_t offset, uint64_t len, uint8_t *out);
+void recovery_event(struct store *s, const char *what, const char *path);
+
+#endif

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/recovery_impl.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/io.h"
+#include "lib/layout.h"
+#include "lib/log.h"
+#include "lib/raw.h"
+
+/* A stray object under examination. */
+struct candidate {
+	const struct place *at;
+	const char *path;
+	int fd;
+	struct stat st;
+	struct seekgz_header header;
+	char plain[NAME_BYTES + 1]; /* the stem */
+	uint32_t part;		    /* by its name */
+	struct sealed rec;
+};
+
+static int put_candidate(struct manifest_txn *txn, void *ctx)
+{
+	struct candidate *c = ctx;
+
+	return manifest_put(txn, &c->rec, c->at->dir, c->plain);
+}
+
+/* A removal that was committed and not carried out. 1: it was one. */
+static int finish_removal(struct store *s, struct candidate *c)
+{
+	const struct manifest_removal *list;
+	size_t count = manifest_removals(s->manifest, &list);
+	uint8_t sha256[SHA256_BYTES];
+	int err, dfd;
+
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(list[i].path, c->path) != 0)
+			continue;
+		err = recovery_hash(c->fd, 0, (uint64_t)c->st.st_size, sha256);
+		if (err)
+			return err;
+		if (memcmp(sha256, list[i].sha256, SHA256_BYTES) != 0)
+			continue;
+		dfd = recovery_open_dir(s, c->at->dir);
+		err = dfd < 0 ? dfd : io_unlink(dfd, c->at->name, 0);
+		if (dfd >= 0)
+			close(dfd);
+		log_notice("%s: its removal, which was interrupted, is complete", c->path);
+		recovery_event(s, "finished its removal", c->path);
+		return err ? err : 1;
+	}
+	return 0;
+}
+
+/* A record whose object is this one, under another name. 1: there is one. */
+static int match_missing(struct store *s, struct differences *diff, struct candidate *c)
+{
+	uint8_t sha256[SHA256_BYTES];
+	int err;
+
+	for (size_t i = 0; i < diff->missing_count; i++) {
+		struct missing *m = &diff->missing[i];
+
+		if (m->found || m->rec.gz_bytes != (uint64_t)c->st.st_size ||
+		    m->rec.part != c->part || m->rec.offset != c->header.offset ||
+		    memcmp(m->rec.raw_sha256, c->header.raw_sha256, SHA256_BYTES) != 0)
+			continue;
+		err = recovery_hash(c->fd, 0, (uint64_t)c->st.st_size, sha256);
+		if (err)
+			return err;
+		if (memcmp(sha256, m->rec.sha256, SHA256_BYTES) != 0)
+			continue;
+		m->found = true;
+		c->rec = m->rec;
+		/* The spelling of the plain name goes with it where it can. */
+		if (strlen(m->at.name) > name_stem_len(m->at.name, store_suffix(s)) &&
+		    strlen(c->plain) + strlen(store_suffix(s)) <= NAME_PLAIN_BYTES)
+			strcat(c->plain, store_suffix(s));
+		log_notice("%s: was renamed from %s/%s; the manifest knows it now", c->path,
+			   m->at.dir, m->at.name);
+		recovery_event(s, "found under a new name", c->path);
+		err = manifest_commit(s->manifest, put_candidate, c);
+		return err ? err : 1;
+	}
+	return 0;
+}
+
+/* Whose part is it? The raw file of that name says so, or the part before it; else no one's. */
+struct neighbours {
+	const char *stem;
+	const char *suffix;
+	uint64_t end; /* we look for the part that ends here */
+	uint32_t part;
+	uint64_t id;
+	char plain[NAME_BYTES + 1];
+};
+
+static int find_neighbour(void *ctx, const struct sealed *rec, const char *dir,
+			  const char *plain)
+{
+	struct neighbours *n = ctx;
+	size_t len = name_stem_len(plain, n->suffix);
+
+	if (strlen(n->stem) == len && memcmp(plain, n->stem, len) == 0 &&
+	    rec->part + 1 == n->part && rec->offset + rec->raw_bytes == n->end) {
+		n->id = rec->id;
+		snprintf(n->plain, sizeof(n->plain), "%s", plain);
+		return 1;
+	}
+	return 0;
+}
+
+/* Does this raw file hold the object's bytes, where they should be? */
+static bool raw_agrees(struct store *s, const struct found_raw *raw, const struct candidate *c)
+{
+	uint64_t end = c->header.offset + c->header.layout.raw_bytes;
+	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
+	CLEANUP_FD int fd =
+	    dfd < 0 ? dfd : io_open(dfd, raw->at.name, O_RDONLY | O_NOFOLLOW, 0);
+	uint8_t sha256[SHA256_BYTES];
+
+	return fd >= 0 && raw->base <= c->header.offset && raw->bytes >= end &&
+	       recovery_hash(fd, c->header.offset, c->header.layout.raw_bytes, sha256) == 0 &&
+	       memcmp(sha256, c->header.raw_sha256, SHA256_BYTES) == 0;
+}
+
+static int find_owner(struct store *s, struct differences *diff, struct candidate *c)
+{
+	struct neighbours n = {.stem = c->plain,
+			       .suffix = store_suffix(s),
+			       .end = c->header.offset,
+			       .part = c->part};
+
+	for (size_t i = 0; i < diff->raw_count; i++) {
+		const struct found_raw *raw = &diff->raws[i];
+
+		if (raw->id && strcmp(raw->at.dir, c->at->dir) == 0 &&
+		    name_stem_len(raw->at.name, n.suffix) == strlen(c->plain) &&
+		    memcmp(raw->at.name, c->plain, strlen(c->plain)) == 0 &&
+		    raw_agrees(s, raw, c)) {
+			c->rec.id = raw->id;
+			snprintf(c->plain, sizeof(c->plain), "%s", raw->at.name);
+			return 0;
+		}
+	}
+	if (c->part > 1)
+		manifest_each_in_dir(s->manifest, c->at->dir, find_neighbour, &n);
+	if (!n.id)
+		return manifest_new_id(s->manifest, &c->rec.id);
+	c->rec.id = n.id;
+	snprintf(c->plain, sizeof(c->plain), "%s", n.plain);
+	return 0;
+}
+
+static int scan_frames(void *ctx, const uint8_t *data, size_t len)
+{
+	frames_feed(ctx, data, len);
+	return 0;
+}
+
+/* Check every byte of it, and record it. 1: it is damaged. */
+static int adopt(struct store *s, struct differences *diff, struct candidate *c)
+{
+	struct seekgz_header header = {0};
+	struct seekgz_summary summary;
+	struct seekgz_damage damage = {0};
+	struct frames frames;
+	int err;
+
+	frames_init(&frames);
+	err = seekgz_verify(c->fd, &header, &summary, scan_frames, &frames, &damage);
+	if (err == -EBADMSG || err == -EIO) {
+		log_error("%s: is damaged at object offset %llu: %s", c->path,
+			  (unsigned long long)damage.gz_offset,
+			  damage.reason ? damage.reason : "?");
+		return 1;
+	}
+	if (!err)
+		seekgz_header_release(&header);
+	if (!err)
+		err = find_owner(s, diff, c);
+	if (err)
+		return err;
+	c->rec.part = c->header.part;
+	c->rec.offset = c->header.offset;
+	c->rec.raw_bytes = c->header.layout.raw_bytes;
+	c->rec.gz_bytes = summary.gz_bytes;
+	c->rec.crc32 = summary.crc32;
+	memcpy(c->rec.sha256, summary.sha256, SHA256_BYTES);
+	memcpy(c->rec.raw_sha256, c->header.raw_sha256, SHA256_BYTES);
+	c->rec.is_notepack = frames_is_notepack(&frames);
+	c->rec.records = c->rec.is_notepack ? frames.records : 0;
+	c->rec.first_created_at = c->rec.is_notepack ? frames.first_created_at : 0;
+	c->rec.last_created_at = c->rec.is_notepack ? frames.last_created_at : 0;
+	c->rec.mode = (c->st.st_mode & 0777) | 0200;
+	c->rec.uid = c->st.st_uid;
+	c->rec.gid = c->st.st_gid;
+	c->rec.mtime_ns = (int64_t)c->st.st_mtim.tv_sec * 1000000000 + c->st.st_mtim.tv_nsec;
+	c->rec.sealed_at_ns = clock_wall_ns();
+	c->rec.codec = (uint8_t)record_codec_number("zlib");
+	log_notice("%s: was sealed and not yet in the manifest; it is now", c->path);
+	recovery_event(s, "adopted", c->path);
+	return manifest_commit(s->manifest, put_candidate, c);
+}
+
+static int quarantine(struct store *s, const struct place *at, const char *path)
+{
+	CLEANUP_FD int dfd = recovery_open_dir(s, at->dir);
+	char name[64];
+	int err = dfd < 0 ? dfd : -EEXIST;
+
+	/* Numbered, so that the name always fits; the log and the event keep the old one. */
+	for (unsigned i = 1; err == -EEXIST; i++) {
+		snprintf(name, sizeof(name), LAYOUT_QUARANTINE "/%u.gz", i);
+		err = io_rename_noreplace(dfd, at->name, s->fd, name);
+	}
+	if (!err) {
+		log_error("%s: could not be trusted, and was moved to %s in the store; its raw "
+			  "file, if there is one, is kept and sealed again",
+			  path, name);
+		recovery_event(s, "quarantined", path);
+	}
+	return err;
+}
+
+static int examine(struct store *s, struct differences *diff, struct candidate *c)
+{
+	const char *reason = "its name is no part's";
+	size_t stem;
+	int r = -EBADMSG;
+
+	if (name_parse_sealed(c->at->name, store_suffix(s), &stem, &c->part) &&
+	    S_ISREG(c->st.st_mode)) {
+		snprintf(c->plain, sizeof(c->plain), "%.*s", (int)stem, c->at->name);
+		r = seekgz_header_read(c->fd, (uint64_t)c->st.st_size, &c->header, &reason);
+		if (!r && c->header.part != c->part) {
+			seekgz_header_release(&c->header);
+			memset(&c->header, 0, sizeof(c->header));
+			reason = "its header and its name name different parts";
+			r = -EBADMSG;
+		}
+	}
+	if (r == -EBADMSG) {
+		log_error("%s: is not a sealed object: %s", c->path, reason);
+		return quarantine(s, c->at, c->path);
+	}
+	if (!r)
+		r = finish_removal(s, c);
+	if (!r)
+		r = match_missing(s, diff, c);
+	if (r)
+		return r < 0 ? r : 0;
+	r = adopt(s, diff, c);
+	return r == 1 ? quarantine(s, c->at, c->path) : r;
+}
+
+static int recover_stray(struct store *s, struct differences *diff, const struct place *at)
+{
+	CLEANUP_FREE char *path = recovery_path(at->dir, at->name);
+	CLEANUP_FD int dfd = recovery_open_dir(s, at->dir);
+	CLEANUP_FD int fd = dfd < 0 ? dfd : io_open(dfd, at->name, O_RDONLY | O_NOFOLLOW, 0);
+	struct candidate c = {.at = at, .path = path, .fd = fd};
+	int err = !path ? -ENOMEM : fd < 0 ? fd : io_fstat(fd, &c.st);
+
+	if (!err)
+		err = examine(s, diff, &c);
+	seekgz_header_release(&c.header);
+	return err;
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct place *x = &((const struct stray *)a)->at,
+			   *y = &((const struct stray *)b)->at;
+	int r = strcmp(x->dir, y->dir);
+
+	/* x.notepack.gz before x.p000000002.notepack.gz: parts in order. */
+	return r ? r : strcmp(x->name, y->name);
+}
+
+int recovery_objects(struct store *s, struct differences *diff)
+{
+	int err = 0;
+
+	if (diff->stray_count)
+		qsort(diff->strays, diff->stray_count, sizeof(*diff->strays), by_place);
+	for (size_t i = 0; i < diff->stray_count && !err; i++)
+		err = recover_stray(s, diff, &diff->strays[i].at);
+	for (size_t i = 0; i < diff->missing_count && !err; i++) {
+		const struct missing *m = &diff->missing[i];
+
+		if (m->found)
+			continue;
+		log_error(
+		    "%s/%s: part %u is in the manifest, but its object is not in the store",
+		    m->at.dir, m->at.name, (unsigned)m->rec.part);
+		recovery_event(s, "missing", m->at.name);
+	}
+	return err;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A raw file is given up for sealed bytes only if it has the same: a name proves nothing ("mv
+ * app.log app.log.1", a new app.log), and a mark alone is not enough to delete on.
+ */
+#include "lib/recovery_impl.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/io.h"
+#include "lib/log.h"
+#include "lib/raw.h"
+
+/* The records of a raw file's stem, in its directory. */
+struct relatives {
+	struct sealed *list;
+	size_t count, size;
+	const char *name; /* the raw file's */
+	const char *suffix;
+};
+
+static bool same_stem(const char *a, const char *b, const char *suffix)
+{
+	size_t n = name_stem_len(a, suffix);
+
+	return n == name_stem_len(b, suffix) && memcmp(a, b, n) == 0;
+}
+
+static int add_relative(struct relatives *r, const struct sealed *rec)
+{
+	if (r->count == r->size) {
+		size_t size = r->size ? r->size * 2 : 8;
+		struct sealed *list = realloc(r->list, size * sizeof(*list));
+
+		if (!list)
+			return -ENOMEM;
+		r->list = list;
+		r->size = size;
+	}
+	r->list[r->count++] = *rec;
+	return 0;
+}
+
+static int visit_stem(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
+{
+	struct relatives *r = ctx;
+
+	return same_stem(plain, r->name, r->suffix) ? add_relative(r, rec) : 0;
+}
+
+/* Are the raw file's bytes those of each record (as far as it has them)? 1, 0 or -errno. */
+static int agrees(int fd, const struct found_raw *raw, const struct relatives *r)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		const struct sealed *rec = &r->list[i];
+		uint8_t sha256[SHA256_BYTES];
+		int err;
+
+		if (rec->offset + rec->raw_bytes <= raw->base)
+			continue; /* a hole there, by its mark */
+		if (raw->bytes < rec->offset + rec->raw_bytes)
+			return 0;
+		err = recovery_hash(fd, rec->offset, rec->raw_bytes, sha256);
+		if (err)
+			return err;
+		if (memcmp(sha256, rec->raw_sha256, SHA256_BYTES) != 0)
+			return 0;
+	}
+	return 1;
+}
+
+static uint64_t sealed_end(const struct relatives *r)
+{
+	uint64_t end = 0;
+
+	for (size_t i = 0; i < r->count; i++)
+		end = MAX(end, r->list[i].offset + r->list[i].raw_bytes);
+	return end;
+}
+
+/* Another file took the name: it gets one of its own, with an id of its own. */
+static int displace(struct store *s, struct found_raw *raw, int dfd, int fd)
+{
+	struct raw_mark mark = {0};
+	char name[NAME_BYTES + 1];
+	char *copy;
+	int err = manifest_new_id(s->manifest, &mark.id);
+
+	if (err)
+		return err;
+	snprintf(name, sizeof(name), "%.190s.recovered-%llu", raw->at.name,
+		 (unsigned long long)mark.id);
+	copy = strdup(name);
+	if (!copy)
+		return -ENOMEM;
+	err = raw_write_mark(s, fd, &mark);
+	if (!err)
+		err = io_rename_noreplace(dfd, raw->at.name, dfd, name);
+	if (!err)
+		err = io_syncdir(dfd, ".");
+	if (err) {
+		free(copy);
+		return err;
+	}
+	log_warning("%s/%s: is not the file that was sealed under this name; it is kept as %s",
+		    raw->at.dir, raw->at.name, name);
+	recovery_event(s, "kept under another name", name);
+	free(raw->at.name);
+	raw->at.name = copy;
+	raw->id = mark.id;
+	return 0;
+}
+
+static int judge(struct store *s, struct found_raw *raw)
+{
+	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
+	CLEANUP_FD int fd = dfd < 0 ? dfd : io_open(dfd, raw->at.name, O_RDWR | O_NOFOLLOW, 0);
+	struct relatives r = {.name = raw->at.name, .suffix = store_suffix(s)};
+	int ours, err;
+
+	if (fd < 0)
+		return fd;
+	err = manifest_each_in_dir(s->manifest, raw->at.dir, visit_stem, &r);
+	if (err || !r.count)
+		goto out_free;
+	ours = raw->id && raw->id != r.list[0].id ? 0 : agrees(fd, raw, &r);
+	if (ours < 0) {
+		err = ours;
+	} else if (!ours && !raw->bytes && raw->id == r.list[0].id) {
+		/* A power cut took the bytes of a raw file that was about to go: none are left
+		 * to keep. */
+		err = io_unlink(dfd, raw->at.name, 0);
+	} else if (!ours) {
+		err = displace(s, raw, dfd, fd);
+	} else {
+		raw->sealed_end = sealed_end(&r);
+		raw->recorded = true;
+		if (raw->id != r.list[0].id) {
+			struct raw_mark mark = {.id = r.list[0].id};
+
+			err = raw_write_mark(s, fd, &mark);
+			raw->id = mark.id;
+		}
+	}
+out_free:
+	free(r.list);
+	return err;
+}
+
+int recovery_raws(struct store *s, struct differences *diff)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < diff->raw_count; i++) {
+		struct found_raw *raw = &diff->raws[i];
+		int err = judge(s, raw);
+
+		if (err) {
+			log_error("%s/%s: cannot be examined: %s; it is left alone",
+				  raw->at.dir, raw->at.name, strerror(-err));
+			if (err == -ENOMEM)
+				return err;
+		}
+		if (raw->bytes > raw->sealed_end && !err) {
+			log_info("%s/%s: %llu bytes were not sealed yet", raw->at.dir,
+				 raw->at.name,
+				 (unsigned long long)(raw->bytes - raw->sealed_end));
+			recovery_event(s, "queued", raw->at.name);
+		}
+		if (!err && (raw->bytes > 0 || raw->recorded)) {
+			struct found_raw swap = diff->raws[kept];
+
+			diff->raws[kept++] = *raw;
+			diff->raws[i] = swap;
+		}
+	}
+	while (diff->raw_count > kept) {
+		diff->raw_count--;
+		free(diff->raws[diff->raw_count].at.dir);
+		free(diff->raws[diff->raw_count].at.name);
+	}
+	return 0;
+}

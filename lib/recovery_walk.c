@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/recovery_impl.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/io.h"
+#include "lib/log.h"
+#include "lib/raw.h"
+
+struct expected {
+	char name[NAME_BYTES + 1]; /* of the object */
+	char plain[NAME_BYTES + 1];
+	struct sealed rec;
+	bool seen;
+	UT_hash_handle hh;
+};
+
+struct walk {
+	struct store *s;
+	struct differences *diff;
+	const char *dir;
+	struct expected *expected;
+	char **todo; /* directories still to be walked */
+	size_t todo_count, todo_size;
+};
+
+/* Room for one more element in an array of count elements. */
+static int make_room(void **list, size_t count, size_t *size, size_t element)
+{
+	if (count < *size)
+		return 0;
+	size_t bigger = *size ? *size * 2 : 16;
+	void *p = realloc(*list, bigger * element);
+
+	if (!p)
+		return -ENOMEM;
+	*list = p;
+	*size = bigger;
+	return 0;
+}
+
+static int place_init(struct place *p, const char *dir, const char *name)
+{
+	p->dir = strdup(dir);
+	p->name = strdup(name);
+	if (p->dir && p->name)
+		return 0;
+	free(p->dir);
+	free(p->name);
+	return -ENOMEM;
+}
+
+void recovery_release(struct differences *d)
+{
+	for (size_t i = 0; i < d->stray_count; i++) {
+		free(d->strays[i].at.dir);
+		free(d->strays[i].at.name);
+	}
+	for (size_t i = 0; i < d->missing_count; i++) {
+		free(d->missing[i].at.dir);
+		free(d->missing[i].at.name);
+	}
+	for (size_t i = 0; i < d->raw_count; i++) {
+		free(d->raws[i].at.dir);
+		free(d->raws[i].at.name);
+	}
+	free(d->strays);
+	free(d->missing);
+	free(d->raws);
+	memset(d, 0, sizeof(*d));
+}
+
+static int expect(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
+{
+	struct walk *w = ctx;
+	struct expected *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return -ENOMEM;
+	e->rec = *rec;
+	snprintf(e->plain, sizeof(e->plain), "%s", plain);
+	if (name_sealed(plain, rec->part, store_suffix(w->s), e->name) != 0) {
+		free(e);
+		return 0;
+	}
+	HASH_ADD_STR(w->expected, name, e);
+	if (!e->hh.tbl) {
+		free(e);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static int add_stray(struct walk *w, const char *name)
+{
+	struct differences *d = w->diff;
+	int err =
+	    make_room((void **)&d->strays, d->stray_count, &d->stray_size, sizeof(*d->strays));
+
+	if (!err)
+		err = place_init(&d->strays[d->stray_count].at, w->dir, name);
+	d->stray_count += !err;
+	return err;
+}
+
+static int add_missing(struct walk *w, const struct expected *e)
+{
+	struct differences *d = w->diff;
+	int err = make_room((void **)&d->missing, d->missing_count, &d->missing_size,
+			    sizeof(*d->missing));
+
+	if (err)
+		return err;
+	d->missing[d->missing_count] = (struct missing){.rec = e->rec};
+	err = place_init(&d->missing[d->missing_count].at, w->dir, e->plain);
+	d->missing_count += !err;
+	return err;
+}
+
+static int add_raw(struct walk *w, int dfd, const char *name)
+{
+	struct differences *d = w->diff;
+	CLEANUP_FD int fd = io_open(dfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	struct found_raw *raw;
+	struct raw_mark mark;
+	struct stat st;
+	int err = fd < 0 ? fd : io_fstat(fd, &st);
+
+	if (!err)
+		err =
+		    make_room((void **)&d->raws, d->raw_count, &d->raw_size, sizeof(*d->raws));
+	if (err || !S_ISREG(st.st_mode))
+		return err;
+	raw = &d->raws[d->raw_count];
+	*raw = (struct found_raw){.bytes = (uint64_t)st.st_size};
+	if (raw_read_mark(fd, &mark) == 0) {
+		raw->id = mark.id;
+		raw->base = mark.base;
+	}
+	err = place_init(&raw->at, w->dir, name);
+	d->raw_count += !err;
+	return err;
+}
+
+static int walk_object(struct walk *w, int dfd, const char *name)
+{
+	struct expected *e;
+	struct stat st;
+	int err = io_stat(dfd, name, &st);
+
+	if (err)
+		return err;
+	HASH_FIND_STR(w->expected, name, e);
+	if (!e)
+		return add_stray(w, name);
+	e->seen = true;
+	if ((uint64_t)st.st_size != e->rec.gz_bytes)
+		log_error(
+		    "%s/%s: has %llu bytes, the manifest says %llu; run notepackctl check "
+		    "--deep",
+		    w->dir, name, (unsigned long long)st.st_size,
+		    (unsigned long long)e->rec.gz_bytes);
+	return 0;
+}
+
+static int add_dir(struct walk *w, const char *name)
+{
+	char *path = recovery_path(w->dir, name);
+	int err =
+	    path ? make_room((void **)&w->todo, w->todo_count, &w->todo_size, sizeof(*w->todo))
+		 : -ENOMEM;
+
+	if (err)
+		free(path);
+	else
+		w->todo[w->todo_count++] = path;
+	return err;
+}
+
+static int walk_entry(struct walk *w, int dfd, const struct dirent *e)
+{
+	const char *name = e->d_name;
+	int type = e->d_type;
+	struct stat st;
+
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+	    (!*w->dir && strcmp(name, NAME_PRIVATE) == 0))
+		return 0;
+	if (type == DT_UNKNOWN && io_stat(dfd, name, &st) == 0)
+		type = IFTODT(st.st_mode);
+	if (type == DT_DIR)
+		return add_dir(w, name);
+	if (type != DT_REG)
+		return 0;
+	if (globs_match(&w->s->exclude, name))
+		return 0;
+	if (name_has_sealed_suffix(name, store_suffix(w->s)))
+		return walk_object(w, dfd, name);
+	return globs_match_path(&w->s->exclude, w->dir) ? 0 : add_raw(w, dfd, name);
+}
+
+static int walk_entries(struct walk *w)
+{
+	CLEANUP_FD int dfd = recovery_open_dir(w->s, w->dir);
+	struct dirent *e;
+	DIR *stream;
+	int fd, err = 0;
+
+	if (dfd < 0)
+		return dfd;
+	fd = io_open(dfd, ".", O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return fd;
+	stream = fdopendir(fd);
+	if (!stream) {
+		close(fd);
+		return -ENOMEM;
+	}
+	while (!err && (errno = 0, e = readdir(stream)))
+		err = walk_entry(w, fd, e);
+	if (!err && errno)
+		err = -errno;
+	closedir(stream);
+	return err;
+}
+
+static int walk_dir(struct walk *w)
+{
+	struct expected *e, *next;
+	int err = manifest_each_in_dir(w->s->manifest, w->dir, expect, w);
+
+	if (!err)
+		err = walk_entries(w);
+	HASH_ITER (hh, w->expected, e, next) {
+		if (!err && !e->seen)
+			err = add_missing(w, e);
+		HASH_DEL(w->expected, e);
+		free(e);
+	}
+	return err;
+}
+
+/* A record of a directory that is not there. */
+
+static int add_orphan(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
+{
+	struct walk *w = ctx;
+	struct stat st;
+	struct expected e = {.rec = *rec};
+
+	/* fstatat under the manifest's lock: no other thread runs yet. */
+	if (!*dir || io_stat(w->s->fd, dir, &st) != -ENOENT)
+		return 0;
+	snprintf(e.plain, sizeof(e.plain), "%s", plain);
+	w->dir = dir;
+	return add_missing(w, &e);
+}
+
+int recovery_walk(struct store *s, struct differences *out)
+{
+	struct walk w = {.s = s, .diff = out, .dir = ""};
+	int err = walk_dir(&w);
+
+	while (!err && w.todo_count > 0) {
+		char *dir = w.todo[--w.todo_count];
+
+		w.dir = dir;
+		err = walk_dir(&w);
+		free(dir);
+	}
+	while (w.todo_count > 0)
+		free(w.todo[--w.todo_count]);
+	free(w.todo);
+	if (!err)
+		err = manifest_each(s->manifest, add_orphan, &w);
+	return err;
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Removing. The order for sealed bytes: the manifest forgets them, durably; then the objects
+ * go; then the raw file. A crash in between leaves objects that the manifest names as removed,
+ * and recovery finishes the work.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/barrier.h"
+#include "lib/catalog.h"
+#include "lib/cut.h"
+#include "lib/dirfd.h"
+#include "lib/events.h"
+#include "lib/file.h"
+#include "lib/io.h"
+#include "lib/lazy.h"
+#include "lib/log.h"
+#include "lib/plain.h"
+#include "lib/segment.h"
+#include "lib/tree.h"
+
+bool may_delete(const struct store *s, const char *plain)
+{
+	return s->options.allow_delete || globs_match(&s->deletable, plain);
+}
+
+/* ---- files ---- */
+
+struct removal {
+	struct file *file;
+	uint32_t part; /* 0: all */
+	uint32_t *numbers;
+	uint32_t count;
+};
+
+static int remove_records(struct manifest_txn *txn, void *ctx)
+{
+	struct removal *r = ctx;
+
+	for (uint32_t i = 0; i < r->count; i++) {
+		int err = manifest_remove(txn, r->file->id, r->numbers[i]);
+
+		if (err && err != -ENOENT)
+			return err;
+	}
+	return 0;
+}
+
+/* Which parts go; and no segment of the file is sealed any more if all do. */
+static int plan_locked(struct removal *r)
+{
+	struct file *f = r->file;
+	struct segment *seg;
+
+	r->numbers = calloc(f->part_count ? f->part_count : 1, sizeof(*r->numbers));
+	if (!r->numbers)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < f->part_count; i++) {
+		if (!r->part || f->parts[i].number == r->part)
+			r->numbers[r->count++] = f->parts[i].number;
+	}
+	if (!r->part) {
+		DL_FOREACH (f->segments, seg)
+			seg->cancelled = true;
+	}
+	return 0;
+}
+
+/* Whoever has the file open goes on reading: keep the object open for them (L23). */
+static void pin_part(struct store *s, struct file *f, uint32_t number)
+{
+	int fd = plain_open_part(s, f, number);
+	int i;
+
+	if (fd < 0)
+		return;
+	lock_take(&s->lock);
+	i = part_by_number(f, number);
+	if (i >= 0 && f->parts[i].pinned_fd < 0) {
+		f->parts[i].pinned_fd = fd;
+		fd = -1;
+	}
+	lock_drop(&s->lock);
+	if (fd >= 0)
+		close(fd);
+}
+
+static int unlink_objects(struct store *s, const struct removal *r)
+{
+	struct file *f = r->file;
+	int dfd = dirfd_get(s, f->n.dir);
+	int err = dfd < 0 ? dfd : 0;
+
+	for (uint32_t i = 0; i < r->count && dfd >= 0; i++) {
+		char name[NAME_BYTES + 1];
+		int e;
+
+		name_sealed(f->n.name, r->numbers[i], store_suffix(s), name);
+		e = io_unlink(dfd, name, 0);
+		if (e && e != -ENOENT && !err)
+			err = e;
+	}
+	if (dfd >= 0)
+		dirfd_put(s, f->n.dir);
+	return err;
+}
+
+static int unlink_raw(struct store *s, struct file *f)
+{
+	int dfd = dirfd_get(s, f->n.dir);
+	int err = dfd < 0 ? dfd : io_unlink(dfd, f->n.name, 0);
+
+	if (dfd >= 0)
+		dirfd_put(s, f->n.dir);
+	return err == -ENOENT ? 0 : err;
+}
+
+static void tell(struct store *s, const char *path, const struct removal *r)
+{
+	char more[96];
+
+	snprintf(more, sizeof(more), ",\"id\":%llu,\"parts\":%u",
+		 (unsigned long long)r->file->id, (unsigned)r->count);
+	log_notice("%s: removed, with %u sealed parts", path, (unsigned)r->count);
+	events_add(s->events, "remove", manifest_last_seq(s->manifest), path, more);
+}
+
+static void forget_locked(struct store *s, const struct removal *r) REQUIRES(s->lock)
+{
+	struct file *f = r->file;
+	struct dir *d = f->n.dir;
+
+	dirfd_touch_locked(d);
+	if (!r->part) {
+		timer_disarm_locked(s, f);
+		lazy_unmark_locked(s, f);
+		catalog_unlink_locked(s, &f->n);
+	} else {
+		catalog_drop_part_locked(s, f, r->part);
+		f->base = f->part_count ? f->parts[0].offset : f->base;
+	}
+	active_update_locked(s, f);
+}
+
+int remove_file(struct store *s, struct file *f, uint32_t part)
+{
+	struct removal r = {.file = f, .part = part};
+	CLEANUP_BUF struct buf path = {0};
+	bool pin;
+	int err;
+
+	lock_take(&s->lock);
+	if (part && f->part_count == 1 && !file_unsealed(f))
+		r.part = part = 0;
+	err = plan_locked(&r);
+	catalog_path_locked(s, &f->n, part, &path);
+	pin = f->opens > 0;
+	lock_drop(&s->lock);
+
+	for (uint32_t i = 0; pin && !err && i < r.count; i++)
+		pin_part(s, f, r.numbers[i]);
+	if (!err && r.count)
+		err = manifest_commit(s->manifest, remove_records, &r);
+	if (!err) {
+		err = unlink_objects(s, &r);
+		if (!err && !part)
+			err = unlink_raw(s, f);
+		/* What is left in the store after an error, recovery removes: the manifest says
+		 * so. */
+		if (!err || r.count) {
+			lock_take(&s->lock);
+			forget_locked(s, &r);
+			lock_drop(&s->lock);
+			if (r.count)
+				tell(s, path.data ? path.data : "", &r);
+		}
+	}
+	free(r.numbers);
+	barrier_check(s);
+	return err;
+}
+
+static bool has_sealed_bytes(const struct file *f)
+{
+	return f->part_count > 0 || f->segments || f->cut_end > 0;
+}
+
+static int unlink_file(struct store *s, struct caller *c, struct file *f, uint32_t part,
+		       bool always)
+{
+	bool refused;
+	int err;
+
+	lock_take(&s->lock);
+	refused = f->n.linked && !always && has_sealed_bytes(f) && !may_delete(s, f->n.name);
+	err = !f->n.linked ? -ENOENT
+	      : refused	   ? -EPERM
+			   : node_take_locked(s, &f->n, BUSY_NAME, c);
+	lock_drop(&s->lock);
+	if (refused)
+		log_notice(
+		    "%s: removing a sealed file is refused; notepackctl rm removes it, and the "
+		    "option allow_delete=GLOB permits it",
+		    f->n.name);
+	if (err)
+		return err;
+	err = remove_file(s, f, part);
+	node_give(s, &f->n);
+	return err;
+}
+
+/* ---- directories and links ---- */
+
+static int remove_other(struct store *s, struct caller *c, struct node *n, int flags)
+{
+	struct dir *d;
+	int err, dfd;
+
+	lock_take(&s->lock);
+	err = n->linked ? node_take_locked(s, n, BUSY_NAME, c) : -ENOENT;
+	d = n->dir;
+	if (!err)
+		node_ref_locked(&d->n);
+	lock_drop(&s->lock);
+	if (err)
+		return err;
+	dfd = dirfd_get(s, d);
+	err = dfd < 0 ? dfd : io_unlink(dfd, n->name, flags);
+	if (dfd >= 0)
+		dirfd_put(s, d);
+	lock_take(&s->lock);
+	if (!err) {
+		dirfd_touch_locked(d);
+		catalog_unlink_locked(s, n);
+	}
+	node_unref_locked(s, &d->n, 1);
+	struct waiter *w = node_give_locked(s, n);
+
+	lock_drop(&s->lock);
+	waiters_wake(w);
+	return err;
+}
+
+/* The node of a name, referenced; part as in struct found. */
+static int find(struct store *s, struct node *dir, const char *name, struct found *out)
+{
+	struct dir *d;
+	int err = s->options.read_only ? -EROFS : enter_dir(s, dir, &d);
+
+	if (err)
+		return err;
+	if (strlen(name) > NAME_BYTES)
+		return -ENAMETOOLONG;
+	lock_take(&s->lock);
+	catalog_find_locked(s, d, name, out);
+	if (out->node)
+		node_ref_locked(out->node);
+	lock_drop(&s->lock);
+	return out->node ? 0 : -ENOENT;
+}
+
+int store_unlink(struct store *s, struct caller *c, struct node *dir, const char *name)
+{
+	struct found found;
+	int err = find(s, dir, name, &found);
+
+	if (err)
+		return err;
+	if (found.node->kind == NODE_DIR)
+		err = -EISDIR;
+	else if (found.node->kind == NODE_LINK)
+		err = remove_other(s, c, found.node, 0);
+	else
+		err = unlink_file(s, c, to_file(found.node), found.part, false);
+	node_unref(s, found.node, 1);
+	return err;
+}
+
+int store_rmdir(struct store *s, struct caller *c, struct node *dir, const char *name)
+{
+	struct found found;
+	int err = find(s, dir, name, &found);
+
+	if (err)
+		return err;
+	/* The store knows best whether it is empty: it has every entry of ours, and any other.
+	 */
+	err = found.node->kind == NODE_DIR ? remove_other(s, c, found.node, AT_REMOVEDIR)
+					   : -ENOTDIR;
+	node_unref(s, found.node, 1);
+	return err;
+}
+
+int store_remove(struct store *s, struct caller *c, const char *path)
+{
+	struct node *n, *file;
+	struct stat st;
+	int err = s->options.read_only ? -EROFS : store_resolve(s, path, &n);
+
+	if (err)
+		return err;
+	file = n->kind == NODE_OBJECT ? &((struct object *)n)->file->n : n;
+	err = n->kind == NODE_DIR ? -EISDIR : n->kind == NODE_LINK ? -EINVAL : 0;
+	if (!err)
+		err = store_getattr(s, file, &st);
+	if (!err && c->uid != 0 && c->uid != geteuid() && c->uid != st.st_uid)
+		err = -EPERM;
+	if (!err)
+		err = unlink_file(s, c, to_file(file),
+				  n->kind == NODE_OBJECT ? ((struct object *)n)->number : 0,
+				  true);
+	node_unref(s, n, 1);
+	return err;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * seal: one segment from raw bytes to a complete, verified temporary object.
+ *
+ * All threads of the pool may work on one segment: each takes the next chunk, compresses it,
+ * decompresses it again and compares; whoever finishes the chunk that is next in order writes
+ * it (and what is ready behind it) and does the work that must be in order: the hashes, the
+ * frame scanner. The result does not depend on the number of threads.
+ */
+#ifndef NOTEPACKFS_LIB_SEAL_H
+#define NOTEPACKFS_LIB_SEAL_H
+
+#include "lib/sealer.h"
+
+/*
+ * Begin. Opens the raw file and the temporary, and submits the first tasks to the pool. The end
+ * is reported by sealer_compressed(…, seg, 0 or -errno, step): on 0 seg->record, tmp and tmp_fd
+ * are filled in; on failure there is no temporary.
+ */
+void seal_start(struct store *s, struct sealer *p, struct segment *seg);
+
+#endif

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Retries: a failed segment waits 0.25 s, then twice as long each time, up to 30 s. While
+ * draining there is no one left to wait for: each segment gets one more try, then counts as
+ * unfinished; its raw bytes stay, and the next start takes them up.
+ */
+#include "lib/sealer.h"
+
+#include <stdio.h>
+
+#include "lib/catalog.h"
+#include "lib/codec.h"
+#include "lib/cut.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include "lib/publish.h"
+#include "lib/seal.h"
+
+#define RETRY_FIRST_NS 250000000
+#define RETRY_MAX_NS 30000000000
+#define PROGRESS_NS 200000000
+
+struct queue {
+	struct segment *first, **last;
+};
+
+struct sealer {
+	struct store *store;
+	struct pool *pool;
+	const struct codec *codec;
+	pthread_t publisher;
+	unsigned open_max;
+
+	/* Rank 20. Protects all below and the sealer's fields of segments. */
+	struct lock lock;
+	struct cond wake; /* the publisher has something to do */
+	struct cond idle; /* the publisher has finished a turn */
+	struct queue queued, ready, retry;
+	unsigned open;	  /* segments being compressed */
+	unsigned in_work; /* submitted, and neither published nor waiting for a retry */
+	bool draining, stop;
+	struct codec_state *states;
+};
+
+static void queue_init(struct queue *q)
+{
+	q->first = NULL;
+	q->last = &q->first;
+}
+
+static void queue_add(struct queue *q, struct segment *seg)
+{
+	seg->queue_next = NULL;
+	*q->last = seg;
+	q->last = &seg->queue_next;
+}
+
+static struct segment *queue_take(struct queue *q)
+{
+	struct segment *seg = q->first;
+
+	if (seg) {
+		q->first = seg->queue_next;
+		if (!q->first)
+			q->last = &q->first;
+	}
+	return seg;
+}
+
+struct pool *sealer_pool(struct sealer *p)
+{
+	return p->pool;
+}
+
+struct codec_state *sealer_take_state(struct sealer *p)
+{
+	struct codec_state *state;
+
+	lock_take(&p->lock);
+	state = p->states;
+	if (state)
+		p->states = state->next;
+	lock_drop(&p->lock);
+	if (state)
+		return state;
+	state = calloc(1, sizeof(*state));
+	if (!state)
+		return NULL;
+	state->codec = p->codec->new_state(p->store->options.level);
+	state->inflater = inflater_new();
+	if (state->codec && state->inflater)
+		return state;
+	if (state->codec)
+		p->codec->free_state(state->codec);
+	inflater_free(state->inflater);
+	free(state);
+	return NULL;
+}
+
+void sealer_give_state(struct sealer *p, struct codec_state *state)
+{
+	lock_take(&p->lock);
+	state->next = p->states;
+	p->states = state;
+	lock_drop(&p->lock);
+}
+
+/* Start queued segments while there is room. Called without the lock. */
+static void start_queued(struct sealer *p)
+{
+	struct segment *seg;
+
+	for (;;) {
+		lock_take(&p->lock);
+		seg = p->open < p->open_max ? queue_take(&p->queued) : NULL;
+		if (seg)
+			p->open++;
+		lock_drop(&p->lock);
+		if (!seg)
+			return;
+		seal_start(p->store, p, seg);
+	}
+}
+
+void sealer_submit(struct sealer *p, struct segment *seg)
+{
+	lock_take(&p->lock);
+	queue_add(&p->queued, seg);
+	p->in_work++;
+	lock_drop(&p->lock);
+	start_queued(p);
+}
+
+void sealer_discard(struct sealer *p, struct segment *seg)
+{
+	struct store *s = p->store;
+	struct file *f = seg->file;
+
+	lock_take(&s->lock);
+	node_ref_locked(&f->n);
+	lock_drop(&s->lock);
+	sealer_done(p, seg);
+	lock_take(&s->lock);
+	while ((seg = f->segments)) { /* those behind it were never submitted */
+		lock_drop(&s->lock);
+		segment_free(s, seg);
+		lock_take(&s->lock);
+	}
+	active_update_locked(s, f);
+	node_unref_locked(s, &f->n, 1);
+	lock_drop(&s->lock);
+}
+
+void sealer_compressed(struct sealer *p, struct segment *seg, int err, const char *step)
+{
+	bool cancelled;
+
+	if (err)
+		segment_failed(p->store, seg, err, step);
+	lock_take(&p->store->lock);
+	cancelled = seg->cancelled;
+	seg->state = err ? SEGMENT_RETRY : SEGMENT_READY;
+	lock_drop(&p->store->lock);
+
+	lock_take(&p->lock);
+	p->open--;
+	if (!err && !cancelled)
+		queue_add(&p->ready, seg);
+	cond_signal(&p->wake);
+	lock_drop(&p->lock);
+	if (cancelled)
+		sealer_discard(p, seg);
+	else if (err)
+		sealer_retry(p, seg);
+	start_queued(p);
+}
+
+void sealer_retry(struct sealer *p, struct segment *seg)
+{
+	int64_t wait_ns = RETRY_FIRST_NS << MIN(seg->attempts, 7u);
+
+	lock_take(&p->lock);
+	seg->attempts++;
+	seg->retry_ns = clock_ns() + MIN(wait_ns, RETRY_MAX_NS);
+	queue_add(&p->retry, seg);
+	p->in_work--;
+	cond_signal(&p->wake);
+	lock_drop(&p->lock);
+}
+
+void sealer_ready(struct sealer *p, struct segment *seg)
+{
+	lock_take(&p->lock);
+	queue_add(&p->ready, seg);
+	cond_signal(&p->wake);
+	lock_drop(&p->lock);
+}
+
+void sealer_done(struct sealer *p, struct segment *seg)
+{
+	segment_free(p->store, seg);
+	lock_take(&p->lock);
+	p->in_work--;
+	cond_broadcast(&p->idle);
+	lock_drop(&p->lock);
+}
+
+/* Move segments whose time has come to the queue; all of them while draining, once. */
+static int64_t requeue_retries_locked(struct sealer *p) REQUIRES(p->lock)
+{
+	struct queue old = p->retry;
+	int64_t now_ns = clock_ns(), next_ns = 0;
+	struct segment *seg;
+
+	if (!old.first)
+		return 0;
+	queue_init(&p->retry);
+	while ((seg = queue_take(&old))) {
+		if (p->draining ? !seg->last_try : seg->retry_ns <= now_ns) {
+			seg->last_try = p->draining;
+			if (seg->renamed)
+				queue_add(&p->ready, seg);
+			else
+				queue_add(&p->queued, seg);
+			p->in_work++;
+			continue;
+		}
+		queue_add(&p->retry, seg);
+		if (!next_ns || seg->retry_ns < next_ns)
+			next_ns = seg->retry_ns;
+	}
+	return next_ns;
+}
+
+static void *publisher(void *arg)
+{
+	struct sealer *p = arg;
+	struct segment *batch[PUBLISH_BATCH];
+
+	lock_take(&p->lock);
+	while (!p->stop) {
+		int64_t next_ns = requeue_retries_locked(p);
+		size_t count = 0;
+
+		while (count < PUBLISH_BATCH && (batch[count] = queue_take(&p->ready)))
+			count++;
+		if (count || p->queued.first) {
+			bool start = p->queued.first && p->open < p->open_max;
+
+			lock_drop(&p->lock);
+			if (start)
+				start_queued(p);
+			if (count)
+				publish_batch(p->store, batch, count);
+			lock_take(&p->lock);
+			if (count || start)
+				continue;
+		}
+		cond_broadcast(&p->idle);
+		if (next_ns && !p->draining)
+			cond_wait_until(&p->wake, &p->lock, next_ns);
+		else
+			cond_wait(&p->wake, &p->lock);
+	}
+	lock_drop(&p->lock);
+	return NULL;
+}
+
+struct sealer *sealer_open(struct store *s, unsigned threads, int *err)
+{
+	struct sealer *p = calloc(1, sizeof(*p));
+
+	*err = -ENOMEM;
+	if (!p)
+		return NULL;
+	p->store = s;
+	p->codec = codec_find("auto");
+	p->open_max = threads + 2;
+	lock_init(&p->lock);
+	cond_init(&p->wake);
+	cond_init(&p->idle);
+	queue_init(&p->queued);
+	queue_init(&p->ready);
+	queue_init(&p->retry);
+	p->pool = pool_open(threads);
+	if (p->pool)
+		*err = -pthread_create(&p->publisher, NULL, publisher, p);
+	if (*err == 0)
+		return p;
+	pool_close(p->pool);
+	free(p);
+	return NULL;
+}
+
+/* Is everything done that can be done? Retries that had their last try do not count. */
+static bool drained_locked(struct sealer *p) REQUIRES(p->lock)
+{
+	struct segment *seg;
+
+	if (p->in_work || p->queued.first || p->ready.first)
+		return false;
+	for (seg = p->retry.first; seg; seg = seg->queue_next) {
+		if (!seg->last_try)
+			return false;
+	}
+	return true;
+}
+
+uint64_t sealer_drain(struct sealer *p, void (*progress)(struct store *s))
+{
+	uint64_t unfinished = 0;
+
+	lock_take(&p->lock);
+	p->draining = true;
+	cond_broadcast(&p->wake);
+	while (!drained_locked(p)) {
+		cond_wait_until(&p->idle, &p->lock, clock_ns() + PROGRESS_NS);
+		lock_drop(&p->lock);
+		if (progress)
+			progress(p->store);
+		lock_take(&p->lock);
+	}
+	for (struct segment *seg = p->retry.first; seg; seg = seg->queue_next)
+		unfinished++;
+	p->stop = true;
+	cond_broadcast(&p->wake);
+	lock_drop(&p->lock);
+	return unfinished;
+}
+
+void sealer_close(struct sealer *p)
+{
+	struct segment *seg;
+
+	if (!p)
+		return;
+	lock_take(&p->lock);
+	p->stop = true;
+	cond_broadcast(&p->wake);
+	lock_drop(&p->lock);
+	pthread_join(p->publisher, NULL);
+	pool_close(p->pool);
+	while ((seg = queue_take(&p->retry)))
+		segment_free(p->store, seg);
+	while (p->states) {
+		struct codec_state *state = p->states;
+
+		p->states = state->next;
+		p->codec->free_state(state->codec);
+		inflater_free(state->inflater);
+		free(state);
+	}
+	cond_release(&p->idle);
+	cond_release(&p->wake);
+	lock_release(&p->lock);
+	free(p);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sealer: from segments to published objects: the queue, the compressing pool, the publisher.
+ *
+ *	sealer_submit → queue → [pool: compress, verify, write a temporary] → ready
+ *	    → [publisher thread: batches of lib/publish.h] → next segment of the file
+ *
+ * A bounded number of segments is open at a time (threads + 2); each has at most 2 * threads +
+ *1 chunks in memory, half a MiB each, and never more than it has chunks. So memory is bounded
+ *by about (threads + 2) * (2 * threads + 1) / 2 MiB, whatever the sizes: 10 MiB for 2 threads.
+ */
+#ifndef NOTEPACKFS_LIB_SEALER_H
+#define NOTEPACKFS_LIB_SEALER_H
+
+#include "lib/segment.h"
+
+#define PUBLISH_BATCH 256 /* segments at most */
+
+struct sealer;
+
+/* NULL: no memory, or the publisher's thread could not be created (*err says which, -errno). */
+struct sealer *sealer_open(struct store *s, unsigned threads, int *err);
+
+/* Take a segment that is first in its file. */
+void sealer_submit(struct sealer *p, struct segment *seg);
+
+/* What seal_start's job reports, from any thread. */
+void sealer_compressed(struct sealer *p, struct segment *seg, int err, const char *step);
+
+/* Put a segment aside, to be tried again. While draining: once more, then it is given up. */
+void sealer_retry(struct sealer *p, struct segment *seg);
+
+/* A segment that was parked by the publisher is ready again. */
+void sealer_ready(struct sealer *p, struct segment *seg);
+
+/* A segment was published: free it. */
+void sealer_done(struct sealer *p, struct segment *seg);
+
+/* A segment's file was removed: free it and those behind it. */
+void sealer_discard(struct sealer *p, struct segment *seg);
+
+struct pool *sealer_pool(struct sealer *p);
+
+/*
+ * Seal everything that is queued, join all threads, free. progress (may be NULL) is called
+ * about five times a second meanwhile. Returns how many segments could not be sealed.
+ */
+uint64_t sealer_drain(struct sealer *p, void (*progress)(struct store *s));
+void sealer_close(struct sealer *p);
+
+/* Codec states are kept and used again. NULL: no memory. */
+struct codec_state {
+	void *codec;
+	struct inflater *inflater;
+	struct codec_state *next;
+};
+struct codec_state *sealer_take_state(struct sealer *p);
+void sealer_give_state(struct sealer *p, struct codec_state *state);
+
+#endif

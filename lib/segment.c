@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/segment.h"
+
+#include <stdio.h>
+
+#include "lib/catalog.h"
+#include "lib/events.h"
+#include "lib/io.h"
+#include "lib/log.h"
+
+struct segment *segment_new_locked(struct store *s, struct file *f, uint64_t raw_bytes)
+{
+	struct segment *seg = calloc(1, sizeof(*seg));
+
+	if (!seg)
+		return NULL;
+	seg->store = s;
+	seg->file = f;
+	seg->offset = f->cut_end;
+	seg->raw_bytes = raw_bytes;
+	seg->part = f->next_part++;
+	seg->cut_ns = clock_ns();
+	seg->tmp_fd = -1;
+	node_ref_locked(&f->n);
+	f->cut_end += raw_bytes;
+	DL_APPEND(f->segments, seg);
+	s->pending_files++;
+	s->pending_bytes += raw_bytes;
+	return seg;
+}
+
+void segment_free(struct store *s, struct segment *seg)
+{
+	if (seg->tmp_fd >= 0)
+		close(seg->tmp_fd);
+	if (seg->tmp[0] && !seg->renamed)
+		io_unlink(s->fd, seg->tmp, 0);
+	lock_take(&s->lock);
+	DL_DELETE(seg->file->segments, seg);
+	s->pending_files--;
+	s->pending_bytes -= seg->raw_bytes;
+	node_unref_locked(s, &seg->file->n, 1);
+	lock_drop(&s->lock);
+	free(seg->dir_path);
+	free(seg);
+}
+
+void segment_failed(struct store *s, struct segment *seg, int err, const char *step)
+{
+	CLEANUP_BUF struct buf path = {0}, more = {0};
+	char error[sizeof(seg->error)];
+	bool gone;
+
+	snprintf(error, sizeof(error), "%s: %s", step, strerror(-err));
+	lock_take(&s->lock);
+	gone = seg->cancelled || !seg->file->n.linked;
+	if (!gone)
+		catalog_path_locked(s, &seg->file->n, 0, &path);
+	memcpy(seg->error, error, sizeof(error));
+	lock_drop(&s->lock);
+	if (gone || !path.data)
+		return;
+	log_error(
+	    "%s: not sealed yet: %s; the bytes are safe in the store, and sealing is tried "
+	    "again",
+	    path.data, error);
+	if (seg->attempts > 0)
+		return; /* one event for the failure, not one for each retry */
+	buf_str(&more, ",\"error\":");
+	buf_json_string(&more, error, strlen(error));
+	events_add(s->events, "fail", manifest_last_seq(s->manifest), path.data,
+		   more.data ? more.data : "");
+}

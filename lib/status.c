@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the control files show: the status, the generated manifest, the checksums, the log.
+ */
+#include <stdio.h>
+
+#include "lib/catalog.h"
+#include "lib/events.h"
+#include "lib/segment.h"
+#include "lib/store.h"
+
+static const char *state_name(const struct file *f)
+{
+	if (f->segments) {
+		switch (f->segments->state) {
+		case SEGMENT_SEALING:
+			return "sealing";
+		case SEGMENT_READY:
+		case SEGMENT_PUBLISHING:
+			return "publishing";
+		case SEGMENT_RETRY:
+			return "retry";
+		default:
+			return "queued";
+		}
+	}
+	if (f->kept)
+		return "kept";
+	return f->writers ? "open" : "grace";
+}
+
+static void add_pending_locked(struct store *s, const struct file *f, int64_t now_ns,
+			       struct buf *out) REQUIRES(s->lock)
+{
+	CLEANUP_BUF struct buf path = {0};
+	int64_t since_ns = f->segments ? f->segments->cut_ns : f->dirty_since_ns;
+	const char *error = f->segments ? f->segments->error : "";
+
+	catalog_path_locked(s, &f->n, 0, &path);
+	if (path.failed)
+		return;
+	buf_str(out, "{");
+	buf_json_path(out, "path", path.data, path.len);
+	buf_printf(out, ",\"id\":%llu,\"bytes\":%llu,\"age\":%.3f,\"state\":\"%s\",\"error\":",
+		   (unsigned long long)f->id, (unsigned long long)(f->size - f->sealed_end),
+		   since_ns ? (double)(now_ns - since_ns) / 1e9 : 0.0, state_name(f));
+	if (*error)
+		buf_json_string(out, error, strlen(error));
+	else
+		buf_str(out, "null");
+	buf_str(out, "}");
+}
+
+struct totals {
+	uint64_t files, bytes, failed;
+};
+
+static void add_all_pending_locked(struct store *s, struct buf *list, struct totals *t)
+    REQUIRES(s->lock)
+{
+	int64_t now_ns = clock_ns();
+	struct file *f;
+
+	DL_FOREACH2(s->active, f, active_next)
+	{
+		if (!f->segments && !f->kept &&
+		    (f->size <= f->sealed_end ||
+		     catalog_excluded_locked(s, f->n.dir, f->n.name)))
+			continue;
+		if (t->files++)
+			buf_str(list, ",");
+		add_pending_locked(s, f, now_ns, list);
+		t->bytes += f->size - f->sealed_end;
+		t->failed += f->segments && f->segments->state == SEGMENT_RETRY;
+	}
+}
+
+void store_status(struct store *s, struct buf *out)
+{
+	const struct store_options *o = &s->options;
+	CLEANUP_BUF struct buf list = {0};
+	struct totals t = {0};
+	bool draining;
+	uint64_t sealed;
+
+	lock_take(&s->lock);
+	add_all_pending_locked(s, &list, &t);
+	draining = s->stopping;
+	sealed = s->sealed_total;
+	lock_drop(&s->lock);
+
+	buf_printf(out, "{\"version\":\"%s\",\"pid\":%ld,", NOTEPACKFS_VERSION, (long)getpid());
+	buf_json_path(out, "store", s->path, strlen(s->path));
+	buf_printf(
+	    out,
+	    ",\"state\":\"%s\",\"read_only\":%s,\"sealed_files\":%llu,\"pending_files\":%llu,"
+	    "\"pending_bytes\":%llu,\"failed_files\":%llu,\"records\":%llu,\"seq\":%llu,"
+	    "\"threads\":%u,\"pending\":[",
+	    draining ? "draining" : "mounted", o->read_only ? "true" : "false",
+	    (unsigned long long)sealed, (unsigned long long)t.files,
+	    (unsigned long long)t.bytes, (unsigned long long)t.failed,
+	    (unsigned long long)manifest_count(s->manifest),
+	    (unsigned long long)manifest_last_seq(s->manifest), o->threads);
+	if (list.data)
+		buf_add(out, list.data, list.len);
+	buf_printf(
+	    out,
+	    "],\"options\":{\"level\":%d,\"threads\":%u,\"grace\":%.3f,\"suffix\":\"%s\","
+	    "\"exclude\":",
+	    o->level, o->threads, (double)o->grace_ns / 1e9, store_suffix(s));
+	buf_json_string(out, o->exclude, strlen(o->exclude));
+	buf_printf(out,
+		   ",\"fsync\":\"%s\",\"cut_size\":%llu,\"cut_age\":%.3f,\"allow_delete\":",
+		   o->fsync_seals ? "seal" : "sync", (unsigned long long)o->cut_bytes,
+		   (double)o->cut_age_ns / 1e9);
+	if (o->allow_delete || !o->allow_delete_globs)
+		buf_str(out, o->allow_delete ? "true" : "false");
+	else
+		buf_json_string(out, o->allow_delete_globs, strlen(o->allow_delete_globs));
+	buf_str(out, "}}\n");
+}
+
+void store_progress(struct store *s, struct store_progress *out)
+{
+	struct file *f;
+
+	memset(out, 0, sizeof(*out));
+	lock_take(&s->lock);
+	DL_FOREACH2(s->active, f, active_next)
+	{
+		out->files_left += f->segments || f->dirty;
+		out->bytes_left += f->size - f->sealed_end;
+	}
+	lock_drop(&s->lock);
+}
+
+int store_dump_manifest(struct store *s, store_writer *write, void *ctx)
+{
+	return manifest_dump(s->manifest, write, ctx);
+}
+
+/* ---- checksums ---- */
+
+struct sum {
+	char *line;
+	const char *path;
+};
+
+struct sums {
+	const char *suffix;
+	struct sum *list;
+	size_t count, size;
+};
+
+/* A line as sha256sum(1) writes it: a backslash in front, and in the name \\, \n and \r, where
+ * the name needs it. */
+static char *sum_line(const struct sealed *rec, const char *dir, const char *object,
+		      size_t *path_at)
+{
+	CLEANUP_BUF struct buf path = {0};
+	struct buf line = {0};
+	char sha[2 * SHA256_BYTES + 1];
+
+	hex_encode(rec->sha256, SHA256_BYTES, sha);
+	buf_printf(&path, "%s%s%s", dir, *dir ? "/" : "", object);
+	if (path.failed)
+		return NULL;
+	if (strpbrk(path.data, "\\\n\r"))
+		buf_str(&line, "\\");
+	buf_printf(&line, "%s  ", sha);
+	*path_at = line.len;
+	for (const char *p = path.data; *p; p++) {
+		if (*p == '\\')
+			buf_str(&line, "\\\\");
+		else if (*p == '\n')
+			buf_str(&line, "\\n");
+		else if (*p == '\r')
+			buf_str(&line, "\\r");
+		else
+			buf_add(&line, p, 1);
+	}
+	buf_str(&line, "\n");
+	if (line.failed)
+		buf_release(&line);
+	return line.data;
+}
+
+static int add_sum(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
+{
+	struct sums *sums = ctx;
+	char object[NAME_BYTES + 1];
+	size_t path_at;
+	char *line;
+
+	if (sums->count == sums->size) {
+		size_t size = sums->size ? sums->size * 2 : 64;
+		struct sum *list = realloc(sums->list, size * sizeof(*list));
+
+		if (!list)
+			return -ENOMEM;
+		sums->list = list;
+		sums->size = size;
+	}
+	if (name_sealed(plain, rec->part, sums->suffix, object) != 0)
+		return 0;
+	line = sum_line(rec, dir, object, &path_at);
+	if (!line)
+		return -ENOMEM;
+	sums->list[sums->count++] = (struct sum){.line = line, .path = line + path_at};
+	return 0;
+}
+
+static int by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct sum *)a)->path, ((const struct sum *)b)->path);
+}
+
+int store_dump_sha256sums(struct store *s, store_writer *write, void *ctx)
+{
+	struct sums sums = {.suffix = store_suffix(s)};
+	int err = manifest_each(s->manifest, add_sum, &sums);
+
+	if (sums.count)
+		qsort(sums.list, sums.count, sizeof(*sums.list), by_path);
+	for (size_t i = 0; i < sums.count && !err; i++)
+		err = write(ctx, sums.list[i].line, strlen(sums.list[i].line));
+	for (size_t i = 0; i < sums.count; i++)
+		free(sums.list[i].line);
+	free(sums.list);
+	return err;
+}
+
+int store_log_size(struct store *s, uint64_t *bytes)
+{
+	*bytes = events_size(s->events);
+	return 0;
+}
+
+ssize_t store_log_read(struct store *s, void *buf, size_t len, uint64_t offset)
+{
+	return events_read(s->events, buf, len, offset);
+}

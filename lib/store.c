@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Start and stop. The order of the stop is L7's: producers first, then the queue, then the
+ * threads, then the last commit, then the lock.
+ */
+#include "lib/store.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/xattr.h>
+
+#include "lib/barrier.h"
+#include "lib/catalog.h"
+#include "lib/cut.h"
+#include "lib/dirfd.h"
+#include "lib/events.h"
+#include "lib/io.h"
+#include "lib/layout.h"
+#include "lib/lazy.h"
+#include "lib/log.h"
+#include "lib/raw.h"
+#include "lib/recovery.h"
+#include "lib/replace.h"
+#include "lib/sealer.h"
+
+#define LOG_BYTES ((uint64_t)64 << 20)
+
+struct node *store_root(struct store *s)
+{
+	return &s->root->n;
+}
+
+bool store_is_read_only(const struct store *s)
+{
+	return s->options.read_only;
+}
+
+const char *store_suffix(const struct store *s)
+{
+	return manifest_suffix(s->manifest);
+}
+
+void node_ref(struct store *s, struct node *n)
+{
+	lock_take(&s->lock);
+	node_ref_locked(n);
+	lock_drop(&s->lock);
+}
+
+void node_unref(struct store *s, struct node *n, uint64_t count)
+{
+	lock_take(&s->lock);
+	node_unref_locked(s, n, count);
+	lock_drop(&s->lock);
+}
+
+/* ---- the start ---- */
+
+static int fail(struct store_error *e, int exit_status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int fail(struct store_error *e, int exit_status, const char *fmt, ...)
+{
+	va_list ap;
+
+	e->exit_status = exit_status;
+	va_start(ap, fmt);
+	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+/* Our own copies of the strings, and the compiled globs. */
+static int copy_options(struct store *s, const struct store_options *o)
+{
+	s->options = *o;
+	s->path = strdup(o->path);
+	s->options.exclude = strdup(o->exclude ? o->exclude : NAME_DEFAULT_EXCLUDE);
+	s->options.allow_delete_globs =
+	    o->allow_delete_globs ? strdup(o->allow_delete_globs) : NULL;
+	s->options.suffix = o->suffix ? strdup(o->suffix) : NULL;
+	s->options.threads = MAX(o->threads, 1u);
+	if (!s->path || !s->options.exclude || (o->suffix && !s->options.suffix) ||
+	    (o->allow_delete_globs && !s->options.allow_delete_globs) ||
+	    globs_init(&s->exclude, s->options.exclude) != 0 ||
+	    globs_init(&s->deletable, s->options.allow_delete_globs) != 0)
+		return -ENOMEM;
+	return 0;
+}
+
+static int open_directory(struct store *s, struct store_error *e)
+{
+	s->fd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->fd >= 0)
+		return 0;
+	if (errno == ENOTDIR)
+		return fail(e, 1,
+			    "%s: is not a directory; name the directory that holds the store",
+			    s->path);
+	if (errno == ENOENT)
+		return fail(e, 1, "%s: no such directory; create it first: mkdir %s", s->path,
+			    s->path);
+	return fail(e, 1, "%s: cannot be opened: %s", s->path, strerror(errno));
+}
+
+/* Make sure that it is a store, or may become one. Sets *fresh. */
+static int check_kind(struct store *s, bool *fresh, struct store_error *e)
+{
+	int kind = layout_probe(s->fd);
+
+	*fresh = kind == LAYOUT_EMPTY || kind == LAYOUT_BEGUN;
+	if (kind < 0)
+		return fail(e, 1, "%s: cannot be read: %s", s->path, strerror(-kind));
+	if (kind == LAYOUT_NOT_STORE)
+		return fail(e, 1,
+			    "%s: is not empty and not a store; notepackctl init --adopt makes "
+			    "it one, or "
+			    "choose an empty directory",
+			    s->path);
+	if (*fresh && s->options.read_only)
+		return fail(e, 1,
+			    "%s: has no store in it yet, and ro creates none; mount it without "
+			    "ro first",
+			    s->path);
+	return 0;
+}
+
+static int lock_store(struct store *s, struct store_error *e)
+{
+	bool write = !s->options.read_only;
+	int err = write ? layout_create(s->fd) : 0;
+	pid_t pid;
+
+	if (err)
+		return fail(e, 1,
+			    "%s: the private directory could not be made: %s; is the store "
+			    "writable? (ro mounts it for reading)",
+			    s->path, strerror(-err));
+	s->lockfd = layout_lock(s->fd, write, "mounted", s->options.lockwait_ns);
+	if (s->lockfd >= 0)
+		return 0;
+	if (s->lockfd != -EBUSY)
+		return fail(e, 1, "%s: cannot be locked: %s", s->path, strerror(-s->lockfd));
+	layout_holder(s->fd, &pid);
+	return fail(e, 3, "%s: is in use by process %ld; unmount it there first", s->path,
+		    (long)pid);
+}
+
+static void probe_xattrs(struct store *s)
+{
+	static const char name[] = LAYOUT_TMP "/probe";
+	struct raw_mark mark = {.id = 1};
+	int fd = io_open(s->fd, name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	s->have_xattrs = true;
+	if (fd < 0 || raw_write_mark(s, fd, &mark) != 0 || raw_read_mark(fd, &mark) != 0)
+		s->have_xattrs = false;
+	if (fd >= 0) {
+		close(fd);
+		io_unlink(s->fd, name, 0);
+	}
+	if (!s->have_xattrs)
+		log_notice(
+		    "%s: the file system has no user attributes: file ids of unsealed files "
+		    "are not kept over a remount, and sealed files cannot be appended to",
+		    s->path);
+}
+
+static int load_manifest(struct store *s, bool fresh, struct store_error *e)
+{
+	struct manifest_options options = {
+	    .suffix = s->options.suffix,
+	    .exclude = s->options.exclude,
+	    .read_only = s->options.read_only,
+	    .create = fresh,
+	};
+	struct manifest_error error = {.text = ""};
+	int err = manifest_open(s->fd, &options, &s->manifest, &error);
+
+	if (!err)
+		return 0;
+	if (err == -EEXIST)
+		return fail(e, 2, "%s: %s", s->path,
+			    error.text[0] ? error.text
+					  : "was made with another suffix; leave out suffix=");
+	return fail(e, err == -EBADMSG || err == -EPROTO ? 4 : 1, "%s: %s", s->path,
+		    error.text[0] ? error.text : strerror(-err));
+}
+
+static int mark_unclean(struct manifest_txn *txn, void *ctx)
+{
+	manifest_set_clean(txn, false);
+	return 0;
+}
+
+static int mark_clean(struct manifest_txn *txn, void *ctx)
+{
+	manifest_set_clean(txn, true);
+	return 0;
+}
+
+static int make_root(struct store *s)
+{
+	struct stat st;
+	int err = io_fstat(s->fd, &st);
+
+	if (err)
+		return err;
+	s->root = catalog_new_dir(st.st_ino);
+	if (!s->root)
+		return -ENOMEM;
+	s->root->fd = s->fd;
+	s->root->n.linked = true;
+	s->root->durable = true;
+	s->root->n.name = strdup("");
+	s->tree.linked = true;
+	return s->root->n.name ? 0 : -ENOMEM;
+}
+
+/* Bring the store and the manifest into agreement, unless the last stop left them so. */
+static int recover(struct store *s, struct store_error *e)
+{
+	bool clean = manifest_was_clean(s->manifest) &&
+		     strcmp(manifest_was_exclude(s->manifest), s->options.exclude) == 0;
+	int err;
+
+	if (s->options.read_only)
+		return 0;
+	recovery_sweep(s);
+	err = manifest_commit(s->manifest, mark_unclean, NULL);
+	if (!err && !clean)
+		err = recovery_run(s);
+	if (err)
+		return fail(e, 1, "%s: the start failed: %s; nothing was lost", s->path,
+			    strerror(-err));
+	return 0;
+}
+
+static int start_threads(struct store *s, struct store_error *e)
+{
+	int err = 0;
+
+	if (s->options.read_only)
+		return 0;
+	s->sealer = sealer_open(s, s->options.threads, &err);
+	if (s->sealer)
+		err = timers_start(s);
+	if (!err)
+		err = recovery_arm(s);
+	if (err)
+		return fail(e, 1, "%s: the store's threads could not be started: %s", s->path,
+			    strerror(-err));
+	return 0;
+}
+
+static int open_steps(struct store *s, struct store_error *e)
+{
+	bool fresh;
+
+	if (open_directory(s, e) || check_kind(s, &fresh, e) || lock_store(s, e))
+		return -1;
+	if (!s->options.read_only)
+		probe_xattrs(s);
+	if (load_manifest(s, fresh, e))
+		return -1;
+	s->events = events_open(s->fd, LOG_BYTES, s->options.read_only);
+	if (!s->events || make_root(s) != 0)
+		return fail(e, 1, "%s: no memory", s->path);
+	if (recover(s, e))
+		return -1;
+	manifest_forget_recovery(s->manifest);
+	return start_threads(s, e);
+}
+
+static void free_node_all_locked(struct store *s, struct node *n) REQUIRES(s->lock)
+{
+	struct node *p, *next;
+
+	if (n->kind == NODE_FILE) {
+		struct file *f = to_file(n);
+
+		for (uint32_t i = 0; i < f->part_count; i++) {
+			if (f->parts[i].object)
+				free(f->parts[i].object);
+		}
+		free(f->parts);
+	} else if (n->kind == NODE_DIR) {
+		struct dir *d = to_dir(n);
+
+		HASH_ITER (hh, d->files, p, next) {
+			HASH_DEL(d->files, p);
+			free_node_all_locked(s, p);
+		}
+		HASH_ITER (hh, d->others, p, next) {
+			HASH_DEL(d->others, p);
+			free_node_all_locked(s, p);
+		}
+		if (d->fd >= 0 && d != s->root)
+			close(d->fd);
+		free(d->slots);
+	}
+	free(n->name);
+	free(n);
+}
+
+static void free_store(struct store *s)
+{
+	recovery_forget(s);
+	manifest_close(s->manifest);
+	events_close(s->events);
+	if (s->root) {
+		lock_take(&s->lock);
+		free_node_all_locked(s, &s->root->n);
+		lock_drop(&s->lock);
+	}
+	if (s->lockfd >= 0)
+		close(s->lockfd); /* the lock goes with it */
+	if (s->fd >= 0)
+		close(s->fd);
+	globs_release(&s->exclude);
+	globs_release(&s->deletable);
+	free((char *)s->options.exclude);
+	free((char *)s->options.suffix);
+	free((char *)s->options.allow_delete_globs);
+	free(s->path);
+	cond_release(&s->timer_wake);
+	cond_release(&s->changed);
+	lock_release(&s->lock);
+	free(s);
+}
+
+int store_open(const struct store_options *options, const struct store_hooks *hooks,
+	       struct store **out, struct store_error *error)
+{
+	struct store *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return fail(error, 1, "%s: no memory", options->path);
+	lock_init(&s->lock);
+	cond_init(&s->changed);
+	cond_init(&s->timer_wake);
+	s->fd = s->lockfd = -1;
+	if (hooks)
+		s->hooks = *hooks;
+	if (copy_options(s, options) != 0) {
+		fail(error, 1, "%s: no memory", options->path);
+	} else if (open_steps(s, error) == 0) {
+		*out = s;
+		return 0;
+	}
+	timers_stop(s);
+	if (s->sealer)
+		sealer_drain(s->sealer, NULL);
+	sealer_close(s->sealer);
+	if (s->lockfd >= 0 && !s->options.read_only)
+		layout_lock_note(s->lockfd, NULL);
+	free_store(s);
+	return -1;
+}
+
+/* ---- what the whole store does ---- */
+
+int store_sync_dir(struct store *s, struct node *dir)
+{
+	if (dir->kind != NODE_DIR)
+		return -ENOTDIR;
+	return s->options.read_only ? 0 : dirfd_sync(s, to_dir(dir));
+}
+
+int store_sync(struct store *s)
+{
+	if (s->options.read_only)
+		return 0;
+	lock_take(&s->lock);
+	cut_hurry_closed_locked(s);
+	lock_drop(&s->lock);
+	return lazy_flush(s, false);
+}
+
+/* ---- the stop ---- */
+
+/* The progress file: for those who wait, rewritten in place, always of one length. */
+static void write_drain(struct store *s)
+{
+	struct store_progress p;
+	char text[256];
+	int fd, n;
+
+	store_progress(s, &p);
+	s->drain_files = MAX(s->drain_files, p.files_left);
+	s->drain_bytes = MAX(s->drain_bytes, p.bytes_left);
+	n = snprintf(
+	    text, sizeof(text),
+	    "{\"pid\":%ld,\"files_total\":%llu,\"files_left\":%llu,\"bytes_total\":%llu,"
+	    "\"bytes_left\":%llu}",
+	    (long)getpid(), (unsigned long long)s->drain_files,
+	    (unsigned long long)p.files_left, (unsigned long long)s->drain_bytes,
+	    (unsigned long long)p.bytes_left);
+	memset(text + n, ' ', sizeof(text) - (size_t)n);
+	text[sizeof(text) - 1] = '\n';
+	fd = io_open(s->fd, LAYOUT_DRAIN, O_WRONLY | O_CREAT, 0600);
+	if (fd >= 0) {
+		io_pwrite(fd, text, sizeof(text), 0);
+		close(fd);
+	}
+}
+
+/* Files whose bytes are not all sealed, though they should be. */
+static uint64_t count_unfinished(struct store *s)
+{
+	uint64_t count = 0;
+	struct file *f;
+
+	lock_take(&s->lock);
+	DL_FOREACH2(s->active, f, active_next)
+	{
+		if (!f->kept && !f->segments && catalog_excluded_locked(s, f->n.dir, f->n.name))
+			continue;
+		count++;
+		log_warning(
+		    "%s: not all of it is sealed; its bytes are safe in the store, and the "
+		    "next mount takes it up",
+		    f->n.name);
+	}
+	lock_drop(&s->lock);
+	return count;
+}
+
+static void write_last_stop(struct store *s, int status, uint64_t unfinished)
+{
+	char text[256];
+	int64_t now_ns = clock_wall_ns();
+	int n = snprintf(text, sizeof(text),
+			 "{\"pid\":%ld,\"exit\":%d,\"sealed\":%llu,\"unfinished\":%llu,"
+			 "\"time\":\"%lld.%09lld\"}\n",
+			 (long)getpid(), status, (unsigned long long)s->sealed_total,
+			 (unsigned long long)unfinished, (long long)(now_ns / 1000000000),
+			 (long long)(now_ns % 1000000000));
+	struct iovec iov = {.iov_base = text, .iov_len = (size_t)n};
+	int err = replace_file(s->fd, LAYOUT_LAST_STOP, &iov, 1, NULL);
+
+	if (err)
+		log_warning(LAYOUT_LAST_STOP ": not written: %s", strerror(-err));
+}
+
+static int stop(struct store *s)
+{
+	uint64_t unfinished;
+	int err, status;
+
+	layout_lock_note(s->lockfd, "draining");
+	barrier_end_all(s, -EIO);
+	write_drain(s);
+	timers_stop(s);
+	sealer_drain(s->sealer, write_drain);
+	unfinished = count_unfinished(s);
+	err = lazy_flush(s, false);
+	if (!err && !unfinished)
+		err = manifest_commit(s->manifest, mark_clean, NULL);
+	sealer_close(s->sealer);
+	status = err ? 1 : unfinished ? 5 : 0;
+	if (err)
+		log_error("the last commit failed: %s; the next mount recovers",
+			  strerror(-err));
+	write_last_stop(s, status, unfinished);
+	io_unlink(s->fd, LAYOUT_DRAIN, 0);
+	layout_lock_note(s->lockfd, NULL);
+	return status;
+}
+
+int store_close(struct store *s)
+{
+	int status = 0;
+
+	store_release_all(s);
+	if (!s->options.read_only)
+		status = stop(s);
+	free_store(s);
+	return status;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * store: the archive engine's façade; all that the file system layer needs of lib.
+ *
+ * A store is opened once, used by any number of threads, drained, and closed. Everything in it
+ * is a node: the root is one, look-ups give others. A node stays valid, at the same address,
+ * while its caller holds references on it, whatever becomes of its name.
+ *
+ * Errors: every function returns 0 (or a documented positive value) or -errno. No function
+ * holds a lock of the store while it calls back, unless it says so.
+ *
+ * STORE_BUSY: a name is just being published, renamed or removed by someone else. The operation
+ * has done nothing; caller->busy is a referenced node. The caller gives it to store_park with a
+ * waiter, which takes the reference over: either the waiter's wake function is called once,
+ * later, from a thread of the store's (which it must not block), or store_park returns false
+ * and nothing will be called. In both cases the operation is then tried again. store_wait_idle
+ * is the same, blocking.
+ */
+#ifndef NOTEPACKFS_LIB_STORE_H
+#define NOTEPACKFS_LIB_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/types.h>
+
+#include "lib/buf.h"
+#include "lib/name.h"
+#include "lib/proto.h"
+
+#define STORE_BUSY 1
+
+struct store;
+struct node;
+struct handle;
+
+enum node_kind {
+	NODE_DIR,
+	NODE_LINK,
+	NODE_FILE,   /* under its plain name, in every state */
+	NODE_OBJECT, /* a sealed part, under its sealed name */
+};
+
+/* ---- life ---- */
+
+struct store_options {
+	const char *path;		/* of the store; made absolute by the caller */
+	int level;			/* of the codec */
+	unsigned threads;		/* that compress; >= 1 */
+	int64_t grace_ns;		/* from the last close to the cut */
+	const char *suffix;		/* NULL: what the store has */
+	const char *exclude;		/* globs; NULL: NAME_DEFAULT_EXCLUDE */
+	bool fsync_seals;		/* an fsync arms a cut (fsync=seal) */
+	uint64_t cut_bytes;		/* cuts of a file that stays open: new bytes … */
+	int64_t cut_age_ns;		/* … or time since the last */
+	bool allow_delete;		/* everywhere */
+	const char *allow_delete_globs; /* or for these plain names; NULL: none */
+	int64_t lockwait_ns;		/* how long to wait for a holder that drains */
+	bool read_only;
+};
+
+/* What went wrong at the start, for one line on stderr. */
+struct store_error {
+	int exit_status; /* 1 failed, 2 usage, 3 in use, 4 damaged */
+	char text[768];
+};
+
+/* Called by a thread of the store's with no lock held; must not block on anything that needs
+ * the store. */
+struct store_hooks {
+	/* Something other than a request of the caller's changed what name means in dir. */
+	void (*changed)(void *ctx, struct node *dir, const char *name);
+	void *ctx;
+};
+
+/* Lock, load, recover, start the threads. On failure *error is filled in and -1 returned. */
+int store_open(const struct store_options *options, const struct store_hooks *hooks,
+	       struct store **out, struct store_error *error);
+
+/*
+ * Stop: cut what is active, seal everything, join every thread, commit, and mark the store
+ * clean. All handles must have been released (store_release_all does what an unmount left
+ * undone). Returns the exit status: 0 clean, 5 not everything could be sealed (it is kept, and
+ * taken up at the next start), 1 the manifest could not be written. The store is closed and
+ * freed.
+ */
+int store_close(struct store *s);
+void store_release_all(struct store *s);
+
+/* ---- nodes ---- */
+
+struct caller {
+	uid_t uid;
+	gid_t gid;
+	struct node *busy; /* out, with STORE_BUSY */
+};
+
+struct waiter {
+	void (*wake)(struct waiter *w);
+	struct waiter *next; /* the store's */
+};
+
+bool store_park(struct store *s, struct node *busy, struct waiter *w);
+void store_wait_idle(struct store *s, struct node *busy);
+
+struct node *store_root(struct store *s); /* not referenced: it lives as long as the store */
+enum node_kind node_kind(const struct node *n);
+void node_ref(struct store *s, struct node *n);
+void node_unref(struct store *s, struct node *n, uint64_t count);
+bool store_is_read_only(const struct store *s);
+const char *store_suffix(const struct store *s);
+
+/* ---- names: a dir must be a NODE_DIR. Found and created nodes are referenced once. ---- */
+
+/* -ENOENT · -ENAMETOOLONG */
+int store_lookup(struct store *s, struct node *dir, const char *name, struct node **out);
+/* May a look-up that found nothing be remembered by the kernel? Not for sealed names. */
+bool store_may_cache_absence(const struct store *s, const char *name);
+
+/* mode: permission bits and set-ID bits, the umask applied. A new file is opened with flags.
+ * -EEXIST: the name, or the other spelling of its stem, is there · -EINVAL, -ENAMETOOLONG:
+ * lib/name.h · -EPERM: a sealed name · -EROFS */
+int store_create(struct store *s, struct caller *c, struct node *dir, const char *name,
+		 mode_t mode, int flags, struct node **out, struct handle **handle);
+int store_mkdir(struct store *s, struct caller *c, struct node *dir, const char *name,
+		mode_t mode, struct node **out);
+int store_symlink(struct store *s, struct caller *c, struct node *dir, const char *name,
+		  const char *target, struct node **out);
+int store_readlink(struct store *s, struct node *link, char *out,
+		   size_t size); /* NUL-terminated */
+/* -EPERM: sealed bytes, and no allow_delete */
+int store_unlink(struct store *s, struct caller *c, struct node *dir, const char *name);
+int store_rmdir(struct store *s, struct caller *c, struct node *dir, const char *name);
+/* flags: 0, RENAME_NOREPLACE, RENAME_EXCHANGE (directories, links and files without sealed
+ * bytes). */
+int store_rename(struct store *s, struct caller *c, struct node *from_dir, const char *from,
+		 struct node *to_dir, const char *to, unsigned flags);
+
+struct store_dirent {
+	uint64_t
+	    cookie; /* of this entry; pass it to go on behind it. Stays the same for its life */
+	struct node *node; /* referenced */
+	char name[NAME_BYTES + 1];
+};
+
+/* Up to max entries behind cookie (0: the first; "." and ".." are the caller's business,
+ * cookies 1 and 2 are never used). Returns the count, 0 at the end. */
+int store_readdir(struct store *s, struct node *dir, uint64_t cookie, struct store_dirent *out,
+		  int max);
+int store_sync_dir(struct store *s, struct node *dir);
+/* What "sync MNT" does: grace ends for everything closed, lazy metadata are committed. */
+int store_sync(struct store *s);
+int store_statfs(struct store *s, struct statvfs *out);
+
+/* ---- attributes ---- */
+
+enum {
+	STORE_SET_MODE = 1,
+	STORE_SET_UID = 2,
+	STORE_SET_GID = 4,
+	STORE_SET_SIZE = 8,
+	STORE_SET_ATIME = 16,
+	STORE_SET_MTIME = 32,
+	STORE_SET_ATIME_NOW = 64,
+	STORE_SET_MTIME_NOW = 128,
+};
+
+uint64_t node_ino(struct store *s, struct node *n);
+int store_getattr(struct store *s, struct node *n, struct stat *out);
+/* -EPERM: cut or sealed bytes would change, or n is an object (mode, owner and times of an
+ * object are its file's) */
+int store_setattr(struct store *s, struct caller *c, struct node *n, const struct stat *want,
+		  unsigned set, struct stat *out);
+
+/* ---- data ---- */
+
+/* flags as open(2). -EPERM: O_TRUNC on cut bytes; an object for writing. */
+int store_open_node(struct store *s, struct caller *c, struct node *n, int flags,
+		    struct handle **out);
+ssize_t store_read(struct handle *h, void *buf, size_t len, uint64_t offset);
+/* cached: the bytes come from the kernel's page cache (a shared mapping). -EPERM: below the
+ * cut. */
+ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offset,
+		    bool cached);
+int store_fallocate(struct handle *h, int mode, uint64_t offset, uint64_t len);
+int store_flush(struct handle *h); /* a sticky error of the file, else 0 */
+int store_fsync(struct handle *h);
+void store_release(struct handle *h);
+
+/* ---- what notepackctl and the control files need ---- */
+
+/*
+ * A barrier (lib/proto.h: PROTO_WAIT, PROTO_SEAL). done is called exactly once, from a thread
+ * of the store's or from within these calls. Returns 0 and, unless done was called already,
+ * *out to cancel with; or -errno, and done is not called. store_barrier_cancel calls
+ * done(-EINTR) unless it was called.
+ */
+struct barrier;
+int store_barrier(struct store *s, enum proto_op op, const char *path,
+		  void (*done)(void *ctx, int err), void *ctx, struct barrier **out);
+void store_barrier_cancel(struct store *s, struct barrier *b);
+
+/* PROTO_REMOVE */
+int store_remove(struct store *s, struct caller *c, const char *path);
+
+void store_status(struct store *s, struct buf *out);
+typedef int store_writer(void *ctx, const char *data, size_t len);
+int store_dump_manifest(struct store *s, store_writer *write, void *ctx);
+int store_dump_sha256sums(struct store *s, store_writer *write, void *ctx);
+int store_log_size(struct store *s, uint64_t *bytes);
+ssize_t store_log_read(struct store *s, void *buf, size_t len, uint64_t offset);
+
+/* For the drain: how much is left (for a log line, or a progress file). */
+struct store_progress {
+	uint64_t files_left, bytes_left;
+};
+void store_progress(struct store *s, struct store_progress *out);
+
+#endif

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A name that is being made is put into memory first, busy, so that no one else can take it
+ * while the store is asked; it is taken out again if the store refuses.
+ */
+#include "lib/tree.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/catalog.h"
+#include "lib/cut.h"
+#include "lib/dirfd.h"
+#include "lib/file.h"
+#include "lib/io.h"
+#include "lib/load.h"
+#include "lib/log.h"
+#include "lib/raw.h"
+
+int enter_dir(struct store *s, struct node *dir, struct dir **out)
+{
+	*out = to_dir(dir);
+	if (dir->kind != NODE_DIR)
+		return -ENOTDIR;
+	return dir_load(s, *out);
+}
+
+bool store_may_cache_absence(const struct store *s, const char *name)
+{
+	return !name_has_sealed_suffix(name, store_suffix(s));
+}
+
+/* ---- looking ---- */
+
+int store_lookup(struct store *s, struct node *dir, const char *name, struct node **out)
+{
+	struct found found;
+	struct dir *d;
+	int err = enter_dir(s, dir, &d);
+
+	if (err)
+		return err;
+	if (strlen(name) > NAME_BYTES)
+		return -ENAMETOOLONG;
+	lock_take(&s->lock);
+	catalog_find_locked(s, d, name, &found);
+	*out = found.node;
+	if (found.node && found.part) {
+		struct object *o = catalog_object_locked(s, to_file(found.node), found.part);
+
+		*out = o ? &o->n : NULL;
+		err = o ? 0 : -ENOMEM;
+	} else if (found.node) {
+		node_ref_locked(found.node);
+	} else {
+		err = -ENOENT;
+	}
+	lock_drop(&s->lock);
+	return err;
+}
+
+int store_readdir(struct store *s, struct node *dir, uint64_t cookie, struct store_dirent *out,
+		  int max)
+{
+	struct dir *d;
+	int count = 0;
+	int err = enter_dir(s, dir, &d);
+
+	if (err)
+		return err;
+	lock_take(&s->lock);
+	for (size_t i = catalog_slot_behind(d, cookie); i < d->slot_count && count < max; i++) {
+		struct store_dirent *e = &out[count];
+		struct slot *slot = &d->slots[i];
+		struct object *o;
+
+		if (!catalog_slot_name_locked(s, slot, e->name))
+			continue;
+		e->cookie = slot->cookie;
+		e->node = slot->node;
+		if (slot->part) {
+			o = catalog_object_locked(s, to_file(slot->node), slot->part);
+			if (!o)
+				continue;
+			e->node = &o->n;
+		} else {
+			node_ref_locked(slot->node);
+		}
+		count++;
+	}
+	lock_drop(&s->lock);
+	return count;
+}
+
+int store_readlink(struct store *s, struct node *link, char *out, size_t size)
+{
+	char name[NAME_BYTES + 1];
+	struct dir *d = NULL;
+	ssize_t n;
+	int dfd;
+
+	if (link->kind != NODE_LINK)
+		return -EINVAL;
+	lock_take(&s->lock);
+	node_wait_locked(s, link);
+	if (link->linked) {
+		d = link->dir;
+		node_ref_locked(&d->n);
+		snprintf(name, sizeof(name), "%s", link->name);
+	}
+	lock_drop(&s->lock);
+	if (!d)
+		return -ENOENT;
+	dfd = dirfd_get(s, d);
+	n = dfd < 0 ? dfd : readlinkat(dfd, name, out, size - 1);
+	if (dfd >= 0) {
+		n = n < 0 ? -errno : n;
+		dirfd_put(s, d);
+	}
+	node_unref(s, &d->n, 1);
+	if (n >= 0)
+		out[n] = '\0';
+	return n < 0 ? (int)n : 0;
+}
+
+/* ---- making ---- */
+
+int check_new_name_locked(struct store *s, struct dir *d, const char *name, enum node_kind kind)
+{
+	if (strlen(name) > NAME_BYTES)
+		return -ENAMETOOLONG;
+	if (d == s->root && strcmp(name, NAME_PRIVATE) == 0)
+		return -EPERM;
+	if (globs_match(&s->exclude, name))
+		return 0;
+	if (name_has_sealed_suffix(name, store_suffix(s))) {
+		log_notice("%s: names that end in %s.gz are given by notepackfs alone; write "
+			   "the plain "
+			   "file under the name without .gz",
+			   name, store_suffix(s));
+		return -EPERM;
+	}
+	return kind == NODE_FILE ? name_check_plain(name, store_suffix(s)) : 0;
+}
+
+/* Put n under its new name, busy, unless the name (or its stem) is taken. */
+static int begin_locked(struct store *s, struct caller *c, struct dir *d, struct node *n,
+			const char *name) REQUIRES(s->lock)
+{
+	struct found found;
+	int err;
+
+	if (d != s->root && !d->n.linked)
+		return -ENOENT;
+	catalog_find_locked(s, d, name, &found);
+	if (!found.node && n->kind == NODE_FILE) {
+		struct file *f = catalog_find_stem_locked(s, d, name);
+
+		found.node = f ? &f->n : NULL;
+	}
+	if (found.node && found.node->busy == IDLE)
+		return -EEXIST;
+	if (found.node)
+		return node_take_locked(s, found.node, BUSY_NAME, c);
+	err = check_new_name_locked(s, d, name, n->kind);
+	if (err)
+		return err;
+	n->busy = BUSY_NAME;
+	node_ref_locked(n);
+	err = catalog_link_locked(s, d, n, name);
+	if (err) {
+		n->busy = IDLE;
+		node_unref_locked(s, n, 1);
+	}
+	return err;
+}
+
+/* The store has answered: keep the name, or take it back. */
+static void end(struct store *s, struct dir *d, struct node *n, int err)
+{
+	struct waiter *w;
+
+	lock_take(&s->lock);
+	if (err)
+		catalog_unlink_locked(s, n);
+	else
+		dirfd_touch_locked(d);
+	w = node_give_locked(s, n);
+	lock_drop(&s->lock);
+	waiters_wake(w);
+}
+
+/* Owner of something new: the caller, and the directory's group if it hands that on. */
+static int own(int dfd, const char *name, const struct caller *c, mode_t *mode, bool is_dir)
+{
+	struct stat st;
+	gid_t gid = c->gid;
+	int err = io_fstat(dfd, &st);
+
+	if (err)
+		return err;
+	if (st.st_mode & S_ISGID) {
+		gid = st.st_gid;
+		if (is_dir)
+			*mode |= S_ISGID;
+	}
+	if (geteuid() != 0 || (c->uid == 0 && gid == 0))
+		return 0;
+	return fchownat(dfd, name, c->uid, gid, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -errno;
+}
+
+/* The raw file of a new file, owned and marked. Returns a descriptor. */
+static int create_raw(struct store *s, struct caller *c, struct dir *d, const char *name,
+		      mode_t mode, uint64_t id, struct stat *st)
+{
+	struct raw_mark mark = {.id = id};
+	int dfd = dirfd_get(s, d);
+	int fd, err;
+
+	if (dfd < 0)
+		return dfd;
+	fd = io_open(dfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode & 0777);
+	err = fd < 0 ? fd : own(dfd, name, c, &mode, false);
+	if (!err && (mode & 07000) && fchmod(fd, mode & 07777) != 0)
+		err = -errno;
+	if (!err)
+		err = raw_write_mark(s, fd, &mark);
+	if (!err)
+		err = io_fstat(fd, st);
+	if (err && fd >= 0) {
+		io_unlink(dfd, name, 0);
+		close(fd);
+	}
+	dirfd_put(s, d);
+	return err ? err : fd;
+}
+
+/* Make the raw file of f, which is busy. On 0 *raw is open, with one reference. */
+static int fill_new_file(struct store *s, struct caller *c, struct dir *d, struct file *f,
+			 mode_t mode, struct raw **out)
+{
+	struct raw *raw = malloc(sizeof(*raw));
+	struct stat st;
+	int fd = raw ? create_raw(s, c, d, f->n.name, mode, f->id, &st) : -ENOMEM;
+
+	if (fd < 0) {
+		free(raw);
+		return fd;
+	}
+	*raw = (struct raw){.fd = fd, .refs = 1};
+	lock_take(&s->lock);
+	f->raw = *out = raw;
+	f->raw_present = true;
+	f->raw_ino = st.st_ino;
+	lock_drop(&s->lock);
+	return 0;
+}
+
+int store_create(struct store *s, struct caller *c, struct node *dir, const char *name,
+		 mode_t mode, int flags, struct node **out, struct handle **handle)
+{
+	struct file *f = NULL;
+	struct raw *raw = NULL;
+	struct dir *d;
+	uint64_t id;
+	int err = s->options.read_only ? -EROFS : enter_dir(s, dir, &d);
+
+	if (!err)
+		err = manifest_new_id(s->manifest, &id);
+	if (err)
+		return err;
+	f = catalog_new_file(id);
+	if (!f)
+		return -ENOMEM;
+	lock_take(&s->lock);
+	err = begin_locked(s, c, d, &f->n, name);
+	lock_drop(&s->lock);
+	if (!err) {
+		err = fill_new_file(s, c, d, f, mode, &raw);
+		if (!err)
+			err = handle_new(s, &f->n, flags, raw, handle);
+		end(s, d, &f->n, err);
+	}
+	if (err)
+		node_unref(s, &f->n, 1);
+	else
+		*out = &f->n;
+	return err;
+}
+
+/* Make a directory or a link in the store; *ino is its inode there. */
+static int make_other(struct store *s, struct caller *c, struct dir *d, const char *name,
+		      const char *target, mode_t mode, uint64_t *ino)
+{
+	struct stat st;
+	int dfd = dirfd_get(s, d);
+	mode_t given = mode;
+	int err = dfd < 0 ? dfd : 0;
+
+	if (err)
+		return err;
+	if ((target ? symlinkat(target, dfd, name) : mkdirat(dfd, name, mode & 0777)) != 0) {
+		err = -errno;
+	} else {
+		err = own(dfd, name, c, &mode, !target);
+		if (!err && !target && ((given | mode) & 07000) &&
+		    fchmodat(dfd, name, mode & 07777, 0) != 0)
+			err = -errno;
+		if (!err)
+			err = io_stat(dfd, name, &st);
+		if (err)
+			io_unlink(dfd, name, target ? 0 : AT_REMOVEDIR);
+	}
+	if (!err)
+		*ino = st.st_ino;
+	dirfd_put(s, d);
+	return err;
+}
+
+static int make(struct store *s, struct caller *c, struct node *dir, struct node *n,
+		const char *name, const char *target, mode_t mode, struct node **out)
+{
+	struct dir *d;
+	uint64_t ino;
+	int err = s->options.read_only ? -EROFS : enter_dir(s, dir, &d);
+
+	if (!n)
+		return -ENOMEM;
+	if (!err) {
+		lock_take(&s->lock);
+		err = begin_locked(s, c, d, n, name);
+		lock_drop(&s->lock);
+	}
+	if (!err) {
+		err = make_other(s, c, d, name, target, mode, &ino);
+		if (!err && n->kind == NODE_DIR) {
+			to_dir(n)->ino = ino;
+			to_dir(n)->loaded = true; /* it is empty */
+		} else if (!err) {
+			((struct link *)n)->ino = ino;
+		}
+		end(s, d, n, err);
+	}
+	if (err)
+		node_unref(s, n, 1);
+	else
+		*out = n;
+	return err;
+}
+
+int store_mkdir(struct store *s, struct caller *c, struct node *dir, const char *name,
+		mode_t mode, struct node **out)
+{
+	return make(s, c, dir, (struct node *)catalog_new_dir(0), name, NULL, mode, out);
+}
+
+int store_symlink(struct store *s, struct caller *c, struct node *dir, const char *name,
+		  const char *target, struct node **out)
+{
+	return make(s, c, dir, (struct node *)catalog_new_link(0), name, target, 0777, out);
+}
