@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * inval: tells the kernel to forget names that changed without a request of its own.
+ *
+ * A notification waits for every look-up, creation and listing in flight in the same directory.
+ * So they are queued, and one thread makes them, holding no lock: nothing ever waits for one.
+ */
+#ifndef NOTEPACKFS_FS_INVAL_H
+#define NOTEPACKFS_FS_INVAL_H
+
+#include "fs/fs.h"
+#include "lib/lock.h"
+
+struct inval_entry;
+
+struct inval {
+	pthread_t thread;
+	bool live; /* there is a thread to join; for the threads that start and stop it */
+	/* Rank 50. Protects the rest. */
+	struct lock lock;
+	struct cond changed;
+	struct inval_entry *head; /* oldest first */
+	struct inval_entry *tail;
+	/* Else nothing is queued: the kernel knows no name yet, or will forget all of them. */
+	bool running;
+	bool stopping;
+};
+
+void inval_init(struct inval *v);
+void inval_release(struct inval *v);
+int inval_start(struct fs *fs); /* 0 or -errno */
+
+/* Drop what is queued, wait for the notification in progress (see fs_quiet), join. Idempotent.
+ */
+void inval_stop(struct fs *fs);
+
+/* hooks.changed: name in dir means something else now. ctx is the struct fs. */
+void inval_changed(void *ctx, struct node *dir, const char *name);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "fs/iomode.h"
+
+#include <fcntl.h>
+
+void iomode_file(struct fuse_file_info *fi)
+{
+	fi->direct_io = 0;
+	fi->keep_cache = 1;
+	/* FLUSH reports a writer's errors at close; a reader has none to be told. */
+	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
+}
+
+void iomode_control(struct fuse_file_info *fi)
+{
+	fi->direct_io = 1;
+	fi->keep_cache = 0;
+	fi->noflush = 1;
+}

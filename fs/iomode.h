@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * iomode: how the I/O of an open file goes; decided here and nowhere else.
+ *
+ * Handles of one inode must not mix modes freely (the kernel answers EIO to some mixtures), so
+ * the decision has to be in one place.
+ */
+#ifndef NOTEPACKFS_FS_IOMODE_H
+#define NOTEPACKFS_FS_IOMODE_H
+
+#include "fs/fs.h"
+
+/* A file or an object of the store: written through, read from the page cache, which is kept
+ * from one open to the next: nothing but this mount changes the content. */
+void iomode_file(struct fuse_file_info *fi);
+
+/* A control file: every read comes here. */
+void iomode_control(struct fuse_file_info *fi);
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One thread is enough: what it runs has just become free, and takes no longer than any other
+ * operation. It is not the store's thread that wakes, because that one must not block, and
+ * not a new one each, because a burst of look-ups on a name in motion must not become a burst
+ * of threads.
+ */
+#include "fs/park.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/private.h"
+#include "fs/reply.h"
+
+struct parked {
+	struct waiter waiter; /* first: wake() is given its address */
+	struct fs *fs;
+	struct parked *next;
+	struct op op;
+	char strings[];
+};
+
+struct op op_of(fuse_req_t req, int (*run)(struct fs *fs, struct op *op))
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct op op = {
+	    .req = req,
+	    .run = run,
+	    .caller = {.uid = ctx->uid, .gid = ctx->gid},
+	};
+
+	return op;
+}
+
+static void answer(struct parked *p, int err)
+{
+	reply_err(p->op.req, err);
+	free(p);
+}
+
+/* By a thread of the store's. After the stop no one would run it, so it is answered here. */
+static void wake(struct waiter *w)
+{
+	struct parked *p = (struct parked *)w;
+	struct park *park = &p->fs->park;
+	bool stopping;
+
+	lock_take(&park->lock);
+	stopping = park->stopping;
+	if (!stopping) {
+		p->next = NULL;
+		if (park->tail)
+			park->tail->next = p;
+		else
+			park->head = p;
+		park->tail = p;
+		cond_signal(&park->changed);
+	}
+	lock_drop(&park->lock);
+	if (stopping)
+		answer(p, -EIO);
+}
+
+static struct parked *copy(struct fs *fs, const struct op *op)
+{
+	size_t name_len = op->name ? strlen(op->name) + 1 : 0;
+	size_t to_len = op->to ? strlen(op->to) + 1 : 0;
+	struct parked *p = malloc(sizeof(*p) + name_len + to_len);
+
+	if (!p)
+		return NULL;
+	p->waiter = (struct waiter){.wake = wake};
+	p->fs = fs;
+	p->next = NULL;
+	p->op = *op;
+	if (op->name)
+		p->op.name = memcpy(p->strings, op->name, name_len);
+	if (op->to)
+		p->op.to = memcpy(p->strings + name_len, op->to, to_len);
+	return p;
+}
+
+/* True: the store has it, and p may have been run and freed by now. False: try again. */
+static bool park(struct fs *fs, struct parked *p)
+{
+	struct node *busy = p->op.caller.busy;
+
+	p->op.caller.busy = NULL;
+	return store_park(fs->store, busy, &p->waiter);
+}
+
+static void run_again(struct fs *fs, struct parked *p)
+{
+	int r;
+
+	while ((r = p->op.run(fs, &p->op)) == STORE_BUSY) {
+		if (park(fs, p))
+			return;
+	}
+	if (r < 0)
+		reply_err(p->op.req, r);
+	free(p);
+}
+
+void park_run(struct fs *fs, struct op *op)
+{
+	int r = op->run(fs, op);
+	struct parked *p;
+
+	if (r == STORE_BUSY) {
+		p = copy(fs, op);
+		if (p) {
+			if (!park(fs, p))
+				run_again(fs, p);
+			return;
+		}
+		node_unref(fs->store, op->caller.busy, 1);
+		r = -ENOMEM;
+	}
+	if (r < 0)
+		reply_err(op->req, r);
+}
+
+static struct parked *take_locked(struct park *park) REQUIRES(&park->lock)
+{
+	struct parked *p = park->head;
+
+	if (p) {
+		park->head = p->next;
+		if (!park->head)
+			park->tail = NULL;
+	}
+	return p;
+}
+
+static void *park_main(void *arg)
+{
+	struct fs *fs = arg;
+	struct park *park = &fs->park;
+
+	lock_take(&park->lock);
+	while (!park->stopping) {
+		struct parked *p = take_locked(park);
+
+		if (!p) {
+			cond_wait(&park->changed, &park->lock);
+			continue;
+		}
+		lock_drop(&park->lock);
+		run_again(fs, p);
+		lock_take(&park->lock);
+	}
+	lock_drop(&park->lock);
+	return NULL;
+}
+
+void park_init(struct park *p)
+{
+	lock_init(&p->lock);
+	cond_init(&p->changed);
+}
+
+void park_release(struct park *p)
+{
+	cond_release(&p->changed);
+	lock_release(&p->lock);
+}
+
+int park_start(struct fs *fs)
+{
+	return -pthread_create(&fs->park.thread, NULL, park_main, fs);
+}
+
+void park_stop(struct fs *fs)
+{
+	struct park *park = &fs->park;
+	struct parked *p;
+
+	lock_take(&park->lock);
+	park->stopping = true;
+	cond_broadcast(&park->changed);
+	lock_drop(&park->lock);
+	pthread_join(park->thread, NULL);
+
+	lock_take(&park->lock);
+	while ((p = take_locked(park))) {
+		lock_drop(&park->lock);
+		answer(p, -EIO);
+		lock_take(&park->lock);
+	}
+	lock_drop(&park->lock);
+}
