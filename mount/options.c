@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The words of -o stand in one table: each with what it does to struct options. mount(8) and
+ * mount.fuse(8) hand on much that is not ours ("dev,suid,_netdev,x-systemd…"): what has no
+ * meaning here, or is always on, is accepted and ignored, so that an fstab line works as it is.
+ */
+#include "mount/options.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/bytes.h"
+#include "lib/name.h"
+
+#define SECOND_NS INT64_C(1000000000)
+#define DURATION_MAX_NS (36500 * (86400 * SECOND_NS)) /* 100 years: room to add a clock to it  \
+						       */
+#define THREADS_MAX 256
+#define LEVEL_MAX 9
+
+static const char help_text[] =
+    "usage: notepackfs STORE MOUNTPOINT [-f] [-d] [-o OPTION[,OPTION…]]\n"
+    "Mount the archive in the directory STORE. Returns when the mount is usable.\n"
+    "\n"
+    "  -f            stay in the foreground, messages to stderr\n"
+    "  -d            -f, and debugging messages\n"
+    "  -h, --help    this text\n"
+    "  -V, --version the version\n"
+    "\n"
+    "Options (default):\n"
+    "  level=1..9                compression level (6)\n"
+    "  codec=auto|zlib           compressor (auto)\n"
+    "  threads=N                 threads that compress (number of CPUs)\n"
+    "  grace=DURATION            from the last close of a file to its sealing (1)\n"
+    "  suffix=.WORD              of sealed names, before .gz; fixed at the first mount "
+    "(.notepack)\n"
+    "  exclude=GLOB[:GLOB…]      names never sealed (.*:*~:*.tmp:*.part:*.open:*.swp)\n"
+    "  fsync=seal|sync           does an fsync lead to sealing, too? (seal)\n"
+    "  cut_size=SIZE             a file that stays open is sealed after an fsync and this much "
+    "(1M)\n"
+    "  cut_age=DURATION          … or after an fsync and this long since the last time (60s)\n"
+    "  allow_delete[=GLOB[:GLOB…]]\n"
+    "                            let sealed files be removed: all, or these (none)\n"
+    "  lockwait=DURATION         how long to wait for a store that is being unmounted (90s)\n"
+    "  stop_wait=DURATION        how long to serve open files after SIGTERM (10s)\n"
+    "  ro                        read-only: the store is not written to at all\n"
+    "  allow_other, allow_root, noexec, noatime, sync, dirsync\n"
+    "                            as in mount.fuse(8); default_permissions, nosuid and nodev "
+    "are\n"
+    "                            always on\n"
+    "Durations take s, m, h or d (seconds without one), sizes K, M, G or T.\n"
+    "\n"
+    "Unmount with: notepackctl umount MOUNTPOINT\n"
+    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 store in use, 4 store damaged,\n"
+    "5 not all could be sealed.\n";
+
+const char *options_help(void)
+{
+	return help_text;
+}
+
+/* ---- values ---- */
+
+struct unit {
+	char letter;
+	uint64_t scale;
+};
+
+static const struct unit duration_units[] = {
+    {'\0', SECOND_NS},	     {'s', SECOND_NS},	       {'m', 60 * SECOND_NS},
+    {'h', 3600 * SECOND_NS}, {'d', 86400 * SECOND_NS}, {0, 0},
+};
+
+static const struct unit size_units[] = {
+    {'\0', 1}, {'K', 1 << 10}, {'M', 1 << 20}, {'G', 1 << 30}, {'T', UINT64_C(1) << 40}, {0, 0},
+};
+
+/* scale * 0.digits, rounded down. From the seventh digit on they are ignored. */
+static uint64_t fraction(const char *digits, size_t count, uint64_t scale)
+{
+	uint64_t number = 0, divisor = 1;
+
+	for (size_t i = 0; i < count && i < 6; i++) {
+		number = number * 10 + (uint64_t)(digits[i] - '0');
+		divisor *= 10;
+	}
+	/* The scales of durations are multiples of 10^6, those of sizes are small enough. */
+	return scale % divisor == 0 ? scale / divisor * number : scale * number / divisor;
+}
+
+/* A decimal number with an optional fraction and unit, no more than max. */
+static bool parse_scaled(const char *text, const struct unit *unit, uint64_t max, uint64_t *out)
+{
+	static const char digits[] = "0123456789";
+	size_t whole = strspn(text, digits);
+	size_t decimals = text[whole] == '.' ? strspn(text + whole + 1, digits) : 0;
+	const char *rest = text + whole + (decimals ? decimals + 1 : 0);
+	uint64_t value = 0;
+
+	if (whole == 0 || (*rest && rest[1]))
+		return false;
+	while (unit->scale && unit->letter != *rest)
+		unit++;
+	if (!unit->scale || (decimals && unit->scale == 1))
+		return false;
+	for (size_t i = 0; i < whole; i++) {
+		uint64_t digit = (uint64_t)(text[i] - '0');
+
+		if (value > (max / unit->scale - digit) / 10)
+			return false;
+		value = value * 10 + digit;
+	}
+	value = value * unit->scale + fraction(text + whole + 1, decimals, unit->scale);
+	*out = value;
+	return value <= max;
+}
+
+bool options_duration(const char *text, int64_t *ns)
+{
+	uint64_t value;
+
+	if (!parse_scaled(text, duration_units, DURATION_MAX_NS, &value))
+		return false;
+	*ns = (int64_t)value;
+	return true;
+}
+
+bool options_size(const char *text, uint64_t *bytes)
+{
+	return parse_scaled(text, size_units, INT64_MAX, bytes);
+}
+
+/* A whole number from min to max. */
+static bool parse_number(const char *text, unsigned min, unsigned max, unsigned *out)
+{
+	unsigned value = 0;
+
+	if (!*text || strlen(text) > 6 || text[strspn(text, "0123456789")])
+		return false;
+	for (; *text; text++)
+		value = value * 10 + (unsigned)(*text - '0');
+	*out = value;
+	return value >= min && value <= max;
+}
+
+/* ---- what an option does: false if its value is malformed ---- */
+
+static bool replace_string(struct options *o, char **at, const char *value)
+{
+	free(*at);
+	*at = strdup(value);
+	o->no_memory |= !*at;
+	return true;
+}
+
+static bool set_level(struct options *o, const char *value)
+{
+	unsigned level;
+
+	if (!parse_number(value, 1, LEVEL_MAX, &level))
+		return false;
+	o->level = (int)level;
+	return true;
+}
+
+/* There is one codec so far; "auto" is the best there is. */
+static bool set_codec(struct options *o, const char *value)
+{
+	return strcmp(value, "auto") == 0 || strcmp(value, "zlib") == 0;
+}
+
+static bool set_threads(struct options *o, const char *value)
+{
+	return parse_number(value, 1, THREADS_MAX, &o->threads);
+}
+
+static bool set_grace(struct options *o, const char *value)
+{
+	return options_duration(value, &o->grace_ns);
+}
+
+static bool set_suffix(struct options *o, const char *value)
+{
+	return name_check_suffix(value) == 0 && replace_string(o, &o->suffix, value);
+}
+
+static bool set_exclude(struct options *o, const char *value)
+{
+	return replace_string(o, &o->exclude, value);
+}
+
+static bool set_fsync(struct options *o, const char *value)
+{
+	o->fsync_seals = strcmp(value, "seal") == 0;
+	return o->fsync_seals || strcmp(value, "sync") == 0;
+}
+
+static bool set_cut_size(struct options *o, const char *value)
+{
+	return options_size(value, &o->cut_bytes);
+}
+
+static bool set_cut_age(struct options *o, const char *value)
+{
+	return options_duration(value, &o->cut_age_ns);
+}
+
+static bool set_allow_delete(struct options *o, const char *value)
+{
+	if (!value) {
+		o->allow_delete = true;
+		return true;
+	}
+	return *value && replace_string(o, &o->allow_delete_globs, value);
+}
+
+static bool set_lockwait(struct options *o, const char *value)
+{
+	return options_duration(value, &o->lockwait_ns);
+}
+
+static bool set_stop_wait(struct options *o, const char *value)
+{
+	return options_duration(value, &o->stop_wait_ns);
+}
+
+static bool set_ro(struct options *o, const char *value)
+{
+	o->read_only = true;
+	return true;
+}
+
+static bool set_rw(struct options *o, const char *value)
+{
+	o->read_only = false;
+	return true;
+}
+
+/* ---- the table ---- */
+
+enum argument { NONE, OPTIONAL, REQUIRED };
+
+struct word {
+	const char *name;
+	enum argument argument;
+	bool (*set)(struct options *o, const char *value);
+	const char *values; /* what is right, for the message */
+};
+
+#define A_DURATION "a number of seconds, or with s, m, h or d"
+#define A_SIZE "a number of bytes, or with K, M, G or T"
+
+static const struct word words[] = {
+    {"level", REQUIRED, set_level, "1 to 9"},
+    {"codec", REQUIRED, set_codec, "auto or zlib"},
+    {"threads", REQUIRED, set_threads, "1 to 256"},
+    {"grace", REQUIRED, set_grace, A_DURATION},
+    {"suffix", REQUIRED, set_suffix, "a dot and a short word, like .notepack"},
+    {"exclude", REQUIRED, set_exclude, "globs, with colons between them"},
+    {"fsync", REQUIRED, set_fsync, "seal or sync"},
+    {"cut_size", REQUIRED, set_cut_size, A_SIZE},
+    {"cut_age", REQUIRED, set_cut_age, A_DURATION},
+    {"allow_delete", OPTIONAL, set_allow_delete,
+     "globs, with colons between them, or no \"=\""},
+    {"lockwait", REQUIRED, set_lockwait, A_DURATION},
+    {"stop_wait", REQUIRED, set_stop_wait, A_DURATION},
+    {"ro", NONE, set_ro, NULL},
+    {"rw", NONE, set_rw, NULL},
+};
+
+static const char *const fuse_words[] = {
+    "allow_other", "allow_root", "noexec", "noatime", "sync", "dirsync",
+};
+
+/* Always on; without a meaning here; or for mount(8), systemd and fstab only. */
+static const char *const ignored_words[] = {
+    "default_permissions",
+    "nosuid",
+    "nodev",
+    "suid",
+    "dev",
+    "exec",
+    "async",
+    "defaults",
+    "atime",
+    "diratime",
+    "nodiratime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "nostrictatime",
+    "lazytime",
+    "nolazytime",
+    "_netdev",
+    "nofail",
+    "auto",
+    "noauto",
+    "user",
+    "nouser",
+    "users",
+    "nousers",
+    "owner",
+    "group",
+};
+
+static bool is_in(const char *word, const char *const *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(word, list[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_ignored(const char *word)
+{
+	return strncmp(word, "x-", 2) == 0 || strncmp(word, "X-", 2) == 0 ||
+	       strncmp(word, "comment=", 8) == 0 ||
+	       is_in(word, ignored_words, ARRAY_LEN(ignored_words));
+}
+
+static void add_fuse_word(struct options *o, const char *word)
+{
+	char *joined;
+
+	if (asprintf(&joined, "%s,%s", o->fuse ? o->fuse : "", word) < 0) {
+		o->no_memory = true;
+		return;
+	}
+	free(o->fuse);
+	o->fuse = joined;
+}
+
+/* ---- the command line ---- */
+
+struct message {
+	char *text;
+	size_t size;
+};
+
+static enum options_result wrong(struct message *m, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static enum options_result wrong(struct message *m, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(m->text, m->size, fmt, ap);
+	va_end(ap);
+	return OPTIONS_WRONG;
+}
+
+static const struct word *find_word(const char *text, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (strlen(words[i].name) == len && strncmp(words[i].name, text, len) == 0)
+			return &words[i];
+	}
+	return NULL;
+}
+
+static enum options_result apply_word(struct options *o, const char *text, struct message *m)
+{
+	size_t len = strcspn(text, "=");
+	const char *value = text[len] ? text + len + 1 : NULL;
+	const struct word *w = find_word(text, len);
+
+	if (is_ignored(text))
+		return OPTIONS_RUN;
+	if (is_in(text, fuse_words, ARRAY_LEN(fuse_words))) {
+		add_fuse_word(o, text);
+		return OPTIONS_RUN;
+	}
+	if (!w)
+		return wrong(m, "unknown option \"%s\"; see notepackfs --help", text);
+	if (value && w->argument == NONE)
+		return wrong(m, "option \"%s\" takes no value; see notepackfs --help", w->name);
+	if (!value && w->argument == REQUIRED)
+		return wrong(m, "option \"%s\" needs a value (%s); see notepackfs --help",
+			     w->name, w->values);
+	if (!w->set(o, value))
+		return wrong(m,
+			     "option \"%s\" is malformed: it takes %s; see notepackfs --help",
+			     text, w->values);
+	return OPTIONS_RUN;
+}
+
+/* Take the next word off a list: in place, ends at a comma that has no backslash before it. */
+static char *next_word(char **list)
+{
+	char *word = *list, *in = word, *out = word;
+
+	for (; *in && *in != ','; in++) {
+		if (in[0] == '\\' && (in[1] == ',' || in[1] == '\\'))
+			in++;
+		*out++ = *in;
+	}
+	*list = *in ? in + 1 : in;
+	*out = '\0';
+	return word;
+}
+
+static enum options_result apply_list(struct options *o, const char *text, struct message *m)
+{
+	CLEANUP_FREE char *copy = strdup(text);
+	enum options_result r = OPTIONS_RUN;
+	char *rest = copy;
+
+	if (!copy)
+		o->no_memory = true;
+	while (rest && *rest && r == OPTIONS_RUN) {
+		const char *word = next_word(&rest);
+
+		if (*word)
+			r = apply_word(o, word, m);
+	}
+	return r;
+}
+
+/* One argument that starts with a dash. *i is its index, and is moved past a value of its own.
+ */
+static enum options_result apply_flags(struct options *o, int argc, char *const argv[], int *i,
+				       struct message *m)
+{
+	const char *arg = argv[*i];
+
+	if (strcmp(arg, "--help") == 0)
+		return OPTIONS_HELP;
+	if (strcmp(arg, "--version") == 0)
+		return OPTIONS_VERSION;
+	for (const char *p = arg + 1; *p; p++) {
+		switch (*p) {
+		case 'f':
+			o->foreground = true;
+			break;
+		case 'd':
+			o->foreground = o->debug = true;
+			break;
+		case 'h':
+			return OPTIONS_HELP;
+		case 'V':
+			return OPTIONS_VERSION;
+		case 'o':
+			if (p[1])
+				return apply_list(o, p + 1, m);
+			if (++*i >= argc)
+				return wrong(m, "-o needs options; see notepackfs --help");
+			return apply_list(o, argv[*i], m);
+		default:
+			return wrong(m, "unknown option \"%s\"; see notepackfs --help", arg);
+		}
+	}
+	return OPTIONS_RUN;
+}
+
+static enum options_result apply_operand(struct options *o, const char *arg, struct message *m)
+{
+	if (!*arg)
+		return wrong(m, "a path is empty; see notepackfs --help");
+	if (!o->store)
+		o->store = arg;
+	else if (!o->mountpoint)
+		o->mountpoint = arg;
+	else
+		return wrong(
+		    m, "\"%s\": more than a store and a mountpoint; see notepackfs --help",
+		    arg);
+	return OPTIONS_RUN;
+}
+
+static void set_defaults(struct options *o)
+{
+	memset(o, 0, sizeof(*o));
+	o->level = 6;
+	o->grace_ns = SECOND_NS;
+	o->fsync_seals = true;
+	o->cut_bytes = 1 << 20;
+	o->cut_age_ns = 60 * SECOND_NS;
+	o->lockwait_ns = 90 * SECOND_NS;
+	o->stop_wait_ns = 10 * SECOND_NS;
+	o->fuse = strdup("");
+	o->no_memory = !o->fuse;
+}
+
+enum options_result options_parse(int argc, char *const argv[], struct options *o,
+				  char *message, size_t size)
+{
+	struct message m = {message, size};
+	bool only_operands = false;
+
+	set_defaults(o);
+	for (int i = 1; i < argc; i++) {
+		enum options_result r;
+
+		if (!only_operands && strcmp(argv[i], "--") == 0) {
+			only_operands = true;
+			continue;
+		}
+		if (only_operands || argv[i][0] != '-' || !argv[i][1])
+			r = apply_operand(o, argv[i], &m);
+		else
+			r = apply_flags(o, argc, argv, &i, &m);
+		if (r != OPTIONS_RUN)
+			return r;
+	}
+	if (o->no_memory)
+		return wrong(&m, "out of memory");
+	if (!o->mountpoint)
+		return wrong(&m,
+			     "%s is missing; usage: notepackfs STORE MOUNTPOINT [-o OPTIONS], "
+			     "see notepackfs --help",
+			     o->store ? "the mountpoint" : "the store");
+	return OPTIONS_RUN;
+}
+
+void options_release(struct options *o)
+{
+	free(o->suffix);
+	free(o->exclude);
+	free(o->allow_delete_globs);
+	free(o->fuse);
+	memset(o, 0, sizeof(*o));
+}

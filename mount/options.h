@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * options: the command line of notepackfs, as a pure function: no output, no files, no exit.
+ */
+#ifndef NOTEPACKFS_MOUNT_OPTIONS_H
+#define NOTEPACKFS_MOUNT_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct options {
+	const char *store;	/* as given; in argv */
+	const char *mountpoint; /* as given; in argv */
+	bool foreground;
+	bool debug; /* implies foreground */
+
+	int level;
+	unsigned threads; /* 0: as many as there are CPUs */
+	int64_t grace_ns;
+	char *suffix;  /* NULL: the store's */
+	char *exclude; /* NULL: the default; "" excludes nothing */
+	bool fsync_seals;
+	uint64_t cut_bytes;
+	int64_t cut_age_ns;
+	bool allow_delete;
+	char *allow_delete_globs; /* NULL: none */
+	int64_t lockwait_ns;
+	int64_t stop_wait_ns;
+	bool read_only;
+	char *fuse; /* mount options for FUSE, each with a comma before it; never NULL */
+
+	bool no_memory; /* options_parse's own note */
+};
+
+enum options_result {
+	OPTIONS_RUN,	 /* store and mountpoint are set */
+	OPTIONS_HELP,	 /* --help */
+	OPTIONS_VERSION, /* --version */
+	OPTIONS_WRONG,	 /* message says what and what to do, in one line */
+};
+
+/* Release *o in every case. message holds size bytes. */
+enum options_result options_parse(int argc, char *const argv[], struct options *o,
+				  char *message, size_t size);
+void options_release(struct options *o);
+
+/* What --help prints. */
+const char *options_help(void);
+
+/* "1.5", "90s", "10m", "2h", "7d": nanoseconds, seconds without a unit. False: malformed. */
+bool options_duration(const char *text, int64_t *ns);
+
+/* "4096", "1M", "2.5G": bytes; K, M, G and T are powers of 1024. False: malformed. */
+bool options_size(const char *text, uint64_t *bytes);
+
+#endif

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * libfuse's own unmounting goes by the path, and would hit whatever is mounted there by then.
+ * So it is never allowed to: detach() checks that the mount is ours, and the connection is
+ * replaced by a broken pipe before fuse_session_unmount, which takes that for a session that
+ * the kernel has ended, and only frees.
+ */
+#include "mount/serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+
+#define THREADS 4
+#define WAKE_NS 10000000
+
+#define SIGNAL_WAKE SIGUSR1 /* to the main thread: leave sem_wait, and look */
+#define SIGNAL_QUIT SIGUSR2 /* to the signals' thread: the loop has ended */
+
+extern char **environ;
+
+/* ---- the mount ---- */
+
+/* The device at the mountpoint, without asking the filesystem (it may be us, and busy); 0:
+ * unknown. */
+static dev_t device_at(const char *path)
+{
+	struct statx st;
+
+	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+		  STATX_TYPE, &st) != 0)
+		return 0;
+	return makedev(st.stx_dev_major, st.stx_dev_minor);
+}
+
+/* Has the kernel ended the connection? If not, its device number cannot be another's yet. */
+static bool is_connected(const struct serve *sv)
+{
+	struct pollfd p = {.fd = fuse_session_fd(sv->session)};
+
+	return poll(&p, 1, 0) >= 0 && !(p.revents & (POLLERR | POLLNVAL));
+}
+
+static int run_fusermount(const char *mountpoint)
+{
+	char *argv[] = {"fusermount3", "-u", "-z", "-q", "--", (char *)mountpoint, NULL};
+	int status = 0;
+	pid_t pid;
+	int err = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
+
+	if (err)
+		return -err;
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
+}
+
+static void detach(const struct serve *sv)
+{
+	int err = 0;
+
+	if (!is_connected(sv) || !sv->device || device_at(sv->mountpoint) != sv->device)
+		return; /* gone already, or under another mount, which is not ours to undo */
+	if (umount2(sv->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
+		err = errno == EPERM ? run_fusermount(sv->mountpoint) : -errno;
+	if (err)
+		log_warning("%s: cannot detach the mount: %s; when notepackfs has ended, "
+			    "umount -l clears it",
+			    sv->mountpoint, strerror(-err));
+}
+
+/* Libfuse still has the descriptor: from now on it is a pipe that nobody reads. False: no
+ * descriptors for one, or nothing was mounted. */
+static bool sever(struct serve *sv)
+{
+	int fd = fuse_session_fd(sv->session);
+	int fds[2];
+	bool done;
+
+	if (fd < 0 || pipe2(fds, O_CLOEXEC) != 0)
+		return false;
+	close(fds[0]);
+	done = dup3(fds[1], fd, O_CLOEXEC) >= 0;
+	close(fds[1]);
+	return done;
+}
+
+/* ---- signals ---- */
+
+static void no_op(int signal)
+{
+}
+
+static void signals_of_thread(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGNAL_QUIT);
+}
+
+static void set_state(struct serve *sv, enum serve_state state)
+{
+	lock_take(&sv->lock);
+	sv->state = state;
+	cond_broadcast(&sv->changed);
+	lock_drop(&sv->lock);
+}
+
+static enum serve_state wait_while_mounting(struct serve *sv)
+{
+	enum serve_state state;
+
+	lock_take(&sv->lock);
+	while (sv->state == SERVE_MOUNTING)
+		cond_wait(&sv->changed, &sv->lock);
+	state = sv->state;
+	lock_drop(&sv->lock);
+	return state;
+}
+
+/* Take signals until the loop has ended (true) or the deadline has passed. */
+static bool wait_for_end(struct serve *sv, const sigset_t *set, int64_t deadline_ns)
+{
+	while (wait_while_mounting(sv) != SERVE_ENDED) {
+		int64_t left_ns = deadline_ns - clock_ns();
+		struct timespec left = {left_ns / 1000000000, left_ns % 1000000000};
+
+		if (left_ns <= 0)
+			return false;
+		sigtimedwait(set, NULL, &left);
+	}
+	return true;
+}
+
+/*
+ * End the loop though the kernel has not. Its main thread may be about to sleep when the first
+ * wake-up comes, so it is woken until it has said that it is up.
+ */
+static void end_loop(struct serve *sv)
+{
+	fs_quiet(sv->fs);
+	fuse_session_exit(sv->session);
+	lock_take(&sv->lock);
+	while (sv->state != SERVE_ENDED) {
+		pthread_kill(sv->main_thread, SIGNAL_WAKE);
+		cond_wait_until(&sv->changed, &sv->lock, clock_ns() + WAKE_NS);
+	}
+	lock_drop(&sv->lock);
+}
+
+static void stop(struct serve *sv, const sigset_t *set, int signal)
+{
+	int64_t deadline_ns = clock_ns() + sv->stop_wait_ns;
+
+	log_notice("%s: stopping (%s)", sv->mountpoint, strsignal(signal));
+	detach(sv);
+	if (wait_for_end(sv, set, deadline_ns))
+		return;
+	log_notice("%s: files are still open after stop_wait: their users get errors now",
+		   sv->mountpoint);
+	end_loop(sv);
+}
+
+static void *signal_main(void *arg)
+{
+	struct serve *sv = arg;
+	sigset_t set;
+	int signal;
+
+	signals_of_thread(&set);
+	for (;;) {
+		enum serve_state state;
+
+		if (sigwait(&set, &signal) != 0)
+			continue;
+		state = wait_while_mounting(sv);
+		if (state == SERVE_ENDED)
+			return NULL;
+		if (signal == SIGNAL_QUIT)
+			continue; /* someone else's */
+		if (state == SERVE_STARTING) {
+			log_error("%s: not mounted: stopped by a signal (%s)", sv->mountpoint,
+				  strsignal(signal));
+			_exit(1);
+		}
+		stop(sv, &set, signal);
+	}
+}
+
+int serve_begin(struct serve *sv, const char *mountpoint, int64_t stop_wait_ns)
+{
+	struct sigaction wake = {.sa_handler = no_op}; /* without SA_RESTART */
+	sigset_t set;
+
+	memset(sv, 0, sizeof(*sv));
+	lock_init(&sv->lock);
+	cond_init(&sv->changed);
+	sv->mountpoint = mountpoint;
+	sv->stop_wait_ns = stop_wait_ns;
+	sv->main_thread = pthread_self();
+	sigaction(SIGNAL_WAKE, &wake, NULL);
+	signals_of_thread(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	return -pthread_create(&sv->signal_thread, NULL, signal_main, sv);
+}
+
+/* ---- the session ---- */
+
+int serve_mount(struct serve *sv, struct fs *fs, struct fuse_session *session)
+{
+	int r;
+
+	set_state(sv, SERVE_MOUNTING);
+	sv->fs = fs;
+	sv->session = session;
+	r = fuse_session_mount(session, sv->mountpoint);
+	if (r != 0)
+		return -1;
+	sv->device = device_at(sv->mountpoint);
+	return 0;
+}
+
+int serve_loop(struct serve *sv)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	int r;
+
+	if (!config)
+		return -ENOMEM;
+	fuse_loop_cfg_set_max_threads(config, THREADS);
+	fuse_loop_cfg_set_clone_fd(config, 0);
+	set_state(sv, SERVE_SERVING);
+	r = fuse_session_loop_mt(sv->session, config);
+	fuse_loop_cfg_destroy(config);
+	return r;
+}
+
+void serve_end(struct serve *sv)
+{
+	set_state(sv, SERVE_ENDED);
+	pthread_kill(sv->signal_thread, SIGNAL_QUIT);
+	pthread_join(sv->signal_thread, NULL);
+	cond_release(&sv->changed);
+	lock_release(&sv->lock);
+	if (!sv->session)
+		return;
+	detach(sv);
+	sv->severed = sever(sv);
+}
+
+void serve_release(struct serve *sv)
+{
+	if (!sv->session)
+		return;
+	if (sv->severed)
+		fuse_session_unmount(sv->session);
+	fuse_session_destroy(sv->session);
+	sv->session = NULL;
+}
