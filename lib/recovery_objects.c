@@ -172,7 +172,7 @@ static int adopt(struct store *s, struct differences *diff, struct candidate *c)
 
 	frames_init(&frames);
 	err = seekgz_verify(c->fd, &header, &summary, scan_frames, &frames, &damage);
-	if (err == -EBADMSG || err == -EIO) {
+	if (err == -EBADMSG) {
 		log_error("%s: is damaged at object offset %llu: %s", c->path,
 			  (unsigned long long)damage.gz_offset,
 			  damage.reason ? damage.reason : "?");

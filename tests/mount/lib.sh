@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=bash
+# lib.sh: what every mount test needs. Source it; it makes a directory of the test's own, and
+# leaves nothing mounted and no process behind, whatever happens.
+#
+#	start [OPTIONS]		mount $STORE on $MNT in the foreground, options for -o; waits until usable
+#	stop			notepackctl umount; checks exit 0 of both it and the daemon
+#	start_daemon, crash	as it says: crash is SIGKILL and the removal of the dead mount
+#	ok NAME / fail NAME	one TAP line each;  check NAME COMMAND… does either
+#	skip NAME REASON	printed and counted by TAP
+#	wait_for SECONDS COMMAND…	until the command succeeds: a condition, never a plain sleep
+#	sealed PATH		the object of a plain name is listed (PATH as the writer wrote it)
+#	finish			the plan, and the status; the last line of a test
+#
+# BUILD is the build directory. Under a sanitizer its reports go to $WORK/report.* and any report fails.
+
+set -u
+: "${BUILD:?the build directory}"
+NOTEPACKFS=$BUILD/mount/notepackfs
+NOTEPACKCTL=$BUILD/mount/notepackctl
+TEST_NAME=$(basename "$0" .sh)
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/notepackfs-$TEST_NAME.XXXXXX")
+STORE=$WORK/store
+MNT=$WORK/mnt
+LOG=$WORK/daemon.log
+DAEMON=
+TESTS=0
+FAILED=0
+mkdir "$STORE" "$MNT"
+export ASAN_OPTIONS="log_path=$WORK/report:detect_leaks=1:${ASAN_OPTIONS:-}"
+export UBSAN_OPTIONS="log_path=$WORK/report:print_stacktrace=1:${UBSAN_OPTIONS:-}"
+export TSAN_OPTIONS="log_path=$WORK/report:${TSAN_OPTIONS:-}"
+
+cleanup() {
+	local status=$?
+	trap - EXIT INT TERM
+	if mountpoint -q "$MNT" 2>/dev/null || [ -n "$(dead_mount)" ]; then
+		umount -l "$MNT" 2>/dev/null
+	fi
+	if [ -n "$DAEMON" ] && kill -0 "$DAEMON" 2>/dev/null; then
+		kill -KILL "$DAEMON"
+		wait "$DAEMON" 2>/dev/null
+	fi
+	if declare -F cleanup_more >/dev/null; then
+		cleanup_more
+	fi
+	if [ "$status" -eq 0 ] && [ "${KEEP:-0}" = 0 ]; then
+		rm -rf "$WORK"
+	else
+		echo "# left for inspection: $WORK"
+	fi
+	exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+dead_mount() {
+	grep -F " $MNT " /proc/self/mountinfo
+}
+
+ok() {
+	TESTS=$((TESTS + 1))
+	echo "ok $TESTS - $*"
+}
+
+fail() {
+	TESTS=$((TESTS + 1))
+	FAILED=$((FAILED + 1))
+	echo "not ok $TESTS - $*"
+}
+
+skip() {
+	TESTS=$((TESTS + 1))
+	echo "ok $TESTS - $1 # SKIP $2"
+}
+
+check() {
+	local name=$1
+	shift
+	if "$@"; then
+		ok "$name"
+	else
+		echo "# failed: $*"
+		fail "$name"
+	fi
+}
+
+# Fail unless the command is refused with this errno name (as strerror(3) says it).
+check_refused() {
+	local name=$1 message=$2 output
+	shift 2
+	if output=$("$@" 2>&1); then
+		echo "# was not refused: $*"
+		fail "$name"
+	elif [[ $output == *"$message"* ]]; then
+		ok "$name"
+	else
+		echo "# said: $output"
+		fail "$name"
+	fi
+}
+
+wait_for() {
+	local deadline=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		if [ "$SECONDS" -gt "$deadline" ]; then
+			echo "# waited in vain for: $*"
+			return 1
+		fi
+		read -r -t 0.02 <> <(:) || :
+	done
+}
+
+mounted() {
+	grep -F " $MNT " /proc/self/mountinfo | grep -q fuse.notepackfs && [ -e "$MNT/.notepackfs/status" ]
+}
+
+# start [OPTIONS]: OPTIONS is the argument of -o
+start() {
+	local options=()
+	[ $# -gt 0 ] && [ -n "$1" ] && options=(-o "$1")
+	"$NOTEPACKFS" "$STORE" "$MNT" -f "${options[@]}" >>"$LOG" 2>&1 &
+	DAEMON=$!
+	if ! wait_for 20 mounted; then
+		echo "# the mount did not come up:"
+		sed 's/^/# /' "$LOG"
+		exit 1
+	fi
+}
+
+# The exit status of the daemon, once it has ended.
+daemon_status() {
+	local status=0
+	wait "$DAEMON" || status=$?
+	DAEMON=
+	return "$status"
+}
+
+stop() {
+	local ctl=0 daemon=0
+	"$NOTEPACKCTL" umount "$MNT" >>"$LOG" 2>&1 || ctl=$?
+	daemon_status || daemon=$?
+	check "unmounts and flushes with exit 0 (${1:-stop})" [ "$ctl $daemon" = "0 0" ]
+}
+
+crash() {
+	kill -KILL "$DAEMON"
+	wait "$DAEMON" 2>/dev/null
+	DAEMON=
+	umount "$MNT" 2>/dev/null || umount -l "$MNT"
+}
+
+# The name of the first object of a plain path.
+object_of() {
+	local path=$1
+	echo "${path%.notepack}.notepack.gz"
+}
+
+listed() {
+	find "$(dirname "$1")" -mindepth 1 -maxdepth 1 -printf '%f\n' | grep -qxF "$(basename "$1")"
+}
+
+sealed() {
+	listed "$(object_of "$1")"
+}
+
+plain_gone() {
+	! listed "$1"
+}
+
+# Nothing of the store's private machinery is left over, and there is no raw file in it.
+check_clean_store() {
+	local left
+	left=$(find "$STORE/.notepackfs/tmp" -type f; find "$STORE/.notepackfs" -name '*.new.*')
+	check "no temporary is left in the store" [ -z "$left" ]
+	left=$(find "$STORE" -path "$STORE/.notepackfs" -prune -o -type f ! -name '*.notepack.gz' -size +0 -print)
+	check "no raw file is left in the store" [ -z "$left" ]
+}
+
+finish() {
+	local reports
+	mapfile -t reports < <(find "$WORK" -maxdepth 1 -name 'report.*')
+	if [ "${#reports[@]}" -gt 0 ]; then
+		sed "s/^/# /" "${reports[@]}" | head -n 100
+		fail "no sanitizer report"
+	fi
+	echo "1..$TESTS"
+	if [ "$FAILED" -gt 0 ]; then
+		echo "# the daemon's log:"
+		tail -n 40 "$LOG" 2>/dev/null | sed 's/^/# /'
+		exit 1
+	fi
+	exit 0
+}
