@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * catalog: the namespace in memory: nodes, names, listings, busy states, gates.
+ * catalog: the namespace in memory: nodes, names, listings.
  *
  * Functions that end in _locked are entered with store.lock held and do memory work only.
  * Memory: a directory that was looked into stays in memory with all its names (about 500 bytes
@@ -10,6 +10,7 @@
 #define NOTEPACKFS_LIB_CATALOG_H
 
 #include "lib/core.h"
+#include "lib/state.h"
 
 /* New, unlinked nodes with one reference; NULL when there is no memory. */
 struct file *catalog_new_file(uint64_t id);
@@ -72,25 +73,6 @@ void catalog_path_locked(struct store *s, const struct node *n, uint32_t part, s
 /* Is the name or one of the directories above excluded from sealing? */
 bool catalog_excluded_locked(struct store *s, const struct dir *d, const char *name)
     REQUIRES(s->lock);
-
-/* Busy states. take: STORE_BUSY if it is taken (caller->busy is then set and referenced). */
-int node_take_locked(struct store *s, struct node *n, enum busy busy, struct caller *c)
-    REQUIRES(s->lock);
-/* Give it back; returns the parked waiters, to be woken by waiters_wake without the lock. */
-struct waiter *node_give_locked(struct store *s, struct node *n) REQUIRES(s->lock);
-void waiters_wake(struct waiter *w);
-/* node_give_locked and all that follows, for callers that have nothing else to do under the
- * lock. */
-void node_give(struct store *s, struct node *n) EXCLUDES(s->lock);
-void node_wait_locked(struct store *s, const struct node *n) REQUIRES(s->lock);
-/* Wait until it is idle, then take it. */
-void node_take_wait_locked(struct store *s, struct node *n, enum busy busy) REQUIRES(s->lock);
-
-/* Gates. */
-void gate_enter_locked(struct store *s, struct file *f) REQUIRES(s->lock);
-void gate_leave_locked(struct store *s, struct file *f) REQUIRES(s->lock);
-void gate_shut_locked(struct store *s, struct file *f) REQUIRES(s->lock);
-void gate_open_locked(struct store *s, struct file *f) REQUIRES(s->lock);
 
 /* The invariants of core.h; aborts. For tests, and after recovery. */
 void file_check(const struct file *f);

@@ -74,7 +74,7 @@ struct dir {
 	bool loaded, loading;
 	bool durable; /* its own entry has been fsynced */
 	/* Publications in progress, and the times to give back to it after them. */
-	unsigned held;
+	unsigned held, touched;
 	struct timespec held_mtime;
 	/* O_PATH descriptor, -1 when not open; lib/dirfd.c. */
 	int fd;

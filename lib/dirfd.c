@@ -163,6 +163,7 @@ int dirfd_sync(struct store *s, struct dir *d)
 
 void dirfd_touch_locked(struct dir *d)
 {
+	d->touched++;
 	if (d->held)
 		clock_gettime(CLOCK_REALTIME, &d->held_mtime);
 }
@@ -170,37 +171,51 @@ void dirfd_touch_locked(struct dir *d)
 void dirfd_hold_times(struct store *s, struct dir *d)
 {
 	struct stat st = {0};
+	unsigned touched;
 	int fd = dirfd_get(s, d);
 
-	if (fd >= 0) {
-		io_fstat(fd, &st);
-		dirfd_put(s, d);
-	}
 	lock_take(&s->lock);
+	do { /* until no user's change came between looking and holding */
+		touched = d->touched;
+		lock_drop(&s->lock);
+		if (fd >= 0)
+			io_fstat(fd, &st);
+		lock_take(&s->lock);
+	} while (touched != d->touched);
 	if (d->held++ == 0)
 		d->held_mtime = st.st_mtim;
 	node_ref_locked(&d->n);
 	lock_drop(&s->lock);
+	if (fd >= 0)
+		dirfd_put(s, d);
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
 void dirfd_release_times(struct store *s, struct dir *d)
 {
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
 	int fd = dirfd_get(s, d);
+	int dir = fd < 0 ? -1 : io_open(fd, ".", O_RDONLY | O_DIRECTORY, 0);
 
-	/* Give the time back before the hold ends, so that no one sees another. */
+	/* Give the time back before the hold ends, so that no one sees another; again if a
+	 * user's change came meanwhile. */
 	lock_take(&s->lock);
-	times[1] = d->held_mtime;
-	lock_drop(&s->lock);
-	if (fd >= 0) {
-		CLEANUP_FD int dir = io_open(fd, ".", O_RDONLY | O_DIRECTORY, 0);
-
+	do {
+		times[1] = d->held_mtime;
+		lock_drop(&s->lock);
 		if (dir >= 0)
 			io_set_times(dir, "", times);
-		dirfd_put(s, d);
-	}
-	lock_take(&s->lock);
+		lock_take(&s->lock);
+	} while (!same_time(&times[1], &d->held_mtime));
 	d->held--;
-	node_unref_locked(s, &d->n, 1);
 	lock_drop(&s->lock);
+	if (dir >= 0)
+		close(dir);
+	if (fd >= 0)
+		dirfd_put(s, d);
+	node_unref(s, &d->n, 1);
 }

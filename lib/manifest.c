@@ -128,7 +128,7 @@ static int create(struct manifest *m, const struct manifest_options *o,
 static int load(struct manifest *m, const struct manifest_options *o,
 		struct manifest_error *error)
 {
-	int err = manifest_file_load(m, o->suffix, error);
+	int err = manifest_load(m, o->suffix, error);
 
 	if (err)
 		return err;
@@ -171,8 +171,10 @@ int manifest_open(int storefd, const struct manifest_options *options, struct ma
 	if (!m)
 		return -ENOMEM;
 	err = load(m, options, error);
-	if (err == -ENOENT)
+	if (err == -ENOENT) {
+		error->text[0] = '\0';
 		err = create(m, options, error);
+	}
 	if (!err) {
 		m->exclude = strdup(options->exclude ? options->exclude : m->was_exclude);
 		err = m->exclude ? 0 : -ENOMEM;
@@ -220,12 +222,11 @@ static void publish_locked(struct manifest *m, struct overlay *o) REQUIRES(&m->l
 	if (o->at.move_count)
 		manifest_mem_move(&m->mem);
 	for (struct slot *s = o->slots; s; s = s->hh.next) {
-		struct node *n = s->state.node;
+		struct node *old = manifest_mem_find(&m->mem, s->id, s->part);
+		struct node *n = s->state.node ? s->state.node : old;
 
-		if (n)
-			manifest_mem_insert(&m->mem, n);
-		else if (s->state.removed_seq)
-			n = manifest_mem_find(&m->mem, s->id, s->part);
+		if (s->state.node)
+			manifest_mem_insert(&m->mem, n, old);
 		if (s->state.removed_seq) {
 			n->removed = true;
 			n->seq = s->state.removed_seq;

@@ -7,7 +7,9 @@
  *	manifest_txn.c	 what a commit's function collects: the overlay
  *	manifest_mem.c	 the live records in memory: the base
  *	manifest_header.c the header line, to and from text
- *	manifest_file.c	 loading
+ *	manifest_load.c	 reading and decoding everything
+ *	manifest_replay.c applying it, line by line
+ *	manifest_file.c	 the files as files: leftovers, sweeping
  *	manifest_save.c	 writing: the header and the tail, the reserve
  *	manifest_fold.c	 the tail into chunks, and full rewrites
  *
@@ -238,9 +240,9 @@ void manifest_mem_free_dir(struct dir *dir);
 bool manifest_mem_same(const struct node *a, const struct node *b);
 void manifest_mem_facts(const struct node *n, struct sealed *out);
 const char *manifest_mem_plain(const struct node *n);
-/* Put a node in, in place of the one of its key; n->dir is a directory of its own, which is
+/* Put a node in, in place of the one of its key (old, or NULL); n->dir is a directory of its own, which is
  * used or freed. Cannot fail. live is not counted. */
-void manifest_mem_insert(struct memory *mem, struct node *n);
+void manifest_mem_insert(struct memory *mem, struct node *n, struct node *old);
 /* Move every directory that has a next_path there. Cannot fail. */
 void manifest_mem_move(struct memory *mem);
 /* path after a rename of from to to: a new string, or NULL if the rename does not concern it
@@ -294,8 +296,10 @@ int manifest_header_decode(const char *line, size_t len, struct header_read *out
 			   const char **reason);
 void manifest_header_release(struct header_read *r);
 
+/* manifest_load.c */
+int manifest_load(struct manifest *m, const char *suffix, struct manifest_error *error);
+
 /* manifest_file.c */
-int manifest_file_load(struct manifest *m, const char *suffix, struct manifest_error *error);
 /* 0, or -EBADMSG: there is no manifest, but what only a manifest can have left. */
 int manifest_file_refuse_leftovers(int storefd, const char *suffix,
 				   struct manifest_error *error);

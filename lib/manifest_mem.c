@@ -238,10 +238,8 @@ static struct dir *settle(struct memory *mem, struct dir *own)
 	return d;
 }
 
-void manifest_mem_insert(struct memory *mem, struct node *n)
+void manifest_mem_insert(struct memory *mem, struct node *n, struct node *old)
 {
-	struct node *old = manifest_mem_find(mem, n->id, n->part);
-
 	link_node(settle(mem, n->dir), n);
 	if (old) {
 		HASH_DELETE(hh, mem->nodes, old);

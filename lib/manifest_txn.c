@@ -231,6 +231,13 @@ static struct node *new_node(const struct sealed *s, const char *dir, const char
 	return NULL;
 }
 
+/* An id that came from elsewhere (a rebuilt manifest) is never handed out again, and is below
+ * the header's mark. It does no harm if this commit fails. */
+static void used_id(struct manifest_txn *txn, uint64_t id)
+{
+	txn->m->id_next = MAX(txn->m->id_next, id + 1);
+}
+
 static int put_node(struct manifest_txn *txn, struct node *n, bool was_live)
 {
 	struct overlay *o = txn->overlay;
@@ -243,9 +250,7 @@ static int put_node(struct manifest_txn *txn, struct node *n, bool was_live)
 	}
 	manifest_mem_encode(&o->lines, n, n->dir->path, txn->m->suffix);
 	o->at.live_delta += !was_live;
-	/* An id that came from elsewhere (a rebuilt manifest) is never handed out again. It
-	 * does no harm if this commit fails. */
-	txn->m->id_next = MAX(txn->m->id_next, n->id + 1);
+	used_id(txn, n->id);
 	return line_added(txn);
 }
 
@@ -401,6 +406,7 @@ int manifest_intent(struct manifest_txn *txn, uint64_t id, const char *from, con
 		return fail(txn, -EINVAL);
 	if (manifest_intents_add(&o->intents, o->at.next_seq, id, from, to) != 0)
 		return fail(txn, -ENOMEM);
+	used_id(txn, id);
 	o->at.intent_count++;
 	*seq = o->at.next_seq;
 	record_encode_intent(&o->lines, *seq, id, from, to);

@@ -69,11 +69,14 @@ bool record_move_ok(const char *from, const char *to)
 static bool names_ok(const char *plain, uint32_t part, const char *suffix)
 {
 	char object[NAME_BYTES + 1];
-	size_t stem;
+	size_t len = strlen(plain), stem;
 	uint32_t parsed;
 
-	if (!component_ok(plain, strlen(plain)) || strchr(plain, '/'))
+	if (!component_ok(plain, len) || memchr(plain, '/', len))
 		return false;
+	/* The usual case, without printing. */
+	if (part == 1 && len <= NAME_PLAIN_BYTES)
+		return name_check_plain(plain, suffix) == 0;
 	if (name_sealed(plain, part, suffix, object) != 0)
 		return false;
 	return name_parse_sealed(object, suffix, &stem, &parsed) && parsed == part &&

@@ -51,16 +51,25 @@ static bool get_number32(struct decoder *d, unsigned k, uint32_t min, uint32_t m
 	return true;
 }
 
+/* The value of a lower-case hex digit, and 16 more; 0 for other bytes. */
+static const uint8_t hex_digits[256] = {['0'] = 16, 17, 18,	    19, 20, 21, 22, 23,
+					24,	    25, ['a'] = 26, 27, 28, 29, 30, 31};
+
 static bool get_hex(struct decoder *d, unsigned k, uint8_t *out, size_t len)
 {
 	const struct field *f = &d->in.fields[k];
-	char text[2 * SHA256_BYTES + 1];
+	const uint8_t *s = (const uint8_t *)f->s;
+	uint8_t all = 16;
 
 	if (f->kind != STRING || f->len != 2 * len)
 		return wrong(d, record_fields_reason(k));
-	memcpy(text, f->s, f->len);
-	text[f->len] = '\0';
-	return hex_decode(text, len, out) == 0 || wrong(d, record_fields_reason(k));
+	for (size_t i = 0; i < len; i++) {
+		uint8_t high = hex_digits[s[2 * i]], low = hex_digits[s[2 * i + 1]];
+
+		all &= high & low;
+		out[i] = (uint8_t)(high << 4 | (low & 15));
+	}
+	return all ? true : wrong(d, record_fields_reason(k));
 }
 
 /* Digits without a needless zero in front; returns how many, 0 if there are none or too many.
@@ -213,10 +222,23 @@ static bool get_identity(struct decoder *d, struct sealed *s)
 	       get_hex(d, F_SHA256, s->sha256, SHA256_BYTES);
 }
 
+/* Is object the name of this part of plain? */
+static bool is_object(const char *object, const char *plain, uint32_t part, const char *suffix)
+{
+	size_t stem = name_stem_len(plain, suffix), len = strlen(suffix);
+	char expected[NAME_BYTES + 1];
+
+	/* The usual case, without printing. */
+	if (part == 1)
+		return strncmp(object, plain, stem) == 0 &&
+		       strncmp(object + stem, suffix, len) == 0 &&
+		       strcmp(object + stem + len, ".gz") == 0;
+	return name_sealed(plain, part, suffix, expected) == 0 && strcmp(expected, object) == 0;
+}
+
 static bool decode_sealed(struct decoder *d, struct record *out)
 {
 	struct sealed *s = &out->sealed;
-	char expected[NAME_BYTES + 1];
 	const char *object, *reason;
 
 	if (!get_identity(d, s) || !get_number(d, F_OFFSET, 0, INT64_MAX, &s->offset) ||
@@ -235,8 +257,7 @@ static bool decode_sealed(struct decoder *d, struct record *out)
 	reason = record_check_sealed(s, out->dir, out->name, d->suffix);
 	if (reason)
 		return wrong(d, reason);
-	if (name_sealed(out->name, s->part, d->suffix, expected) != 0 ||
-	    strcmp(expected, object) != 0)
+	if (!is_object(object, out->name, s->part, d->suffix))
 		return wrong(d, "path and plain do not belong together");
 	return true;
 }

@@ -41,13 +41,32 @@ static unsigned find_field(const char *name, size_t len, unsigned hint)
 	return F_COUNT;
 }
 
-/* A string without escapes, from its quote on. Returns the byte behind it, NULL for any other.
- */
-static const char *scan_string(const char *p, const char *end, struct field *f,
-			       unsigned char *bits)
+#define EACH_BYTE(c) ((uint64_t)(c) * (UINT64_MAX / 255))
+#define HIGH_BITS EACH_BYTE(0x80)
+
+/* Is one of these eight bytes a quote, a backslash or a control? May say so when none is, but
+ * says so when one is. */
+static bool has_special(uint64_t x)
+{
+	uint64_t quote = x ^ EACH_BYTE('"'), backslash = x ^ EACH_BYTE('\\');
+
+	return (((quote - EACH_BYTE(1)) & ~quote) | ((backslash - EACH_BYTE(1)) & ~backslash) |
+		((x - EACH_BYTE(0x20)) & ~x)) &
+	       HIGH_BITS;
+}
+
+/* A string without escapes, from its quote on. Returns the byte behind it, NULL for another. */
+static const char *scan_string(const char *p, const char *end, struct field *f, uint64_t *bits)
 {
 	const char *start = ++p;
+	uint64_t x;
 
+	for (; end - p >= 8; p += 8) {
+		memcpy(&x, p, 8);
+		if (has_special(x))
+			break;
+		*bits |= x;
+	}
 	while (p < end && *p != '"') {
 		if (*p == '\\' || (unsigned char)*p < 0x20)
 			return NULL;
@@ -80,7 +99,7 @@ static const char *scan_number(const char *p, const char *end, struct field *f)
 static bool scan(struct record_fields *f, const char *p, size_t len)
 {
 	const char *line = p, *end = p + len;
-	unsigned char bits = 0;
+	uint64_t bits = 0;
 	unsigned hint = 0;
 
 	if (p == end || *p != '{')
@@ -106,7 +125,7 @@ static bool scan(struct record_fields *f, const char *p, size_t len)
 		f->fields[k] = value;
 		hint = k + 1;
 	} while (*p == ',');
-	return *p == '}' && p + 1 == end && (bits < 0x80 || name_is_utf8(line, len));
+	return *p == '}' && p + 1 == end && (!(bits & HIGH_BITS) || name_is_utf8(line, len));
 }
 
 /* json-c gives UINT64_MAX for every number above it: then only the exact digits are believed.

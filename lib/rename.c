@@ -19,20 +19,8 @@
 #include "lib/lazy.h"
 #include "lib/load.h"
 #include "lib/log.h"
+#include "lib/rename_impl.h"
 #include "lib/tree.h"
-
-struct rename {
-	struct store *s;
-	struct caller *c;
-	struct dir *from_dir, *to_dir;
-	char from[NAME_BYTES + 1], to[NAME_BYTES + 1]; /* plain names */
-	unsigned flags;
-	struct node *src, *dst; /* taken (busy, referenced); dst may be NULL */
-	bool tree;		/* taken */
-	struct buf from_path, to_path;
-	uint64_t intent;
-	bool arm; /* it was excluded: what is dirty beneath may be sealed now */
-};
 
 /* ---- what is asked for ---- */
 
@@ -59,17 +47,10 @@ static int plain_names_of_object(struct rename *r, struct file *f, const char *t
 	return 0;
 }
 
-static bool has_sealed_bytes(const struct node *n)
-{
-	const struct file *f = (const struct file *)n;
-
-	return n->kind == NODE_FILE && (f->part_count || f->segments || f->cut_end);
-}
-
 /* Who is in the way of the new name? -EEXIST for the other spelling of a stem that lives. */
-static int find_target_locked(struct rename *r, struct node **out) REQUIRES(r->s->lock)
+static int find_target_locked(struct store *s, struct rename *r, struct node **out)
+    REQUIRES(s->lock)
 {
-	struct store *s = r->s;
 	struct found found;
 	struct file *g;
 
@@ -85,9 +66,9 @@ static int find_target_locked(struct rename *r, struct node **out) REQUIRES(r->s
 	return 0;
 }
 
-static int check_target_locked(struct rename *r, struct node *dst) REQUIRES(r->s->lock)
+static int check_target_locked(struct store *s, struct rename *r, struct node *dst)
+    REQUIRES(s->lock)
 {
-	struct store *s = r->s;
 	char name[NAME_BYTES + 1];
 
 	if (r->flags & RENAME_EXCHANGE) {
@@ -120,9 +101,8 @@ static int check_target_locked(struct rename *r, struct node *dst) REQUIRES(r->s
 }
 
 /* Take the nodes, or find that one is busy. */
-static int take_locked(struct rename *r, struct node *dst) REQUIRES(r->s->lock)
+static int take_locked(struct store *s, struct rename *r, struct node *dst) REQUIRES(s->lock)
 {
-	struct store *s = r->s;
 	bool dirs = r->src->kind == NODE_DIR || (dst && dst->kind == NODE_DIR);
 	int err = 0;
 
@@ -151,10 +131,9 @@ out_tree:
 	return err;
 }
 
-static int prepare_locked(struct rename *r, const char *from, const char *to)
-    REQUIRES(r->s->lock)
+static int prepare_locked(struct store *s, struct rename *r, const char *from, const char *to)
+    REQUIRES(s->lock)
 {
-	struct store *s = r->s;
 	struct node *dst = NULL;
 	struct found found;
 	int err = 0;
@@ -170,16 +149,14 @@ static int prepare_locked(struct rename *r, const char *from, const char *to)
 	if (!err)
 		err = check_new_name_locked(s, r->to_dir, r->to, r->src->kind);
 	if (!err)
-		err = find_target_locked(r, &dst);
+		err = find_target_locked(s, r, &dst);
 	if (err)
 		return err;
 	if (dst == r->src)
 		return r->flags & RENAME_NOREPLACE ? -EEXIST : 2;
-	err = check_target_locked(r, dst);
-	return err ? err : take_locked(r, dst);
+	err = check_target_locked(s, r, dst);
+	return err ? err : take_locked(s, r, dst);
 }
-
-/* ---- paths and intents ---- */
 
 static void path_of_locked(struct store *s, struct dir *d, const char *name, struct buf *out)
     REQUIRES(s->lock)
@@ -188,180 +165,6 @@ static void path_of_locked(struct store *s, struct dir *d, const char *name, str
 	if (out->len)
 		buf_add(out, "/", 1);
 	buf_str(out, name);
-}
-
-static int begin_intent(struct manifest_txn *txn, void *ctx)
-{
-	struct rename *r = ctx;
-	uint64_t id = r->src->kind == NODE_FILE ? to_file(r->src)->id : 0;
-
-	return manifest_intent(txn, id, r->from_path.data, r->to_path.data, &r->intent);
-}
-
-static int end_intent(struct manifest_txn *txn, void *ctx)
-{
-	struct rename *r = ctx;
-
-	return manifest_done(txn, r->intent);
-}
-
-/* ---- a file ---- */
-
-static bool same_stem_names(const struct rename *r)
-{
-	size_t n = name_stem_len(r->from, store_suffix(r->s));
-
-	return n == name_stem_len(r->to, store_suffix(r->s)) && memcmp(r->from, r->to, n) == 0;
-}
-
-/* Rename every name of the file; those done are undone if one fails. */
-static int move_names(struct rename *r, struct file *f, int from_fd, int to_fd)
-{
-	const char *suffix = store_suffix(r->s);
-	char from[NAME_BYTES + 1], to[NAME_BYTES + 1];
-	bool same_stem = r->from_dir == r->to_dir && same_stem_names(r);
-	uint32_t done = 0;
-	int err = 0;
-
-	for (; !same_stem && done < f->part_count && !err; done += !err) {
-		err = name_sealed(r->from, f->parts[done].number, suffix, from);
-		if (!err)
-			err = name_sealed(r->to, f->parts[done].number, suffix, to);
-		if (!err)
-			err = io_rename_noreplace(from_fd, from, to_fd, to);
-	}
-	if (!err && f->raw_present) /* replaces a raw file, atomically, if dst is one */
-		err = r->dst ? io_rename(from_fd, r->from, to_fd, r->to, 0)
-			     : io_rename_noreplace(from_fd, r->from, to_fd, r->to);
-	while (err && !same_stem && done-- > 0) {
-		name_sealed(r->from, f->parts[done].number, suffix, from);
-		name_sealed(r->to, f->parts[done].number, suffix, to);
-		(void)io_rename_noreplace(to_fd, to, from_fd, from);
-	}
-	return err;
-}
-
-/* Tell the manifest of the new path at once, and that the intent is complete. */
-struct moved {
-	struct rename *r;
-	struct file *f;
-	const char *dir;
-};
-
-static int put_moved(struct manifest_txn *txn, void *ctx)
-{
-	struct moved *m = ctx;
-
-	for (uint32_t i = 0; i < m->f->part_count; i++) {
-		struct sealed rec;
-		int err;
-
-		if (!manifest_txn_get(txn, m->f->id, m->f->parts[i].number, &rec))
-			continue;
-		err = manifest_put(txn, &rec, m->dir, m->r->to);
-		if (err)
-			return err;
-	}
-	return manifest_done(txn, m->r->intent);
-}
-
-static int finish_intent(struct rename *r, struct file *f)
-{
-	CLEANUP_BUF struct buf dir = {0};
-	struct moved moved = {.r = r, .f = f};
-
-	buf_str(&dir, "");
-	lock_take(&r->s->lock);
-	catalog_path_locked(r->s, &r->to_dir->n, 0, &dir);
-	lock_drop(&r->s->lock);
-	if (dir.failed)
-		return -ENOMEM;
-	moved.dir = dir.data;
-	return manifest_commit(r->s->manifest, put_moved, &moved);
-}
-
-/* In the store. */
-static int move_file(struct rename *r)
-{
-	struct file *f = to_file(r->src);
-	bool many = f->part_count + f->raw_present > 1;
-	int from_fd, to_fd, err = 0;
-
-	if (r->dst && r->dst->kind == NODE_FILE &&
-	    (has_sealed_bytes(r->dst) || !f->raw_present)) {
-		err = remove_file(r->s, to_file(r->dst), 0);
-		if (err)
-			return err;
-	}
-	if (many)
-		err = manifest_commit(r->s->manifest, begin_intent, r);
-	if (err)
-		return err;
-	from_fd = dirfd_get(r->s, r->from_dir);
-	to_fd = from_fd < 0 ? from_fd : dirfd_get(r->s, r->to_dir);
-	err = to_fd < 0 ? to_fd : move_names(r, f, from_fd, to_fd);
-	if (to_fd >= 0)
-		dirfd_put(r->s, r->to_dir);
-	if (from_fd >= 0)
-		dirfd_put(r->s, r->from_dir);
-	if (err && many)
-		manifest_commit(r->s->manifest, end_intent, r);
-	else if (many && finish_intent(r, f) != 0)
-		log_warning("%s: renamed; the manifest follows later", r->to_path.data);
-	return err;
-}
-
-/* ---- a directory, a link, an exchange ---- */
-
-static int put_moved_dir(struct manifest_txn *txn, void *ctx)
-{
-	struct rename *r = ctx;
-	int err = manifest_move_dir(txn, r->from_path.data, r->to_path.data);
-
-	return err ? err : manifest_done(txn, r->intent);
-}
-
-static int move_name(struct rename *r)
-{
-	int from_fd = dirfd_get(r->s, r->from_dir);
-	int to_fd = from_fd < 0 ? from_fd : dirfd_get(r->s, r->to_dir);
-	int err;
-
-	if (to_fd < 0)
-		err = to_fd;
-	else if (r->flags & RENAME_EXCHANGE)
-		err = io_rename(from_fd, r->from, to_fd, r->to, RENAME_EXCHANGE);
-	else
-		err = io_rename(from_fd, r->from, to_fd, r->to, 0);
-	if (to_fd >= 0)
-		dirfd_put(r->s, r->to_dir);
-	if (from_fd >= 0)
-		dirfd_put(r->s, r->from_dir);
-	return err;
-}
-
-static int move_other(struct rename *r)
-{
-	struct manifest *m = r->s->manifest;
-	bool recorded = r->src->kind == NODE_DIR && manifest_has_beneath(m, r->from_path.data);
-	int err = 0;
-
-	if (r->flags & RENAME_EXCHANGE) {
-		if (recorded || manifest_has_beneath(m, r->to_path.data))
-			return -EINVAL;
-	} else if (r->dst && r->dst->kind == NODE_FILE && has_sealed_bytes(r->dst)) {
-		err = remove_file(r->s, to_file(r->dst), 0);
-	}
-	if (!err && recorded)
-		err = manifest_commit(m, begin_intent, r);
-	if (err)
-		return err;
-	err = move_name(r);
-	if (err && recorded)
-		manifest_commit(m, end_intent, r);
-	else if (recorded)
-		err = manifest_commit(m, put_moved_dir, r);
-	return err;
 }
 
 /* ---- in memory ---- */
@@ -383,9 +186,8 @@ static void relink_locked(struct store *s, struct node *n, struct dir *d, const 
 		to_file(n)->raw_durable = false;
 }
 
-static void publish_locked(struct rename *r) REQUIRES(r->s->lock)
+static void publish_locked(struct store *s, struct rename *r) REQUIRES(s->lock)
 {
-	struct store *s = r->s;
 	struct file *f = to_file(r->src);
 
 	if (r->flags & RENAME_EXCHANGE) {
@@ -471,14 +273,11 @@ static int perform(struct rename *r)
 	lock_drop(&s->lock);
 	if (r->from_path.failed || r->to_path.failed)
 		return -ENOMEM;
-	if (r->src->kind == NODE_FILE && !(r->flags & RENAME_EXCHANGE))
-		err = move_file(r);
-	else
-		err = move_other(r);
+	err = rename_move(r);
 	if (err)
 		return err;
 	lock_take(&s->lock);
-	publish_locked(r);
+	publish_locked(s, r);
 	lock_drop(&s->lock);
 	tell(r);
 	r->arm = was_excluded && r->src->kind == NODE_DIR;
@@ -523,7 +322,7 @@ int store_rename(struct store *s, struct caller *c, struct node *from_dir, const
 	if (err)
 		return err;
 	lock_take(&s->lock);
-	err = prepare_locked(&r, from, to);
+	err = prepare_locked(s, &r, from, to);
 	lock_drop(&s->lock);
 	if (err)
 		return err == 2 ? 0 : err;

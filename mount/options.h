@@ -48,10 +48,4 @@ void options_release(struct options *o);
 /* What --help prints. */
 const char *options_help(void);
 
-/* "1.5", "90s", "10m", "2h", "7d": nanoseconds, seconds without a unit. False: malformed. */
-bool options_duration(const char *text, int64_t *ns);
-
-/* "4096", "1M", "2.5G": bytes; K, M, G and T are powers of 1024. False: malformed. */
-bool options_size(const char *text, uint64_t *bytes);
-
 #endif

@@ -133,7 +133,8 @@ static enum serve_state wait_while_mounting(struct serve *sv)
 	return state;
 }
 
-/* Take signals until the loop has ended (true) or the deadline has passed. */
+/* Take (and drop) signals, SIGNAL_QUIT among them, until the loop has ended (true) or the
+ * deadline has passed. */
 static bool wait_for_end(struct serve *sv, const sigset_t *set, int64_t deadline_ns)
 {
 	while (wait_while_mounting(sv) != SERVE_ENDED) {
@@ -163,6 +164,7 @@ static void end_loop(struct serve *sv)
 	lock_drop(&sv->lock);
 }
 
+/* Returns when the loop has ended. */
 static void stop(struct serve *sv, const sigset_t *set, int signal)
 {
 	int64_t deadline_ns = clock_ns() + sv->stop_wait_ns;
@@ -171,7 +173,7 @@ static void stop(struct serve *sv, const sigset_t *set, int signal)
 	detach(sv);
 	if (wait_for_end(sv, set, deadline_ns))
 		return;
-	log_notice("%s: files are still open after stop_wait: their users get errors now",
+	log_notice("%s: still in use after stop_wait: its users get errors from now on",
 		   sv->mountpoint);
 	end_loop(sv);
 }
@@ -199,6 +201,7 @@ static void *signal_main(void *arg)
 			_exit(1);
 		}
 		stop(sv, &set, signal);
+		return NULL; /* what would wake it has been taken */
 	}
 }
 

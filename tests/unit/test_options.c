@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "mount/options.h"
+#include "mount/value.h"
 
 #include "tests/unit/unit.h"
 
@@ -209,30 +210,30 @@ static void reads_durations(void)
 {
 	int64_t ns = -1;
 
-	CHECK(options_duration("0", &ns) && ns == 0);
-	CHECK(options_duration("90", &ns) && ns == 90 * NS);
-	CHECK(options_duration("1.5s", &ns) && ns == 3 * NS / 2);
-	CHECK(options_duration("0.000001", &ns) && ns == 1000);
-	CHECK(options_duration("1.25d", &ns) && ns == 108000 * NS);
-	CHECK(options_duration("36500d", &ns) && ns > 0);
-	CHECK(!options_duration("36500.1d", &ns));
-	CHECK(!options_duration("18446744073709551616", &ns));
+	CHECK(value_duration("0", &ns) && ns == 0);
+	CHECK(value_duration("90", &ns) && ns == 90 * NS);
+	CHECK(value_duration("1.5s", &ns) && ns == 3 * NS / 2);
+	CHECK(value_duration("0.000001", &ns) && ns == 1000);
+	CHECK(value_duration("1.25d", &ns) && ns == 108000 * NS);
+	CHECK(value_duration("36500d", &ns) && ns > 0);
+	CHECK(!value_duration("36500.1d", &ns));
+	CHECK(!value_duration("18446744073709551616", &ns));
 }
 
 static void reads_sizes(void)
 {
 	uint64_t bytes = 1;
 
-	CHECK(options_size("0", &bytes) && bytes == 0);
-	CHECK(options_size("4096", &bytes) && bytes == 4096);
-	CHECK(options_size("2.5K", &bytes) && bytes == 2560);
-	CHECK(options_size("1.25G", &bytes) && bytes == UINT64_C(1342177280));
-	CHECK(options_size("3T", &bytes) && bytes == UINT64_C(3) << 40);
-	CHECK(options_size("9223372036854775807", &bytes) && bytes == INT64_MAX);
-	CHECK(!options_size("9223372036854775808", &bytes));
-	CHECK(!options_size("99999999999999999999", &bytes));
-	CHECK(!options_size("8388608T", &bytes));
-	CHECK(!options_size("K", &bytes));
+	CHECK(value_size("0", &bytes) && bytes == 0);
+	CHECK(value_size("4096", &bytes) && bytes == 4096);
+	CHECK(value_size("2.5K", &bytes) && bytes == 2560);
+	CHECK(value_size("1.25G", &bytes) && bytes == UINT64_C(1342177280));
+	CHECK(value_size("3T", &bytes) && bytes == UINT64_C(3) << 40);
+	CHECK(value_size("9223372036854775807", &bytes) && bytes == INT64_MAX);
+	CHECK(!value_size("9223372036854775808", &bytes));
+	CHECK(!value_size("99999999999999999999", &bytes));
+	CHECK(!value_size("8388608T", &bytes));
+	CHECK(!value_size("K", &bytes));
 }
 
 int main(void)

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The names in the store, and the intents around them.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/catalog.h"
+#include "lib/dirfd.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include "lib/rename_impl.h"
+#include "lib/tree.h"
+
+static int begin_intent(struct manifest_txn *txn, void *ctx)
+{
+	struct rename *r = ctx;
+	uint64_t id = r->src->kind == NODE_FILE ? to_file(r->src)->id : 0;
+
+	return manifest_intent(txn, id, r->from_path.data, r->to_path.data, &r->intent);
+}
+
+static int end_intent(struct manifest_txn *txn, void *ctx)
+{
+	struct rename *r = ctx;
+
+	return manifest_done(txn, r->intent);
+}
+
+/* ---- a file ---- */
+
+static bool same_stem_names(const struct rename *r)
+{
+	size_t n = name_stem_len(r->from, store_suffix(r->s));
+
+	return n == name_stem_len(r->to, store_suffix(r->s)) && memcmp(r->from, r->to, n) == 0;
+}
+
+/* Rename every name of the file; those done are undone if one fails. */
+static int move_names(struct rename *r, struct file *f, int from_fd, int to_fd)
+{
+	const char *suffix = store_suffix(r->s);
+	char from[NAME_BYTES + 1], to[NAME_BYTES + 1];
+	bool same_stem = r->from_dir == r->to_dir && same_stem_names(r);
+	uint32_t done = 0;
+	int err = 0;
+
+	for (; !same_stem && done < f->part_count && !err; done += !err) {
+		err = name_sealed(r->from, f->parts[done].number, suffix, from);
+		if (!err)
+			err = name_sealed(r->to, f->parts[done].number, suffix, to);
+		if (!err)
+			err = io_rename_noreplace(from_fd, from, to_fd, to);
+	}
+	if (!err && f->raw_present) /* replaces a raw file, atomically, if dst is one */
+		err = r->dst ? io_rename(from_fd, r->from, to_fd, r->to, 0)
+			     : io_rename_noreplace(from_fd, r->from, to_fd, r->to);
+	while (err && !same_stem && done-- > 0) {
+		name_sealed(r->from, f->parts[done].number, suffix, from);
+		name_sealed(r->to, f->parts[done].number, suffix, to);
+		(void)io_rename_noreplace(to_fd, to, from_fd, from);
+	}
+	return err;
+}
+
+/* Tell the manifest of the new path at once, and that the intent is complete. */
+struct moved {
+	struct rename *r;
+	struct file *f;
+	const char *dir;
+};
+
+static int put_moved(struct manifest_txn *txn, void *ctx)
+{
+	struct moved *m = ctx;
+
+	for (uint32_t i = 0; i < m->f->part_count; i++) {
+		struct sealed rec;
+		int err;
+
+		if (!manifest_txn_get(txn, m->f->id, m->f->parts[i].number, &rec))
+			continue;
+		err = manifest_put(txn, &rec, m->dir, m->r->to);
+		if (err)
+			return err;
+	}
+	return manifest_done(txn, m->r->intent);
+}
+
+static int finish_intent(struct rename *r, struct file *f)
+{
+	CLEANUP_BUF struct buf dir = {0};
+	struct moved moved = {.r = r, .f = f};
+
+	buf_str(&dir, "");
+	lock_take(&r->s->lock);
+	catalog_path_locked(r->s, &r->to_dir->n, 0, &dir);
+	lock_drop(&r->s->lock);
+	if (dir.failed)
+		return -ENOMEM;
+	moved.dir = dir.data;
+	return manifest_commit(r->s->manifest, put_moved, &moved);
+}
+
+/* In the store. */
+static int move_file(struct rename *r)
+{
+	struct file *f = to_file(r->src);
+	bool many = f->part_count + f->raw_present > 1;
+	int from_fd, to_fd, err = 0;
+
+	if (r->dst && r->dst->kind == NODE_FILE &&
+	    (has_sealed_bytes(r->dst) || !f->raw_present)) {
+		err = remove_file(r->s, to_file(r->dst), 0);
+		if (err)
+			return err;
+	}
+	if (many)
+		err = manifest_commit(r->s->manifest, begin_intent, r);
+	if (err)
+		return err;
+	from_fd = dirfd_get(r->s, r->from_dir);
+	to_fd = from_fd < 0 ? from_fd : dirfd_get(r->s, r->to_dir);
+	err = to_fd < 0 ? to_fd : move_names(r, f, from_fd, to_fd);
+	if (to_fd >= 0)
+		dirfd_put(r->s, r->to_dir);
+	if (from_fd >= 0)
+		dirfd_put(r->s, r->from_dir);
+	if (err && many)
+		manifest_commit(r->s->manifest, end_intent, r);
+	else if (many && finish_intent(r, f) != 0)
+		log_warning("%s: renamed; the manifest follows later", r->to_path.data);
+	return err;
+}
+
+/* ---- a directory, a link, an exchange ---- */
+
+static int put_moved_dir(struct manifest_txn *txn, void *ctx)
+{
+	struct rename *r = ctx;
+	int err = manifest_move_dir(txn, r->from_path.data, r->to_path.data);
+
+	return err ? err : manifest_done(txn, r->intent);
+}
+
+static int move_name(struct rename *r)
+{
+	int from_fd = dirfd_get(r->s, r->from_dir);
+	int to_fd = from_fd < 0 ? from_fd : dirfd_get(r->s, r->to_dir);
+	int err;
+
+	if (to_fd < 0)
+		err = to_fd;
+	else if (r->flags & RENAME_EXCHANGE)
+		err = io_rename(from_fd, r->from, to_fd, r->to, RENAME_EXCHANGE);
+	else
+		err = io_rename(from_fd, r->from, to_fd, r->to, 0);
+	if (to_fd >= 0)
+		dirfd_put(r->s, r->to_dir);
+	if (from_fd >= 0)
+		dirfd_put(r->s, r->from_dir);
+	return err;
+}
+
+static int move_other(struct rename *r)
+{
+	struct manifest *m = r->s->manifest;
+	bool recorded = r->src->kind == NODE_DIR && manifest_has_beneath(m, r->from_path.data);
+	int err = 0;
+
+	if (r->flags & RENAME_EXCHANGE) {
+		if (recorded || manifest_has_beneath(m, r->to_path.data))
+			return -EINVAL;
+	} else if (r->dst && r->dst->kind == NODE_FILE && has_sealed_bytes(r->dst)) {
+		err = remove_file(r->s, to_file(r->dst), 0);
+	}
+	if (!err && recorded)
+		err = manifest_commit(m, begin_intent, r);
+	if (err)
+		return err;
+	err = move_name(r);
+	if (err && recorded)
+		manifest_commit(m, end_intent, r);
+	else if (recorded)
+		err = manifest_commit(m, put_moved_dir, r);
+	return err;
+}
+
+int rename_move(struct rename *r)
+{
+	if (r->src->kind == NODE_FILE && !(r->flags & RENAME_EXCHANGE))
+		return move_file(r);
+	return move_other(r);
+}
