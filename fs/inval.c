@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "fs/node.h"
+#include "fs/reply.h"
 #include "lib/log.h"
 
 /* The reference on dir keeps its address, and so its inode number, from becoming another's. */
 struct inval_entry {
 	struct inval_entry *next;
+	fuse_req_t req; /* to be answered; or, if NULL, a name: */
 	struct node *dir;
 	size_t len;
 	char name[];
@@ -24,6 +26,7 @@ static struct inval_entry *entry_new(struct fs *fs, struct node *dir, const char
 		return NULL;
 	node_ref(fs->store, dir);
 	e->next = NULL;
+	e->req = NULL;
 	e->dir = dir;
 	e->len = len;
 	memcpy(e->name, name, len + 1);
@@ -32,7 +35,10 @@ static struct inval_entry *entry_new(struct fs *fs, struct node *dir, const char
 
 static void entry_free(struct fs *fs, struct inval_entry *e)
 {
-	node_unref(fs->store, e->dir, 1);
+	if (e->req)
+		reply_ioctl(e->req, 0);
+	else
+		node_unref(fs->store, e->dir, 1);
 	free(e);
 }
 
@@ -83,6 +89,18 @@ void inval_changed(void *ctx, struct node *dir, const char *name)
 		entry_free(fs, e);
 }
 
+void inval_then_reply(struct fs *fs, fuse_req_t req)
+{
+	struct inval_entry *e = calloc(1, sizeof(*e) + 1);
+
+	if (e)
+		e->req = req;
+	if (!e)
+		reply_ioctl(req, 0); /* it is done, only the kernel may not know it yet */
+	else if (!queue(&fs->inval, e))
+		entry_free(fs, e);
+}
+
 static struct inval_entry *take_locked(struct inval *v) REQUIRES(&v->lock)
 {
 	struct inval_entry *e = v->head;
@@ -99,7 +117,9 @@ static struct inval_entry *take_locked(struct inval *v) REQUIRES(&v->lock)
  * that the connection is gone. */
 static void notify(struct fs *fs, struct inval_entry *e)
 {
-	fuse_lowlevel_notify_inval_entry(fs->session, ino_of_node(fs, e->dir), e->name, e->len);
+	if (!e->req)
+		fuse_lowlevel_notify_inval_entry(fs->session, ino_of_node(fs, e->dir), e->name,
+						 e->len);
 	entry_free(fs, e);
 }
 

@@ -3,7 +3,8 @@
  * inval: tells the kernel to forget names that changed without a request of its own.
  *
  * A notification waits for every look-up, creation and listing in flight in the same directory.
- * So they are queued, and one thread makes them, holding no lock: nothing ever waits for one.
+ * So they are queued, and one thread makes them, holding no lock: no thread of ours ever waits
+ * for one.
  */
 #ifndef NOTEPACKFS_FS_INVAL_H
 #define NOTEPACKFS_FS_INVAL_H
@@ -33,6 +34,10 @@ int inval_start(struct fs *fs); /* 0 or -errno */
 /* Drop what is queued, wait for the notification in progress (see fs_quiet), join. Idempotent.
  */
 void inval_stop(struct fs *fs);
+
+/* Answer an ioctl with success once everything queued before is told to the kernel. The caller
+ * has no directory locked. */
+void inval_then_reply(struct fs *fs, fuse_req_t req);
 
 /* hooks.changed: name in dir means something else now. ctx is the struct fs. */
 void inval_changed(void *ctx, struct node *dir, const char *name);

@@ -164,8 +164,8 @@ static int run_remove(struct fs *fs, struct op *op)
 {
 	int r = store_remove(fs->store, &op->caller, op->name);
 
-	if (r == 0)
-		reply_ioctl(op->req, 0);
+	if (r == 0) /* its names must be free for the caller */
+		inval_then_reply(fs, op->req);
 	return r;
 }
 

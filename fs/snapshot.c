@@ -39,19 +39,21 @@ void snapshot_release(struct snapshot *s)
 	snapshot_init(s);
 }
 
+/* A descriptor, or -errno. */
 static int open_unnamed(void)
 {
 	const char *const dirs[] = {getenv("TMPDIR"), "/tmp", "/var/tmp"};
+	int fd;
 
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
-		int fd = dirs[i] && dirs[i][0] == '/'
-			     ? open(dirs[i], O_RDWR | O_TMPFILE | O_CLOEXEC, 0600)
-			     : -1;
-
+		if (!dirs[i] || dirs[i][0] != '/')
+			continue;
+		fd = open(dirs[i], O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 		if (fd >= 0)
 			return fd;
 	}
-	return memfd_create("notepackfs", MFD_CLOEXEC);
+	fd = memfd_create("notepackfs", MFD_CLOEXEC);
+	return fd >= 0 ? fd : -ENOMEM;
 }
 
 static int output_flush(struct output *o)
@@ -84,23 +86,31 @@ static int output_write(void *ctx, const char *data, size_t len)
 	return 0;
 }
 
+static int generate(struct store *store, snapshot_source *source, struct output *o)
+{
+	int err;
+
+	o->used = 0;
+	o->written = 0;
+	o->fd = open_unnamed();
+	if (o->fd < 0)
+		return o->fd;
+	err = source(store, output_write, o);
+	return err ? err : output_flush(o);
+}
+
 int snapshot_generate(struct store *store, snapshot_source *source, struct snapshot *out)
 {
-	CLEANUP_FREE struct output *o = malloc(sizeof(*o));
+	struct output *o = malloc(sizeof(*o));
 	int err;
 
 	if (!o)
 		return -ENOMEM;
-	out->fd = open_unnamed();
-	if (out->fd < 0)
-		return -ENOMEM;
-	o->fd = out->fd;
-	o->used = 0;
-	o->written = 0;
-	err = source(store, output_write, o);
-	if (!err)
-		err = output_flush(o);
+	err = generate(store, source, o);
+	if (o->fd >= 0)
+		out->fd = o->fd;
 	out->size = o->written;
+	free(o);
 	return err;
 }
 

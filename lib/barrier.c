@@ -147,14 +147,12 @@ static bool pass_locked(struct store *s, struct barrier *b) REQUIRES(s->lock)
 
 static void complete_locked(struct store *s, struct barrier *b, int err) REQUIRES(s->lock)
 {
-	void (*done)(void *ctx, int result) = b->done;
-	void *ctx = b->ctx;
-
 	DL_DELETE(s->barriers, b);
-	free_barrier_locked(s, b);
 	lock_drop(&s->lock);
-	done(ctx, err);
+	b->done(b->ctx, err);
 	lock_take(&s->lock);
+	/* Not before: until done has returned, someone may ask to cancel b by its address. */
+	free_barrier_locked(s, b);
 }
 
 static void complete_all(struct store *s, bool force, int err)

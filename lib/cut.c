@@ -185,20 +185,17 @@ static struct segment *freeze_locked(struct store *s, struct file *f, uint64_t t
 	return idle ? f->segments : NULL;
 }
 
-/* May any of its bytes be cut at all? */
-static bool cuttable_locked(struct store *s, struct file *f) REQUIRES(s->lock)
+/* May any of its bytes be cut at all? -ENAMETOOLONG: its name has no room for another part. */
+static int cuttable_locked(struct store *s, struct file *f) REQUIRES(s->lock)
 {
 	char name[NAME_BYTES + 1];
 
 	if (!f->n.linked || !f->raw_present || f->size <= f->cut_end || s->options.read_only ||
-	    catalog_excluded_locked(s, f->n.dir, f->n.name))
-		return false;
+	    catalog_excluded_locked(s, f->n.dir, f->n.name) || (f->writers && f->mapped))
+		return 0;
 	if (f->next_part > NAME_PART_MAX ||
-	    name_sealed(f->n.name, f->next_part, store_suffix(s), name) != 0) {
-		log_error("%s: the name is too long for part %u; rename it", f->n.name,
-			  (unsigned)f->next_part);
-		return false;
-	}
+	    name_sealed(f->n.name, f->next_part, store_suffix(s), name) != 0)
+		return -ENAMETOOLONG;
 	/* A file whose name has no room for a second part is cut once, when it is closed. */
 	return !f->writers ||
 	       name_sealed(f->n.name, f->next_part + 1, store_suffix(s), name) == 0;
@@ -224,10 +221,12 @@ static void cut_file(struct store *s, struct file *f)
 	struct segment *submit = NULL;
 	char name[NAME_BYTES + 1];
 	int64_t to;
+	int may;
 
 	lock_take(&s->lock);
 	gate_shut_locked(s, f);
-	if (cuttable_locked(s, f) && !(f->writers && f->mapped)) {
+	may = cuttable_locked(s, f);
+	if (may > 0) {
 		to = (int64_t)f->size;
 		if (f->writers) {
 			uint64_t from = f->cut_end, end = f->written_end;
@@ -250,29 +249,35 @@ static void cut_file(struct store *s, struct file *f)
 	lock_drop(&s->lock);
 	if (submit)
 		sealer_submit(s->sealer, submit);
+	if (may < 0)
+		log_error("a file cannot be sealed further: its name is too long for another "
+			  "part; its bytes are safe in the store: rename it");
 }
 
 void file_drop_raw(struct store *s, struct file *f)
 {
 	int r = raw_drop(s, f);
+	char name[NAME_BYTES + 1] = "";
 
 	lock_take(&s->lock);
 	f->kept = r == 1;
-	if (r == 1)
-		log_notice(
-		    "%s: someone outside of notepackfs still writes to it; its raw file is "
-		    "kept until that ends",
-		    f->n.name);
-	else if (r < 0)
-		log_error("%s: sealed, but its raw file could not be removed: %s; tried again "
-			  "later",
-			  f->n.name, strerror(-r));
+	if (f->n.linked)
+		snprintf(name, sizeof(name), "%s", f->n.name);
 	if (r != 0)
 		try_later_locked(s, f, KEPT_NS);
 	else if (f->dirty)
 		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
 	active_update_locked(s, f);
 	lock_drop(&s->lock);
+	if (r == 1)
+		log_notice(
+		    "%s: someone outside of notepackfs still writes to it; its raw file is "
+		    "kept until that ends",
+		    name);
+	else if (r < 0)
+		log_error("%s: sealed, but its raw file could not be removed: %s; tried again "
+			  "later",
+			  name, strerror(-r));
 	if (r == 0)
 		lazy_check_attrs(s, f);
 }

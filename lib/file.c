@@ -96,6 +96,23 @@ int handle_new(struct store *s, struct node *n, int flags, struct raw *raw, stru
 	return 0;
 }
 
+/*
+ * Was it removed under a name of which the kernel had not been told yet? It looks a name up
+ * again after ESTALE; without it a new file's bytes would go to the old one. Who has a removed
+ * file open may open it for reading once more (/proc/PID/fd).
+ */
+static bool is_gone(struct store *s, struct node *n, bool change)
+{
+	const struct file *f =
+	    to_file(n->kind == NODE_OBJECT ? &((struct object *)n)->file->n : n);
+	bool gone;
+
+	lock_take(&s->lock);
+	gone = !f->n.linked && (change || !f->opens);
+	lock_drop(&s->lock);
+	return gone;
+}
+
 int store_open_node(struct store *s, struct caller *c, struct node *n, int flags,
 		    struct handle **out)
 {
@@ -104,6 +121,8 @@ int store_open_node(struct store *s, struct caller *c, struct node *n, int flags
 
 	if (n->kind != NODE_FILE && n->kind != NODE_OBJECT)
 		return n->kind == NODE_DIR ? -EISDIR : -ELOOP;
+	if (is_gone(s, n, change))
+		return -ESTALE;
 	if (change && s->options.read_only)
 		return -EROFS;
 	if (change && n->kind == NODE_OBJECT) {

@@ -8,6 +8,7 @@
 #include "lib/dirfd.h"
 #include "lib/io.h"
 #include "lib/log.h"
+#include "lib/notify.h"
 
 #define BATCH 256
 
@@ -209,6 +210,7 @@ int lazy_apply_attrs(struct store *s, struct file *f)
 	}
 	if (dfd >= 0)
 		dirfd_put(s, f->n.dir);
+	notify_file(s, f->n.dir, f->n.name, f);
 	return err;
 }
 

@@ -16,6 +16,7 @@
 #include "lib/io.h"
 #include "lib/lazy.h"
 #include "lib/log.h"
+#include "lib/notify.h"
 #include "lib/plain.h"
 #include "lib/segment.h"
 #include "lib/tree.h"
@@ -143,14 +144,25 @@ static void forget_locked(struct store *s, const struct removal *r) REQUIRES(s->
 	active_update_locked(s, f);
 }
 
+/* Whichever name it was asked for by, the kernel may remember the others. */
+static void notify(struct store *s, struct dir *d, const char *plain, const struct removal *r)
+{
+	notify_name(s, d, plain);
+	notify_objects(s, d, plain, r->numbers, r->count);
+}
+
 int remove_file(struct store *s, struct file *f, uint32_t part)
 {
 	struct removal r = {.file = f, .part = part};
+	struct dir *d = f->n.dir;
+	char plain[NAME_BYTES + 1];
 	CLEANUP_BUF struct buf path = {0};
 	bool pin;
 	int err;
 
 	lock_take(&s->lock);
+	node_ref_locked(&d->n);
+	snprintf(plain, sizeof(plain), "%s", f->n.name);
 	if (part && f->part_count == 1 && !file_unsealed(f))
 		r.part = part = 0;
 	err = plan_locked(&r);
@@ -172,11 +184,13 @@ int remove_file(struct store *s, struct file *f, uint32_t part)
 			lock_take(&s->lock);
 			forget_locked(s, &r);
 			lock_drop(&s->lock);
+			notify(s, d, plain, &r);
 			if (r.count)
 				tell(s, path.data ? path.data : "", &r);
 		}
 	}
 	free(r.numbers);
+	node_unref(s, &d->n, 1);
 	barrier_check(s);
 	return err;
 }

@@ -19,6 +19,7 @@
 #include "lib/lazy.h"
 #include "lib/load.h"
 #include "lib/log.h"
+#include "lib/notify.h"
 #include "lib/rename_impl.h"
 #include "lib/tree.h"
 
@@ -33,9 +34,9 @@ static int plain_names_of_object(struct rename *r, struct file *f, const char *t
 	if (f->part_count != 1 || f->parts[0].number != 1 || file_unsealed(f) ||
 	    !name_parse_sealed(to, store_suffix(r->s), &stem, &part) || part != 1 ||
 	    globs_match(&r->s->exclude, to)) {
-		log_notice("%s: renaming one of its objects to %s is refused: a part keeps its "
-			   "place, and an object its suffix; rename the plain name",
-			   f->n.name, to);
+		r->refusal =
+		    "a part keeps its place, and an object its suffix; rename the plain "
+		    "name";
 		return -EPERM;
 	}
 	snprintf(r->from, sizeof(r->from), "%s", f->n.name);
@@ -83,10 +84,9 @@ static int check_target_locked(struct store *s, struct rename *r, struct node *d
 	if (dst && dst->kind != NODE_DIR && r->src->kind == NODE_DIR)
 		return -ENOTDIR;
 	if (dst && has_sealed_bytes(dst) && !may_delete(s, dst->name)) {
-		log_notice(
-		    "%s: replacing a sealed file is refused; notepackctl rm removes it, and "
-		    "the option allow_delete=GLOB permits it",
-		    dst->name);
+		r->refusal =
+		    "it would replace a sealed file; notepackctl rm removes that, and the "
+		    "option allow_delete=GLOB permits it";
 		return -EPERM;
 	}
 	if (has_sealed_bytes(r->src)) {
@@ -279,6 +279,10 @@ static int perform(struct rename *r)
 	lock_take(&s->lock);
 	publish_locked(s, r);
 	lock_drop(&s->lock);
+	if (r->src->kind == NODE_FILE) {
+		notify_name(s, r->from_dir, r->from);
+		notify_file(s, r->from_dir, r->from, to_file(r->src));
+	}
 	tell(r);
 	r->arm = was_excluded && r->src->kind == NODE_DIR;
 	return 0;
@@ -324,6 +328,10 @@ int store_rename(struct store *s, struct caller *c, struct node *from_dir, const
 	lock_take(&s->lock);
 	err = prepare_locked(s, &r, from, to);
 	lock_drop(&s->lock);
+	if (r.refusal)
+		log_notice("%s: renaming it to %s is refused: %s", from, to, r.refusal);
+	else if (err == -EPERM)
+		refuse_new_name(s, to);
 	if (err)
 		return err == 2 ? 0 : err;
 	err = perform(&r);

@@ -18,7 +18,8 @@ struct rename {
 	bool tree;		/* taken */
 	struct buf from_path, to_path;
 	uint64_t intent;
-	bool arm; /* it was excluded: what is dirty beneath may be sealed now */
+	const char *refusal; /* why, and what helps: a constant */
+	bool arm;	     /* it was excluded: what is dirty beneath may be sealed now */
 };
 
 static inline bool has_sealed_bytes(const struct node *n)

@@ -176,7 +176,8 @@ int store_setattr(struct store *s, struct caller *c, struct node *n, const struc
 
 /* ---- data ---- */
 
-/* flags as open(2). -EPERM: O_TRUNC on cut bytes; an object for writing. */
+/* flags as open(2). -EPERM: O_TRUNC on cut bytes; an object for writing. -ESTALE: it was
+ * removed; look the name up again. */
 int store_open_node(struct store *s, struct caller *c, struct node *n, int flags,
 		    struct handle **out);
 ssize_t store_read(struct handle *h, void *buf, size_t len, uint64_t offset);

@@ -125,6 +125,15 @@ int store_readlink(struct store *s, struct node *link, char *out, size_t size)
 
 /* ---- making ---- */
 
+void refuse_new_name(struct store *s, const char *name)
+{
+	if (name_has_sealed_suffix(name, store_suffix(s)))
+		log_notice(
+		    "%s: refused: names that end in %s.gz are given by notepackfs alone; write "
+		    "the plain file under the name without .gz",
+		    name, store_suffix(s));
+}
+
 int check_new_name_locked(struct store *s, struct dir *d, const char *name, enum node_kind kind)
 {
 	if (strlen(name) > NAME_BYTES)
@@ -133,13 +142,8 @@ int check_new_name_locked(struct store *s, struct dir *d, const char *name, enum
 		return -EPERM;
 	if (globs_match(&s->exclude, name))
 		return 0;
-	if (name_has_sealed_suffix(name, store_suffix(s))) {
-		log_notice("%s: names that end in %s.gz are given by notepackfs alone; write "
-			   "the plain "
-			   "file under the name without .gz",
-			   name, store_suffix(s));
+	if (name_has_sealed_suffix(name, store_suffix(s)))
 		return -EPERM;
-	}
 	return kind == NODE_FILE ? name_check_plain(name, store_suffix(s)) : 0;
 }
 
@@ -275,6 +279,8 @@ int store_create(struct store *s, struct caller *c, struct node *dir, const char
 	lock_take(&s->lock);
 	err = begin_locked(s, c, d, &f->n, name);
 	lock_drop(&s->lock);
+	if (err == -EPERM)
+		refuse_new_name(s, name);
 	if (!err) {
 		err = fill_new_file(s, c, d, f, mode, &raw);
 		if (!err)
@@ -330,6 +336,8 @@ static int make(struct store *s, struct caller *c, struct node *dir, struct node
 		lock_take(&s->lock);
 		err = begin_locked(s, c, d, n, name);
 		lock_drop(&s->lock);
+		if (err == -EPERM)
+			refuse_new_name(s, name);
 	}
 	if (!err) {
 		err = make_other(s, c, d, name, target, mode, &ino);

@@ -19,6 +19,9 @@ int enter_dir(struct store *s, struct node *dir, struct dir **out) EXCLUDES(s->l
 int check_new_name_locked(struct store *s, struct dir *d, const char *name, enum node_kind kind)
     REQUIRES(s->lock);
 
+/* One line that says why check_new_name_locked gave -EPERM, and what helps. */
+void refuse_new_name(struct store *s, const char *name);
+
 /*
  * Remove a file, sealed or not, or one of its parts (part > 0, of several). The caller has the
  * node busy. The removal is committed first; then the names go.

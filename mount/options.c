@@ -16,11 +16,10 @@
 #include "mount/value.h"
 
 #define SECOND_NS INT64_C(1000000000)
-* /
 #define THREADS_MAX 256
 #define LEVEL_MAX 9
 
-    static const char help_text[] =
+static const char help_text[] =
     "usage: notepackfs STORE MOUNTPOINT [-f] [-d] [-o OPTION[,OPTION…]]\n"
     "Mount the archive in the directory STORE. Returns when the mount is usable.\n"
     "\n"

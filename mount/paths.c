@@ -16,8 +16,7 @@ static int check_store(const char *path, char *out)
 	struct stat st;
 
 	if (stat(path, &st) != 0 && errno == ENOENT)
-		log_error("%s: the store does not exist; create the directory first: mkdir",
-			  path);
+		log_error("%s: the store does not exist; create it: mkdir %s", path, path);
 	else if (stat(path, &st) != 0)
 		log_error("%s: cannot use the store: %s; see that the path is right and that "
 			  "you may enter it",
@@ -46,9 +45,7 @@ static int check_mountpoint(const char *path, char *out)
 			  "notepackctl umount %s) clears it",
 			  path, path, path);
 	else if (err == ENOENT)
-		log_error(
-		    "%s: the mountpoint does not exist; create the directory first: mkdir",
-		    path);
+		log_error("%s: the mountpoint does not exist; create it: mkdir %s", path, path);
 	else if (err)
 		log_error(
 		    "%s: cannot use the mountpoint: %s; see that the path is right and that "

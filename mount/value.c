@@ -5,8 +5,8 @@
 #include <string.h>
 
 #define SECOND_NS INT64_C(1000000000)
-#define DURATION_MAX_NS (36500 * (86400 * SECOND_NS)) /* 100 years: room to add a clock to it  \
-						       */
+/* 100 years: room to add a clock to it. */
+#define DURATION_MAX_NS (36500 * (86400 * SECOND_NS))
 
 struct unit {
 	char letter;

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * crashwriter write DIR RECORD SEED ROUND	write into the mount at DIR until the daemon
+ *dies, or SIGTERM comes; note what was accepted in RECORD crashwriter verify DIR RECORD
+ *is it all there?
+ *
+ * Writes several files in turn: some stay open and are fsynced, some are closed, some are
+ *closed and appended to, some get their name by a rename, some are renamed later.
+ */
+#include "tests/crash/witness.h"
+
+#include <signal.h>
+
+#define LOGS 3
+#define RECENT 8
+#define WRITE_MAX 65536
+
+static volatile sig_atomic_t stopped;
+static const char *root;
+static uint64_t random_state, next_key;
+
+/* A file that was closed in this round. */
+static struct recent {
+	uint64_t key, size;
+	char name[WITNESS_NAME];
+} recent[RECENT];
+
+static void on_term(int signo)
+{
+	stopped = 1;
+}
+
+static uint64_t below(uint64_t limit)
+{
+	return witness_mix(random_state++) % limit;
+}
+
+/* The daemon is dead: nothing more to do. Anything else is a failure of the test. */
+static void give_up(const char *what, const char *name)
+{
+	if (errno == ENOTCONN || errno == ECONNABORTED || errno == EIO)
+		exit(0);
+	printf("# crashwriter: %s: %s: %s\n", name, what, strerror(errno));
+	exit(1);
+}
+
+static const char *path_of(const char *name)
+{
+	static char path[2][4096];
+	static int turn;
+
+	turn = !turn;
+	snprintf(path[turn], sizeof(path[turn]), "%s/%s", root, name);
+	return path[turn];
+}
+
+static void append(int fd, uint64_t key, uint64_t *size, size_t len, const char *name)
+{
+	static char buf[WRITE_MAX];
+	ssize_t n;
+
+	witness_fill(buf, len, key, *size);
+	n = write(fd, buf, len);
+	if (n < 0)
+		give_up("write", name);
+	*size += (uint64_t)n;
+	witness_note("size %llu %llu\n", (unsigned long long)key, (unsigned long long)*size);
+}
+
+static int open_file(const char *name, uint64_t key, int flags)
+{
+	int fd;
+
+	if (flags & O_EXCL)
+		witness_note("create %llu %s\n", (unsigned long long)key, name);
+	fd = open(path_of(name), O_WRONLY | O_CREAT | flags, 0644);
+	if (fd < 0)
+		give_up("open", name);
+	if (flags & O_EXCL)
+		witness_note("created %llu\n", (unsigned long long)key);
+	return fd;
+}
+
+static void rename_file(struct recent *r, const char *to)
+{
+	witness_note("move %llu %s\n", (unsigned long long)r->key, to);
+	if (rename(path_of(r->name), path_of(to)) != 0)
+		give_up("rename", to);
+	witness_note("moved %llu\n", (unsigned long long)r->key);
+	snprintf(r->name, sizeof(r->name), "%s", to);
+}
+
+/* ---- files that stay open, over all rounds ---- */
+
+static struct {
+	int fd;
+	uint64_t size;
+	char name[WITNESS_NAME];
+} logs[LOGS];
+
+static void open_log(int i)
+{
+	uint64_t key = 1 + (uint64_t)i;
+	struct stat st;
+
+	snprintf(logs[i].name, sizeof(logs[i].name), "log-%d", i);
+	if (stat(path_of(logs[i].name), &st) == 0) {
+		logs[i].fd = open_file(logs[i].name, key, O_APPEND);
+	} else if (errno == ENOENT) {
+		logs[i].fd = open_file(logs[i].name, key, O_APPEND | O_EXCL);
+	} else {
+		give_up("stat", logs[i].name);
+	}
+	/* A write that was cut off by the crash may have left more than was accepted. */
+	if (fstat(logs[i].fd, &st) != 0)
+		give_up("fstat", logs[i].name);
+	logs[i].size = (uint64_t)st.st_size;
+}
+
+static void write_log(void)
+{
+	int i = (int)below(LOGS);
+
+	append(logs[i].fd, 1 + (uint64_t)i, &logs[i].size, 1 + below(3000), logs[i].name);
+	if (i > 0 && below(4) == 0) {
+		if (fsync(logs[i].fd) != 0)
+			give_up("fsync", logs[i].name);
+		witness_note("sync %d %llu\n", 1 + i, (unsigned long long)logs[i].size);
+	}
+}
+
+/* ---- files that are closed ---- */
+
+static void write_some(int fd, struct recent *r)
+{
+	for (uint64_t n = 1 + below(4); n > 0; n--)
+		append(fd, r->key, &r->size, 1 + below(below(8) ? 4000 : WRITE_MAX), r->name);
+}
+
+static void new_file(const char *format)
+{
+	struct recent *r = &recent[below(RECENT)];
+	int fd;
+
+	memset(r, 0, sizeof(*r));
+	r->key = next_key++;
+	snprintf(r->name, sizeof(r->name), format, (unsigned long long)r->key);
+	fd = open_file(r->name, r->key, O_EXCL);
+	write_some(fd, r);
+	if (close(fd) != 0)
+		give_up("close", r->name);
+	if (strchr(r->name, '.')) { /* it gets its real name now */
+		char to[WITNESS_NAME];
+
+		snprintf(to, sizeof(to), "named-%llu", (unsigned long long)r->key);
+		rename_file(r, to);
+	}
+}
+
+static void append_again(void)
+{
+	struct recent *r = &recent[below(RECENT)];
+	int fd;
+
+	if (!r->key)
+		return;
+	fd = open_file(r->name, r->key, O_APPEND);
+	write_some(fd, r);
+	if (close(fd) != 0)
+		give_up("close", r->name);
+}
+
+static void rename_again(void)
+{
+	struct recent *r = &recent[below(RECENT)];
+	char to[WITNESS_NAME];
+
+	if (!r->key)
+		return;
+	snprintf(to, sizeof(to), "%s%llu-%llu", below(2) ? "sub/moved-" : "moved-",
+		 (unsigned long long)r->key, (unsigned long long)below(1000000));
+	rename_file(r, to);
+}
+
+static void step(void)
+{
+	uint64_t what = below(100);
+
+	if (what < 45)
+		write_log();
+	else if (what < 65)
+		new_file("closed-%llu");
+	else if (what < 75)
+		new_file("named-%llu.tmp");
+	else if (what < 90)
+		append_again();
+	else
+		rename_again();
+}
+
+static int run_writer(const char *record, uint64_t seed, uint64_t round)
+{
+	struct sigaction sa = {.sa_handler = on_term};
+
+	setvbuf(stdout, NULL, _IONBF, 0);
+	sigaction(SIGTERM, &sa, NULL);
+	witness_open(record);
+	random_state = witness_mix(seed) + round * 1000003;
+	next_key = 1000 + round * 1000000;
+	if (mkdir(path_of("sub"), 0755) != 0 && errno != EEXIST)
+		give_up("mkdir", "sub");
+	for (int i = 0; i < LOGS; i++)
+		open_log(i);
+	while (!stopped)
+		step();
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 4 && strcmp(argv[1], "verify") == 0)
+		return witness_verify(argv[2], argv[3], true);
+	if (argc != 6 || strcmp(argv[1], "write") != 0) {
+		fprintf(stderr, "usage: %s write DIR RECORD SEED ROUND | verify DIR RECORD\n",
+			argv[0]);
+		return 2;
+	}
+	root = argv[2];
+	return run_writer(argv[3], strtoull(argv[4], NULL, 10), strtoull(argv[5], NULL, 10));
+}
