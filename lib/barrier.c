@@ -12,6 +12,8 @@
 #include "lib/cut.h"
 #include "lib/tree.h"
 
+#define CLOSING_NS 200000000
+
 struct wanted {
 	struct file *file; /* referenced */
 	uint64_t end;	   /* of what must be sealed, once cut */
@@ -94,6 +96,16 @@ static bool within_locked(struct store *s, const struct node *n, const struct no
 	return n == scope;
 }
 
+/*
+ * Files that are closed, but for a RELEASE that another thread has read and not begun to
+ * handle: all who may write have flushed last. It is waited for, for a while: a duplicate of
+ * the descriptor may live on, and then none will come.
+ */
+static bool is_closing(const struct file *f)
+{
+	return f->writers && f->flushed == f->writers;
+}
+
 /* Note the files that are concerned, and hurry those to be cut. */
 static int collect_locked(struct store *s, struct barrier *b, enum proto_op op,
 			  const struct node *scope) REQUIRES(s->lock)
@@ -103,17 +115,23 @@ static int collect_locked(struct store *s, struct barrier *b, enum proto_op op,
 
 	DL_FOREACH2(s->active, f, active_next)
 	{
-		bool cut = f->dirty && f->size > f->cut_end &&
-			   (op == PROTO_SEAL || !f->writers) &&
+		bool may = f->dirty && f->size > f->cut_end &&
 			   !catalog_excluded_locked(s, f->n.dir, f->n.name);
+		bool closing = may && is_closing(f);
+		bool cut = may && (op == PROTO_SEAL || !f->writers);
 
-		if (err || (!cut && !f->segments) || !within_locked(s, &f->n, scope))
+		if (err || (!cut && !closing && !f->segments) ||
+		    !within_locked(s, &f->n, scope))
 			continue;
 		err = add_file_locked(b, f);
-		if (!err && cut) {
-			f->hurry = true;
+		if (err || (!cut && !closing))
+			continue;
+		f->closing = f->closing || closing;
+		f->hurry = f->hurry || cut;
+		if (closing)
+			timer_arm_locked(s, f, clock_ns() + CLOSING_NS, TIMER_LATER);
+		else
 			timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
-		}
 	}
 	return err;
 }
@@ -122,7 +140,7 @@ static bool is_done(struct wanted *w)
 {
 	if (!w->file->n.linked)
 		return true;
-	if (w->file->hurry)
+	if (w->file->hurry || w->file->closing)
 		return false;
 	if (!w->cut) {
 		w->cut = true;

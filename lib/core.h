@@ -141,6 +141,7 @@ struct file {
 	struct file *attrs_prev, *attrs_next;
 
 	unsigned opens, writers;
+	unsigned flushed; /* writers whose latest operation was a FLUSH: closed, most likely */
 	bool mapped;	  /* a shared mapping has written */
 	bool dirty;	  /* changed since the last cut */
 	bool fsync_armed; /* the deadline is an fsync's */
@@ -157,8 +158,9 @@ struct file {
 	/* In store.active: has bytes or a raw file that are to be dealt with. See
 	 * active_update_locked. */
 	bool active;
-	bool hurry; /* a barrier wants it cut as soon as can be */
-	bool kept;  /* sealed, but someone else may still write the raw file */
+	bool hurry;   /* a barrier wants it cut as soon as can be */
+	bool closing; /* a barrier waits for the RELEASE that should be on its way */
+	bool kept;    /* sealed, but someone else may still write the raw file */
 	struct file *active_prev, *active_next;
 };
 
@@ -167,6 +169,7 @@ struct handle {
 	struct node *node; /* referenced */
 	int flags;
 	bool writer;
+	bool flushed;	 /* see file.flushed; store.lock */
 	struct raw *raw; /* referenced, or NULL */
 	int fd;		 /* of an object; else -1 */
 	/* The reader of the part used last. Rank 40 protects these three. */

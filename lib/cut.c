@@ -56,7 +56,8 @@ void timer_arm_locked(struct store *s, struct file *f, int64_t deadline_ns, unsi
 
 void active_update_locked(struct store *s, struct file *f)
 {
-	bool want = f->n.linked && (f->dirty || f->segments || f->kept || f->hurry);
+	bool want =
+	    f->n.linked && (f->dirty || f->segments || f->kept || f->hurry || f->closing);
 
 	if (want == f->active)
 		return;
@@ -85,8 +86,13 @@ void file_closed_locked(struct store *s, struct file *f)
 	if (f->size <= f->cut_end)
 		f->dirty = false;
 	f->fsync_armed = false;
+	/* What a barrier has waited for; grace is not for it. */
+	f->hurry = f->hurry || f->closing;
+	f->closing = false;
 	active_update_locked(s, f);
-	if (f->dirty)
+	if (f->hurry)
+		timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
+	else if (f->dirty)
 		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
 	else if (f->raw_present && !file_unsealed(f))
 		timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
@@ -297,8 +303,11 @@ static void due(struct store *s, struct file *f)
 {
 	enum { NOTHING, CUT, DROP } what = NOTHING;
 	int64_t now_ns = clock_ns(), later_ns;
+	bool closing;
 
 	lock_take(&s->lock);
+	closing = f->closing;
+	f->closing = false; /* a duplicate of the descriptor lives on */
 	if (f->writers && (f->fsync_armed || f->hurry)) {
 		later_ns = wait_for_part_locked(s, f, now_ns);
 		if (later_ns)
@@ -312,6 +321,7 @@ static void due(struct store *s, struct file *f)
 		what = DROP;
 		node_take_wait_locked(s, &f->n, BUSY_NAME);
 	}
+	active_update_locked(s, f);
 	lock_drop(&s->lock);
 	if (what == CUT) {
 		cut_file(s, f);
@@ -319,7 +329,7 @@ static void due(struct store *s, struct file *f)
 		file_drop_raw(s, f);
 		node_give(s, &f->n);
 	}
-	if (what != NOTHING)
+	if (what != NOTHING || closing)
 		barrier_check(s);
 }
 

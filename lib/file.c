@@ -149,6 +149,7 @@ void store_release(struct handle *h)
 	if (h->node->kind == NODE_FILE) {
 		f->writers -= h->writer;
 		f->opens--;
+		f->flushed -= h->flushed;
 		f->mapped = f->mapped && f->opens > 0;
 		if (h->writer && !f->writers)
 			file_closed_locked(s, f);
@@ -222,6 +223,20 @@ static void leave(struct store *s, struct file *f, struct raw *raw)
 	lock_drop(&s->lock);
 }
 
+/* A FLUSH comes for each close of each duplicate, a RELEASE once: was this the last close? */
+static void set_flushed_locked(struct handle *h, bool flushed)
+{
+	struct file *f = to_file(h->node);
+
+	if (h->flushed == flushed)
+		return;
+	h->flushed = flushed;
+	if (flushed)
+		f->flushed++;
+	else
+		f->flushed--;
+}
+
 /* Bytes have been written up to end. */
 static void note_written(struct store *s, struct handle *h, uint64_t end, bool cached)
 {
@@ -231,6 +246,7 @@ static void note_written(struct store *s, struct handle *h, uint64_t end, bool c
 	f->size = MAX(f->size, end);
 	f->written_end = MAX(f->written_end, end);
 	f->mapped |= cached;
+	set_flushed_locked(h, false);
 	/* Without memory for the entry the old one stays; the next change tries again. */
 	(void)catalog_list_locked(s, f);
 	file_dirty_locked(s, f);
@@ -406,6 +422,7 @@ int store_flush(struct handle *h)
 
 	if (h->writer) {
 		lock_take(&h->store->lock);
+		set_flushed_locked(h, true);
 		err = to_file(h->node)->error;
 		lock_drop(&h->store->lock);
 	}
@@ -473,6 +490,7 @@ int store_fsync(struct handle *h)
 	if (h->node->kind != NODE_FILE || s->options.read_only)
 		return 0;
 	lock_take(&s->lock);
+	set_flushed_locked(h, false);
 	gate_enter_locked(s, f);
 	err = f->error;
 	bool present = f->raw_present;

@@ -99,7 +99,8 @@ static bool worth_waiting(int storefd)
 {
 	pid_t pid;
 
-	return layout_holder(storefd, &pid) != HOLDER_MOUNTED || kill(pid, 0) != 0;
+	return layout_holder(storefd, &pid) != HOLDER_MOUNTED ||
+	       (kill(pid, 0) != 0 && errno == ESRCH);
 }
 
 int layout_lock(int storefd, bool exclusive, const char *who, int64_t wait_ns)

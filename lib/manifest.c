@@ -113,11 +113,12 @@ static int create(struct manifest *m, const struct manifest_options *o,
 		return err;
 	if (!o->create || o->read_only)
 		return -ENOENT;
-	m->next_seq = m->id_next = m->id_mark = 1;
+	m->next_seq = 1;
+	m->id_next = m->id_mark = MANIFEST_FIRST_ID;
 	manifest_overlay_init(&overlay, m->next_seq);
 	s.suffix = m->suffix;
 	s.exclude = o->exclude ? o->exclude : "";
-	s.next_id = 1;
+	s.next_id = MANIFEST_FIRST_ID;
 	err = manifest_file_make_dirs(m->disk.storefd);
 	if (!err)
 		err = manifest_save(&m->disk, &s);

@@ -37,6 +37,8 @@
 struct manifest;
 struct manifest_txn;
 
+#define MANIFEST_FIRST_ID 1024 /* a file's id is its inode number; small ones are special */
+
 struct manifest_error {
 	char text[512]; /* names the file, the line and the reason */
 };

@@ -364,7 +364,7 @@ static void finish(struct store *s, struct segment *seg)
 	lock_take(&s->lock);
 	node_unref_locked(s, &seg->dir->n, 1);
 	lock_drop(&s->lock);
-	sealer_done(s->sealer, seg);
+	segment_free(s, seg);
 
 	lock_take(&s->lock);
 	next = f->segments;
@@ -375,6 +375,7 @@ static void finish(struct store *s, struct segment *seg)
 	waiters_wake(w);
 	if (next)
 		sealer_submit(s->sealer, next);
+	sealer_done(s->sealer);
 }
 
 void publish_batch(struct store *s, struct segment **segs, size_t count)

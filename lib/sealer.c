@@ -139,7 +139,7 @@ void sealer_discard(struct sealer *p, struct segment *seg)
 	lock_take(&s->lock);
 	node_ref_locked(&f->n);
 	lock_drop(&s->lock);
-	sealer_done(p, seg);
+	segment_free(s, seg);
 	lock_take(&s->lock);
 	while ((seg = f->segments)) { /* those behind it were never submitted */
 		lock_drop(&s->lock);
@@ -149,6 +149,7 @@ void sealer_discard(struct sealer *p, struct segment *seg)
 	active_update_locked(s, f);
 	node_unref_locked(s, &f->n, 1);
 	lock_drop(&s->lock);
+	sealer_done(p);
 }
 
 void sealer_compressed(struct sealer *p, struct segment *seg, int err, const char *step)
@@ -196,9 +197,8 @@ void sealer_ready(struct sealer *p, struct segment *seg)
 	lock_drop(&p->lock);
 }
 
-void sealer_done(struct sealer *p, struct segment *seg)
+void sealer_done(struct sealer *p)
 {
-	segment_free(p->store, seg);
 	lock_take(&p->lock);
 	p->in_work--;
 	cond_broadcast(&p->idle);

@@ -33,8 +33,10 @@ void sealer_retry(struct sealer *p, struct segment *seg);
 /* A segment that was parked by the publisher is ready again. */
 void sealer_ready(struct sealer *p, struct segment *seg);
 
-/* A segment was published: free it. */
-void sealer_done(struct sealer *p, struct segment *seg);
+/* A segment's work has come to its end. A drain goes on when this was said of the last one:
+ * what it looks at then (store.active), and what follows of the same file, must be settled
+ * before. */
+void sealer_done(struct sealer *p);
 
 /* A segment's file was removed: free it and those behind it. */
 void sealer_discard(struct sealer *p, struct segment *seg);

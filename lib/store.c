@@ -277,6 +277,7 @@ static void free_node_all_locked(struct store *s, struct node *n) REQUIRES(s->lo
 {
 	struct node *p, *next;
 
+	waiters_wake(n->waiters); /* there is no one left to do it later */
 	if (n->kind == NODE_FILE) {
 		struct file *f = to_file(n);
 

@@ -195,7 +195,8 @@ void store_release(struct handle *h);
 /*
  * A barrier (lib/proto.h: PROTO_WAIT, PROTO_SEAL). done is called exactly once, from a thread
  * of the store's or from within these calls. Returns 0 and, unless done was called already,
- * *out to cancel with; or -errno, and done is not called. store_barrier_cancel calls
+ * *out to cancel with; or -errno, and done is not called. A barrier stays valid until its
+ * done has returned. store_barrier_cancel never waits for a done that is running; it calls
  * done(-EINTR) unless it was called.
  */
 struct barrier;

@@ -30,12 +30,12 @@ check_refused "a stem that ends like a part is refused under its notepack name" 
 check_refused "creating a sealed name is refused" "Operation not permitted" \
 	touch "$MNT/import.notepack.gz"
 check "the log says what to do instead of creating a sealed name" \
-	logged "import.notepack.gz: names that end in .notepack.gz are given by notepackfs alone"
+	logged "import.notepack.gz: refused: names that end in .notepack.gz are given by notepackfs alone"
 echo x >"$MNT/plain"
 check_refused "renaming to a sealed name is refused" "Operation not permitted" \
 	"$TOOL" rename "$MNT/plain" "$MNT/renamed.notepack.gz"
 check "the log says what to do instead of renaming to a sealed name" \
-	logged "renamed.notepack.gz: names that end in"
+	logged "renamed.notepack.gz: refused: names that end in"
 check_refused "a directory with a sealed name is refused" "Operation not permitted" \
 	mkdir "$MNT/dir.notepack.gz"
 

@@ -66,6 +66,7 @@ has_content() {
 	[ "$(content_of "$1")" = "$(cat "$2" 2>&1)" ]
 }
 
+# logged REGEXP
 logged() {
-	grep -qF -- "$1" "$LOG"
+	grep -qE -- "$1" "$LOG"
 }

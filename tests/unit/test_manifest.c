@@ -145,6 +145,9 @@ static int several_changes(struct manifest_txn *txn, void *ctx)
 	CHECK_EQ(manifest_remove(txn, 0, 0), -ENOENT);
 	c = kit_sealed(3, 1, 0);
 	CHECK_EQ(manifest_put(txn, &c, "d", "c"), 0);
+	a = kit_sealed(3, 1, 0);
+	CHECK_EQ(manifest_put(txn, &a, "d", "c"), 0); /* it is there: no change */
+	CHECK_EQ(a.seq, c.seq);
 	return 0;
 }
 
