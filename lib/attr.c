@@ -385,7 +385,7 @@ static int set_file(struct store *s, struct caller *c, struct file *f, const str
 	    !f->writers)
 		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
 	if (!present)
-		err = f->n.linked ? node_take_locked(s, &f->n, BUSY_NAME, c) : -ENOENT;
+		err = f->n.linked ? node_take_locked(s, &f->n, BUSY_HELD, c) : -ENOENT;
 	lock_drop(&s->lock);
 	if (present || err)
 		return err;

@@ -6,9 +6,12 @@
  *is held for memory work only. What must last across a system call is a state, taken and given
  *back under the lock:
  *
- *	node.busy	the node's name, or its objects' names, are being changed (BUSY_NAME) or
- *published (BUSY_PUBLISH). Who meets it parks or waits. Never waits for a gate's opposite:
- *order is tree → busy → gate.
+ *	node.busy	BUSY_NAME: the node's name is changing (made, renamed); its holder never
+ *			needs the node's gate, so who is in the gate may wait for it.
+ *			BUSY_HELD: its names stand still until its holder changes them itself
+ *			(publication, removal, making and dropping the raw file): the holder may
+ *			wait for the gate, so who is in the gate must not wait for it.
+ *			Who needs the node parks or waits. The order is tree → busy → gate.
  *	store.tree	a pseudo-node whose busy state keeps paths still: held by a batch of
  *			publications, a lazy commit and a directory's rename.
  *	file gate	shared: a write, a change of attributes, an opening of the raw file;
@@ -39,7 +42,7 @@
 #include "lib/seekgz.h"
 #include "lib/store.h"
 
-enum busy { IDLE, BUSY_NAME, BUSY_PUBLISH };
+enum busy { IDLE, BUSY_NAME, BUSY_HELD };
 
 struct dir;
 struct file;

@@ -98,6 +98,13 @@ void file_closed_locked(struct store *s, struct file *f)
 		timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
 }
 
+void file_unused_locked(struct store *s, struct file *f)
+{
+	if (f->n.linked && !s->options.read_only && f->raw_present && !file_unsealed(f) &&
+	    !f->deadline_ns)
+		timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
+}
+
 void cut_hurry_closed_locked(struct store *s)
 {
 	struct file *f;
@@ -319,7 +326,7 @@ static void due(struct store *s, struct file *f)
 		what = CUT;
 	} else if (!f->writers && f->raw_present && !file_unsealed(f) && f->n.linked) {
 		what = DROP;
-		node_take_wait_locked(s, &f->n, BUSY_NAME);
+		node_take_wait_locked(s, &f->n, BUSY_HELD);
 	}
 	active_update_locked(s, f);
 	lock_drop(&s->lock);

@@ -24,6 +24,9 @@ void file_dirty_locked(struct store *s, struct file *f) REQUIRES(s->lock);
 /* The last writer has gone. */
 void file_closed_locked(struct store *s, struct file *f) REQUIRES(s->lock);
 
+/* The last reader has gone, who may have kept a raw file from being given up. */
+void file_unused_locked(struct store *s, struct file *f) REQUIRES(s->lock);
+
 /* Put into, or take from, store.active. */
 void active_update_locked(struct store *s, struct file *f) REQUIRES(s->lock);
 

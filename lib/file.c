@@ -153,6 +153,8 @@ void store_release(struct handle *h)
 		f->mapped = f->mapped && f->opens > 0;
 		if (h->writer && !f->writers)
 			file_closed_locked(s, f);
+		else if (!f->opens)
+			file_unused_locked(s, f);
 	}
 	node_unref_locked(s, h->node, 1);
 	lock_drop(&s->lock);
@@ -469,11 +471,18 @@ static int sync_entry(struct store *s, struct file *f)
 	return err;
 }
 
+/* One that waits for cut_age does so no longer when there are bytes enough for a part. */
+static bool is_armed_locked(struct store *s, struct file *f) REQUIRES(s->lock)
+{
+	return f->fsync_armed && (f->timer == TIMER_SOON ||
+				  f->written_end - f->cut_end < s->options.cut_bytes);
+}
+
 static void arm_after_fsync(struct store *s, struct file *f)
 {
 	lock_take(&s->lock);
 	if (s->options.fsync_seals && f->n.linked && f->dirty && f->writers &&
-	    !f->fsync_armed && f->written_end > f->cut_end) {
+	    !is_armed_locked(s, f) && f->written_end > f->cut_end) {
 		f->fsync_armed = true;
 		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
 	}

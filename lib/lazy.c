@@ -104,7 +104,7 @@ static int take_change_locked(struct store *s, struct file *f, struct change *c)
 	c->has_attrs = !f->raw_present;
 	c->file = f;
 	snprintf(c->plain, sizeof(c->plain), "%s", f->n.name);
-	f->n.busy = BUSY_NAME;
+	f->n.busy = BUSY_HELD;
 	node_ref_locked(&f->n);
 	return 0;
 }
@@ -154,7 +154,7 @@ int lazy_flush(struct store *s, bool all)
 	int err = changes ? 0 : -ENOMEM;
 
 	lock_take(&s->lock);
-	node_take_wait_locked(s, &s->tree, BUSY_PUBLISH);
+	node_take_wait_locked(s, &s->tree, BUSY_HELD);
 	s->attrs_deadline_ns = 0;
 	while (!err && s->attrs_list) {
 		collect_locked(s, changes, all);

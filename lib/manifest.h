@@ -55,8 +55,9 @@ struct manifest_options {
  * Load the manifest beneath storefd (borrowed; must outlive the manifest).
  * 0 · -ENOENT: there is none · -EBADMSG: damaged, error->text says where · -EEXIST: the suffix
  * differs · -EPROTO: a newer format · -ENOMEM · an I/O error. Never initialises over anything
- * that is there (L17): no manifest, but chunks or sealed objects beneath the store, is
- * -EBADMSG.
+ * that is there (L17): no manifest, but chunk files, or sealed objects in the root directory
+ * (which is as far as it looks), is -EBADMSG. Also -EINVAL: the suffix is none. Unless
+ * read_only, chunk files and temporaries that nothing refers to are removed.
  */
 int manifest_open(int storefd, const struct manifest_options *options, struct manifest **out,
 		  struct manifest_error *error);
@@ -78,12 +79,15 @@ int manifest_new_id(struct manifest *m, uint64_t *id);
  *	0		save them
  *	> 0 (commit_if)	nothing is to be changed: nothing is written, and this value is returned
  *	< 0		the same, for an error
- * fn runs under the manifest's lock: it must not block, nor take a lock of a lower rank. It may
- *be called again for the same commit if another member of its group was dropped; ctx must stand
- *that. A txn without changes writes nothing. Returns 0 when the change is durable and
- *published. After a failed fsync of the directory, which follows the rename, disk may already
- *hold the new state while memory holds the old one (L13): the same change may be committed
- *again.
+ * fn runs under the manifest's lock: it must not block, nor take a lock of a lower rank. A txn
+ * without changes writes nothing. Returns 0 when the change is durable and published.
+ *
+ * A member of a group that ran after another had changed something gets the error of the save
+ * even if it declined: it saw what is not there.
+ *
+ * After a failed fsync of the directory, which follows the rename, disk may already hold the
+ * new state while memory holds the old one (L13): the same change may be committed again. The
+ * seqs and the generation that failed so are not used twice.
  */
 int manifest_commit(struct manifest *m, int (*fn)(struct manifest_txn *txn, void *ctx),
 		    void *ctx);
@@ -91,7 +95,9 @@ int manifest_commit_if(struct manifest *m, int (*fn)(struct manifest_txn *txn, v
 		       void *ctx);
 
 /* Within fn. All return 0 or -ENOMEM / -EINVAL (sticky in the txn: the commit fails with it).
- * s->seq is assigned by put; for an existing (id, part) put replaces the record. */
+ * s->seq is assigned by put; for an existing (id, part) put replaces the record, unless it says
+ * the same. What was removed cannot be put again (-EINVAL; remembered until a full rewrite). A
+ * renamed directory that holds no record is no change. */
 int manifest_put(struct manifest_txn *txn, struct sealed *s, const char *dir,
 		 const char *plain);
 int manifest_remove(struct manifest_txn *txn, uint64_t id,
@@ -122,8 +128,8 @@ int manifest_each(struct manifest *m, manifest_visit *visit, void *ctx); /* any 
 int manifest_dump(struct manifest *m, int (*write)(void *ctx, const char *data, size_t len),
 		  void *ctx);
 
-/* For recovery, as loaded: intents that are not done, and removals since the last full rewrite.
- */
+/* For recovery, as loaded: intents that are not done, and removals since the last full rewrite
+ * (and those that were in the tail then). */
 struct manifest_intent {
 	uint64_t seq, id;
 	const char *from, *to;

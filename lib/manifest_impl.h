@@ -240,8 +240,8 @@ void manifest_mem_free_dir(struct dir *dir);
 bool manifest_mem_same(const struct node *a, const struct node *b);
 void manifest_mem_facts(const struct node *n, struct sealed *out);
 const char *manifest_mem_plain(const struct node *n);
-/* Put a node in, in place of the one of its key (old, or NULL); n->dir is a directory of its own, which is
- * used or freed. Cannot fail. live is not counted. */
+/* Put a node in, in place of the one of its key (old, or NULL); n->dir is a directory of its
+ * own, which is used or freed. Cannot fail. live is not counted. */
 void manifest_mem_insert(struct memory *mem, struct node *n, struct node *old);
 /* Move every directory that has a next_path there. Cannot fail. */
 void manifest_mem_move(struct memory *mem);

@@ -74,8 +74,9 @@ int plain_open_part(struct store *s, struct file *f, uint32_t number)
 			dirfd_put(s, d);
 
 		lock_take(&s->lock);
+		i = part_by_number(f, number); /* it may be pinned by now: look again */
 		moved = !f->n.linked || f->n.busy == BUSY_NAME || f->n.dir != d ||
-			strcmp(f->n.name, plain) != 0;
+			strcmp(f->n.name, plain) != 0 || i < 0 || f->parts[i].pinned_fd >= 0;
 		node_unref_locked(s, &d->n, 1);
 		lock_drop(&s->lock);
 		if (fd != -ENOENT || !moved)

@@ -5,7 +5,7 @@
  * stand still, and the retry goes on from there (segment.renamed). Recovery would adopt the
  * object.
  *
- * While a segment is here its file is busy (BUSY_PUBLISH), so its names stand still; and the
+ * While a segment is here its file is busy (BUSY_HELD), so its names stand still; and the
  * tree is, so that the paths in the manifest do, too.
  */
 #include "lib/publish.h"
@@ -41,14 +41,29 @@ static void unparked(struct waiter *w)
 
 enum entry { ENTERED, PARKED, GONE, NO_MEMORY };
 
+/* Note where the file is: a directory above may have moved since the last try. */
+static int note_path_locked(struct store *s, struct segment *seg) REQUIRES(s->lock)
+{
+	struct buf path = {0};
+
+	buf_str(&path, "");
+	catalog_path_locked(s, &seg->file->n.dir->n, 0, &path);
+	if (path.failed) {
+		buf_release(&path);
+		return -ENOMEM;
+	}
+	free(seg->dir_path);
+	seg->dir_path = path.data;
+	return 0;
+}
+
 /* Make the file busy for the segment and note the names it will be published under. */
 static enum entry take_locked(struct store *s, struct segment *seg) REQUIRES(s->lock)
 {
 	struct file *f = seg->file;
-	struct buf path = {0};
 
 	if (seg->taken)
-		return ENTERED;
+		return note_path_locked(s, seg) == 0 ? ENTERED : NO_MEMORY;
 	if (seg->cancelled || !f->n.linked)
 		return GONE;
 	if (f->n.busy != IDLE) {
@@ -57,20 +72,12 @@ static enum entry take_locked(struct store *s, struct segment *seg) REQUIRES(s->
 		f->n.waiters = &seg->waiter;
 		return PARKED;
 	}
-	buf_str(&path, "");
-	catalog_path_locked(s, &f->n.dir->n, 0, &path);
-	if (path.failed) {
-		buf_release(&path);
+	/* A name always fits: cut.c does not cut what has none. */
+	if (name_sealed(f->n.name, seg->part, store_suffix(s), seg->object) != 0 ||
+	    note_path_locked(s, seg) != 0)
 		return NO_MEMORY;
-	}
-	if (name_sealed(f->n.name, seg->part, store_suffix(s), seg->object) != 0) {
-		buf_release(&path);
-		return NO_MEMORY; /* cannot be: cut.c does not cut what has no name */
-	}
-	free(seg->dir_path);
-	seg->dir_path = path.data;
 	snprintf(seg->plain, sizeof(seg->plain), "%s", f->n.name);
-	f->n.busy = BUSY_PUBLISH;
+	f->n.busy = BUSY_HELD;
 	node_ref_locked(&f->n);
 	seg->dir = f->n.dir;
 	node_ref_locked(&seg->dir->n);
@@ -383,7 +390,7 @@ void publish_batch(struct store *s, struct segment **segs, size_t count)
 	struct batch b = {.store = s, .segs = segs, .count = count};
 
 	lock_take(&s->lock);
-	node_take_wait_locked(s, &s->tree, BUSY_PUBLISH);
+	node_take_wait_locked(s, &s->tree, BUSY_HELD);
 	lock_drop(&s->lock);
 
 	enter(&b);

@@ -70,7 +70,7 @@ static int open_by_name(struct store *s, struct file *f, int *out)
 	struct dir *d;
 	struct stat st;
 	int dfd, fd;
-	bool moved;
+	bool moved, held;
 
 	lock_take(&s->lock);
 	while (f->n.linked && f->n.busy == BUSY_NAME)
@@ -96,10 +96,11 @@ static int open_by_name(struct store *s, struct file *f, int *out)
 	lock_take(&s->lock);
 	moved = !f->n.linked || f->n.dir != d || f->n.busy == BUSY_NAME ||
 		strcmp(f->n.name, name) != 0;
+	held = f->n.busy == BUSY_HELD;
 	node_unref_locked(s, &d->n, 1);
 	lock_drop(&s->lock);
-	if (fd == -ENOENT)
-		return moved ? -EAGAIN : -EIO;
+	if (fd == -ENOENT) /* held: it is being removed, or replaced, just now */
+		return moved ? -EAGAIN : held ? -ESTALE : -EIO;
 	*out = fd;
 	return fd < 0 ? fd : 0;
 }
@@ -238,7 +239,7 @@ int raw_make(struct store *s, struct file *f)
 	}
 	lock_take(&s->lock);
 	/* The name must stay while we put the raw file under it. */
-	node_take_wait_locked(s, &f->n, BUSY_NAME);
+	node_take_wait_locked(s, &f->n, BUSY_HELD);
 	gate_shut_locked(s, f);
 	if (!f->n.linked)
 		err = -ENOENT;

@@ -24,7 +24,8 @@ int raw_write_mark(struct store *s, int fd, const struct raw_mark *mark);
 
 /*
  * The open raw file, referenced: O_RDWR (O_RDONLY where the store is). Enter with the gate
- * held (shared or exclusive). -ENOENT: the file has none. raw_put closes the last one.
+ * held (shared or exclusive). -ENOENT: the file has none. -ESTALE: it is being removed. raw_put
+ * closes the last one.
  */
 int raw_get(struct store *s, struct file *f, struct raw **out) EXCLUDES(s->lock);
 void raw_put(struct store *s, struct file *f, struct raw *raw) EXCLUDES(s->lock);

@@ -9,15 +9,15 @@
  *	 "mode":420,"uid":0,"gid":0,"codec":"zlib","level":6}
  * records and the two created_at only where the content is notepack. path is the object's, from
  * the store's root; plain is the last component that the writer used. A path or plain that is
- *no UTF-8 is path_b64, plain_b64. mtime and sealed_at are decimal strings of seconds with nine
+ * no UTF-8 is path_b64, plain_b64. mtime and sealed_at are decimal strings of seconds with nine
  * digits behind the point (a JSON number would lose nanoseconds).
  *
  * The other lines:
  *	{"seq":8,"op":"rm","id":12,"part":1,"path":"…","sha256":"…"}	 a removal
  *	{"seq":9,"op":"mvdir","from":"a","to":"b/c"}			 a directory was renamed
- *	{"seq":10,"op":"intent","id":12,"from":"a/x","to":"a/y"}	 a rename has begun; plain
- *paths; id 0: of a directory
+ *	{"seq":10,"op":"intent","id":12,"from":"a/x","to":"a/y"}	 a rename has begun
  *	{"seq":11,"op":"done","intent":10}				 … and is complete
+ * from and to of an intent are plain paths; its id is 0 if a directory is renamed.
  */
 #ifndef NOTEPACKFS_LIB_RECORD_H
 #define NOTEPACKFS_LIB_RECORD_H

@@ -210,7 +210,7 @@ static int unlink_file(struct store *s, struct caller *c, struct file *f, uint32
 	refused = f->n.linked && !always && has_sealed_bytes(f) && !may_delete(s, f->n.name);
 	err = !f->n.linked ? -ENOENT
 	      : refused	   ? -EPERM
-			   : node_take_locked(s, &f->n, BUSY_NAME, c);
+			   : node_take_locked(s, &f->n, BUSY_HELD, c);
 	lock_drop(&s->lock);
 	if (refused)
 		log_notice(

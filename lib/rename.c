@@ -100,34 +100,36 @@ static int check_target_locked(struct store *s, struct rename *r, struct node *d
 	return 0;
 }
 
-/* Take the nodes, or find that one is busy. */
-static int take_locked(struct store *s, struct rename *r, struct node *dst) REQUIRES(s->lock)
+/*
+ * A directory's rename has the tree to itself: no publication, and no directory being loaded.
+ * Loads are waited for before any node is taken, because they may wait for nodes.
+ */
+static int take_tree_locked(struct store *s, struct rename *r) REQUIRES(s->lock)
 {
-	bool dirs = r->src->kind == NODE_DIR || (dst && dst->kind == NODE_DIR);
-	int err = 0;
+	int err = node_take_locked(s, &s->tree, BUSY_NAME, r->c);
 
-	if (dirs)
-		err = node_take_locked(s, &s->tree, BUSY_NAME, r->c);
-	r->tree = dirs && !err;
-	if (!err)
-		err = node_take_locked(s, r->src, BUSY_NAME, r->c);
 	if (err)
-		goto out_tree;
-	if (dst)
-		err = node_take_locked(s, dst, BUSY_NAME, r->c);
-	if (err)
-		goto out_src;
-	r->dst = dst;
-	while (r->tree && s->loading > 0)
+		return err;
+	r->tree = true;
+	while (s->loading > 0)
 		cond_wait(&s->changed, &s->lock);
 	return 0;
+}
 
-out_src:
-	waiters_wake(node_give_locked(s, r->src)); /* none: it was idle a moment ago */
-out_tree:
-	if (r->tree)
-		waiters_wake(node_give_locked(s, &s->tree));
-	r->tree = false;
+/* Take the nodes, or find that one is busy. What is replaced keeps its name until it is gone.
+ */
+static int take_locked(struct store *s, struct rename *r, struct node *dst) REQUIRES(s->lock)
+{
+	bool exchange = r->flags & RENAME_EXCHANGE;
+	int err;
+
+	if (dst && dst->busy != IDLE)
+		return node_take_locked(s, dst, BUSY_NAME, r->c);
+	err = node_take_locked(s, r->src, BUSY_NAME, r->c);
+	if (!err && dst)
+		err = node_take_locked(s, dst, exchange ? BUSY_NAME : BUSY_HELD, r->c);
+	if (!err)
+		r->dst = dst;
 	return err;
 }
 
@@ -154,6 +156,11 @@ static int prepare_locked(struct store *s, struct rename *r, const char *from, c
 		return err;
 	if (dst == r->src)
 		return r->flags & RENAME_NOREPLACE ? -EEXIST : 2;
+	if (!r->tree && (r->src->kind == NODE_DIR || (dst && dst->kind == NODE_DIR))) {
+		err = take_tree_locked(s, r);
+		/* It may have waited: all may be different now. */
+		return err ? err : prepare_locked(s, r, from, to);
+	}
 	err = check_target_locked(s, r, dst);
 	return err ? err : take_locked(s, r, dst);
 }
@@ -332,9 +339,11 @@ int store_rename(struct store *s, struct caller *c, struct node *from_dir, const
 		log_notice("%s: renaming it to %s is refused: %s", from, to, r.refusal);
 	else if (err == -EPERM)
 		refuse_new_name(s, to);
-	if (err)
-		return err == 2 ? 0 : err;
-	err = perform(&r);
-	give_back(&r);
-	return err;
+	if (!err) {
+		err = perform(&r);
+		give_back(&r);
+	} else if (r.tree) {
+		node_give(s, &s->tree);
+	}
+	return err == 2 ? 0 : err;
 }

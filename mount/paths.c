@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "lib/log.h"
@@ -35,10 +36,19 @@ static int check_store(const char *path, char *out)
 	return 1;
 }
 
+/* 0 or an errno. The attributes of a dead mount may be remembered by the kernel; statfs always
+ * asks its daemon. */
+static int stat_mountpoint(const char *path, struct stat *st)
+{
+	struct statfs fs;
+
+	return stat(path, st) == 0 && statfs(path, &fs) == 0 ? 0 : errno;
+}
+
 static int check_mountpoint(const char *path, char *out)
 {
 	struct stat st;
-	int err = stat(path, &st) == 0 ? 0 : errno;
+	int err = stat_mountpoint(path, &st);
 
 	if (err == ENOTCONN)
 		log_error("%s: a mount whose daemon has died is in the way; umount -l %s (or "

@@ -10,6 +10,7 @@
 #include "tests/crash/witness.h"
 
 #include <signal.h>
+#include <sys/mount.h>
 
 #define LOGS 3
 #define RECENT 8
@@ -137,19 +138,20 @@ static void write_some(int fd, struct recent *r)
 		append(fd, r->key, &r->size, 1 + below(below(8) ? 4000 : WRITE_MAX), r->name);
 }
 
-static void new_file(const char *format)
+static void new_file(const char *prefix, const char *suffix)
 {
 	struct recent *r = &recent[below(RECENT)];
 	int fd;
 
 	memset(r, 0, sizeof(*r));
 	r->key = next_key++;
-	snprintf(r->name, sizeof(r->name), format, (unsigned long long)r->key);
+	snprintf(r->name, sizeof(r->name), "%s-%llu%s", prefix, (unsigned long long)r->key,
+		 suffix);
 	fd = open_file(r->name, r->key, O_EXCL);
 	write_some(fd, r);
 	if (close(fd) != 0)
 		give_up("close", r->name);
-	if (strchr(r->name, '.')) { /* it gets its real name now */
+	if (*suffix) { /* it gets its real name now */
 		char to[WITNESS_NAME];
 
 		snprintf(to, sizeof(to), "named-%llu", (unsigned long long)r->key);
@@ -189,9 +191,9 @@ static void step(void)
 	if (what < 45)
 		write_log();
 	else if (what < 65)
-		new_file("closed-%llu");
+		new_file("closed", "");
 	else if (what < 75)
-		new_file("named-%llu.tmp");
+		new_file("named", ".tmp");
 	else if (what < 90)
 		append_again();
 	else
@@ -220,9 +222,13 @@ int main(int argc, char **argv)
 {
 	if (argc == 4 && strcmp(argv[1], "verify") == 0)
 		return witness_verify(argv[2], argv[3], true);
+	if (argc == 3 && strcmp(argv[1], "abort") == 0)
+		return umount2(argv[2], MNT_FORCE) == 0 || errno == EBUSY ? 0 : 1;
 	if (argc != 6 || strcmp(argv[1], "write") != 0) {
-		fprintf(stderr, "usage: %s write DIR RECORD SEED ROUND | verify DIR RECORD\n",
-			argv[0]);
+		fprintf(
+		    stderr,
+		    "usage: %s write DIR RECORD SEED ROUND | verify DIR RECORD | abort DIR\n",
+		    argv[0]);
 		return 2;
 	}
 	root = argv[2];

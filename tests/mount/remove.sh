@@ -50,6 +50,7 @@ check "… and the plain name starts at the next" wait_for 5 sh -c "[ \"\$(cat '
 check "notepackctl rm removes all parts" "$NOTEPACKCTL" rm "$MNT/parts"
 check "… and all are gone" [ -z "$(find "$MNT" -name 'parts*')" ]
 exec 8<"$MNT/tail"
+# Named bug: the removal waited for itself to open the object once more.
 check "notepackctl rm removes a file that is open" "$NOTEPACKCTL" rm "$MNT/tail"
 check "… which its reader goes on reading" [ "$(cat <&8)" = "$(content_of tail)" ]
 exec 8<&-
@@ -101,7 +102,10 @@ check "… a new file of the plain name is a new one" sh -c \
 make_state parts "$MNT/replaced"
 echo new >"$MNT/replacing"
 stat "$MNT/replaced.notepack.gz" >/dev/null
-check "allow_delete replaces a sealed file" mv "$MNT/replacing" "$MNT/replaced"
+exec 8<"$MNT/replaced"
+check "allow_delete replaces a sealed file that is open" mv "$MNT/replacing" "$MNT/replaced"
+check "… which its reader goes on reading" [ "$(cat <&8)" = "$(content_of parts)" ]
+exec 8<&-
 check "… as a whole" wait_for 5 sh -c \
 	"[ \"\$(cat '$MNT/replaced')\" = new ] && [ ! -e '$MNT/replaced.notepack.gz' ]"
 "$NOTEPACKCTL" seal "$MNT"

@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""count.py TESTLOG.json: count the TAP subtests of a `meson test` run.
+
+Prints "PASSED FAILED SKIPPED", then a line for each that failed or was skipped. A test that failed
+without a "not ok" line (it crashed, ran out of time, or had no plan) counts as one failure more.
+"""
+import json
+import re
+import sys
+
+LINE = re.compile(r"\s*(not )?ok\b\s*\d*\s*(?:- )?(.*?)(?:\s+#\s*(skip|todo)\b[:\s]*(.*))?$", re.I)
+GOOD = {"OK", "SKIP", "EXPECTEDFAIL"}
+
+
+def count(path):
+    totals = {"passed": 0, "failed": 0, "skipped": 0}
+    notes = []
+    with open(path, encoding="utf-8", errors="replace") as log:
+        for line in log:
+            test = json.loads(line)
+            failed_before = totals["failed"]
+            plan_of_none = None
+            for text in (test.get("stdout") or "").splitlines():
+                plan_of_none = plan_of_none or re.match(r"1\.\.0\s*#\s*skip\S*\s*(.*)", text, re.I)
+                match = LINE.match(text)
+                if not match:
+                    continue
+                bad, name, directive, reason = match.groups()
+                if (directive or "").lower() == "skip":
+                    totals["skipped"] += 1
+                    notes.append(f"skipped: {test['name']}: {name} ({reason})")
+                elif bad:
+                    totals["failed"] += 1
+                    notes.append(f"failed: {test['name']}: {name}")
+                else:
+                    totals["passed"] += 1
+            if plan_of_none:
+                totals["skipped"] += 1
+                notes.append(f"skipped: {test['name']} ({plan_of_none.group(1)})")
+            if test["result"] not in GOOD and totals["failed"] == failed_before:
+                totals["failed"] += 1
+                notes.append(f"failed: {test['name']}: {test['result']}")
+    return totals, notes
+
+
+def main():
+    totals, notes = count(sys.argv[1])
+    print(totals["passed"], totals["failed"], totals["skipped"])
+    for note in notes:
+        print(note)
+
+
+if __name__ == "__main__":
+    main()

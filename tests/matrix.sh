@@ -1,0 +1,265 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# matrix.sh [--all] [--jobs N] [LEG…]: the gate. Builds and tests the tree in several ways, each a
+# leg that can be run alone; without legs those for every push, with --all every leg in full.
+#
+#	gcc		all tests
+#	clang		-Wthread-safety among its warnings; unit and mount tests
+#	O0, O3-NDEBUG	other optimisations, without assertions; unit tests and the basic mount test
+#	asan		AddressSanitizer and UBSan: unit, mount and crash tests
+#	tsan		ThreadSanitizer: the same
+#	valgrind	unit tests
+#	cppcheck, clang-tidy	findings are errors
+#	format, shellcheck, symbols, floors, headers	the tests of tests/meta, alone
+#
+# Warnings are errors in every build. Build directories are BUILD_PREFIX-LEG (build-LEG in the tree);
+# they are kept, so that the next run builds only what has changed. Legs behind the first run two at
+# a time, or --jobs N. The last line is "N passed, N failed, N skipped", over all legs; the exit
+# status is 1 if anything failed.
+#
+# TEST_ARGS are arguments of `meson test` for the leg gcc, quoted for the shell.
+set -u
+
+root=$(realpath "$(dirname "$0")/..")
+prefix=${BUILD_PREFIX:-$root/build}
+push_legs="gcc asan tsan clang O3-NDEBUG valgrind cppcheck"
+all_legs="gcc asan tsan clang O0 O3-NDEBUG valgrind cppcheck clang-tidy shellcheck format symbols floors headers"
+all=
+jobs=2
+
+# Mount tests whose names are here run under clang and the sanitizers for a push; with --all the
+# whole suites do. The others take long there, or look at what a sanitizer has no part in.
+push_mount="basic roundtrip states names flips append"
+
+usage() {
+	echo "usage: matrix.sh [--all] [--jobs N] [LEG…]; legs: $all_legs" >&2
+	exit 2
+}
+
+legs=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	--all) all=1 ;;
+	--jobs)
+		[ $# -ge 2 ] || usage
+		jobs=$2
+		shift
+		;;
+	-*) usage ;;
+	*)
+		[[ " $all_legs " == *" $1 "* ]] || usage
+		legs+=("$1")
+		;;
+	esac
+	shift
+done
+if [ ${#legs[@]} -eq 0 ]; then
+	[ -z "$all" ] || push_legs=$all_legs
+	read -ra legs <<<"$push_legs"
+fi
+
+results=$(mktemp -d "${TMPDIR:-/tmp}/notepackfs-matrix.XXXXXX")
+pids=()
+cleanup() {
+	local status=$?
+	trap - EXIT INT TERM
+	if [ ${#pids[@]} -gt 0 ]; then
+		kill "${pids[@]}" 2>/dev/null
+		wait
+	fi
+	rm -rf "$results"
+	exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+# ---- what a leg does; its standard output is shown when it has ended ----
+
+# build LEG CC MESON-OPTION…: configure and compile, with warnings as errors.
+build() {
+	local leg=$1 cc=$2 dir=$prefix-$1
+	shift 2
+	if [ ! -e "$dir/build.ninja" ]; then
+		rm -rf "$dir"
+		CC=$cc meson setup "$dir" "$root" --werror "$@" || return 1
+	fi
+	meson compile -C "$dir"
+}
+
+# count LEG DIR: the totals of the run of meson test in DIR, and what was not a success.
+count() {
+	local out
+	out=$(python3 "$root/tests/count.py" "$2/meson-logs/testlog.json") || out="0 1 0
+failed: no results"
+	head -n 1 <<<"$out" >"$results/$1.totals"
+	tail -n +2 <<<"$out" | sed "s/^/$1: /" >"$results/$1.notes"
+}
+
+# run_tests LEG ARGUMENT…: meson test in the leg's build directory.
+run_tests() {
+	local leg=$1 dir=$prefix-$1 status=0
+	shift
+	rm -f "$dir/meson-logs/testlog.json"
+	meson test -C "$dir" --no-rebuild --print-errorlogs "$@" || status=$?
+	count "$leg" "$dir"
+	return "$status"
+}
+
+# The tests of these suites, mount tests only if they are for every push; names for meson test.
+tests_of() {
+	local dir=$prefix-$1 suite name
+	shift
+	for suite in "$@"; do
+		meson test -C "$dir" --list --no-rebuild --suite "$suite" 2>/dev/null |
+			sed -n 's/.* \/ \([^ ]*\)$/\1/p' | while read -r name; do
+			if [ -n "$all" ] || [ "$suite" != mount ] || [[ " $push_mount " == *" $name "* ]]; then
+				echo "$name"
+			fi
+		done
+	done | sort -u
+}
+
+# A leg that is no run of meson test passes or fails as one.
+single() {
+	local leg=$1
+	shift
+	if "$@"; then
+		echo "1 0 0" >"$results/$leg.totals"
+	else
+		echo "0 1 0" >"$results/$leg.totals"
+		echo "$leg: failed" >"$results/$leg.notes"
+		return 1
+	fi
+}
+
+some_tests() {
+	local leg=$1 names
+	shift
+	mapfile -t names < <(tests_of "$leg" "$@")
+	run_tests "$leg" "${names[@]}"
+}
+
+leg_gcc() {
+	local -a only
+	eval "only=(${TEST_ARGS-})"
+	build gcc gcc && run_tests gcc "${only[@]}"
+}
+
+leg_clang() {
+	build clang clang && some_tests clang unit mount
+}
+
+leg_O0() {
+	build O0 gcc --buildtype=debug && run_tests O0 --suite unit --suite mount basic
+}
+
+leg_O3-NDEBUG() {
+	build O3-NDEBUG gcc -Doptimization=3 -Db_ndebug=true && some_tests O3-NDEBUG unit
+}
+
+leg_asan() {
+	build asan gcc --buildtype=debugoptimized -Db_sanitize=address,undefined || return
+	UNIT_QUICK=1 some_tests asan unit mount crash -t 3
+}
+
+leg_tsan() {
+	build tsan gcc --buildtype=debugoptimized -Db_sanitize=thread || return
+	UNIT_QUICK=1 some_tests tsan unit mount
+}
+
+leg_valgrind() {
+	build valgrind gcc --buildtype=debugoptimized || return
+	UNIT_QUICK=1 run_tests valgrind --suite unit -t 10 --wrap \
+		'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes'
+}
+
+leg_cppcheck() {
+	cd "$root" && single cppcheck cppcheck -q -j 2 --std=c11 --language=c -I . --inline-suppr \
+		--enable=warning,performance,portability --error-exitcode=1 \
+		--suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
+		-D_GNU_SOURCE -DNOTEPACKFS_VERSION='""' lib fs mount
+}
+
+leg_clang-tidy() {
+	build clang clang && cd "$root" && single clang-tidy tidy
+}
+
+# Excluded: opinions on names and parameters, and what the code does on purpose (memcpy, snprintf
+# and friends without Annex K; assignments in conditions as in the kernel).
+tidy() {
+	local checks='-*,bugprone-*,clang-analyzer-*,concurrency-*'
+	checks+=',-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier'
+	checks+=',-bugprone-assignment-in-if-condition,-bugprone-narrowing-conversions'
+	checks+=',-bugprone-implicit-widening-of-multiplication-result,-bugprone-branch-clone'
+	checks+=',-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling'
+	checks+=',-concurrency-mt-unsafe'
+	printf '%s\0' lib/*.c fs/*.c mount/*.c |
+		xargs -0 -n 4 -P 2 clang-tidy -quiet -p "$prefix-clang" -checks="$checks" -warnings-as-errors='*'
+}
+
+# A test of tests/meta alone; only symbols looks at a build.
+meta() {
+	local leg=$1 out status=0
+	out=$(SOURCE_ROOT=$root BUILD=$prefix-gcc "$root/tests/meta/$leg.sh") || status=$?
+	printf '%s\n' "$out"
+	echo "$(grep -c '^ok' <<<"$out") $(grep -c '^not ok' <<<"$out") 0" >"$results/$leg.totals"
+	grep '^not ok' <<<"$out" | sed "s/^/$leg: /" >"$results/$leg.notes"
+	return "$status"
+}
+
+leg_symbols() {
+	build gcc gcc >/dev/null && meta symbols
+}
+
+leg_shellcheck() { meta shellcheck; }
+leg_format() { meta format; }
+leg_floors() { meta floors; }
+leg_headers() { meta headers; }
+
+# ---- all of them ----
+
+run_leg() {
+	local leg=$1 start=$SECONDS status=0
+	"leg_$leg" >"$results/$leg.out" 2>&1 || status=$?
+	if [ ! -e "$results/$leg.totals" ]; then
+		echo "0 1 0" >"$results/$leg.totals"
+		echo "$leg: did not build" >"$results/$leg.notes"
+		status=1
+	elif [ "$(cut -d' ' -f1,2 "$results/$leg.totals")" = "0 0" ]; then
+		echo "0 1 0" >"$results/$leg.totals"
+		echo "$leg: ran no test" >"$results/$leg.notes"
+		status=1
+	fi
+	[ "$status" -eq 0 ] || tail -n 400 "$results/$leg.out" | sed "s/^/$leg| /"
+	read -r passed failed skipped <"$results/$leg.totals"
+	printf '%-12s %5d passed, %d failed, %d skipped (%d s)\n' "$leg" "$passed" "$failed" \
+		"$skipped" $((SECONDS - start))
+	return "$status"
+}
+
+bad=0
+first=1
+for leg in "${legs[@]}"; do
+	if [ -n "$first" ]; then
+		first=
+		run_leg "$leg" || bad=1
+		continue
+	fi
+	while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do
+		wait -n || bad=1
+	done
+	run_leg "$leg" &
+	pids+=($!)
+done
+for pid in "${pids[@]}"; do
+	wait "$pid" || bad=1
+done
+pids=()
+
+cat "$results"/*.notes 2>/dev/null
+read -r passed failed skipped < <(cat "$results"/*.totals |
+	awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }')
+[ "$bad" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,25 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# The shell scripts have no findings, and the Python programs compile.
+. "$(dirname "$0")/lib.sh"
+need shellcheck shellcheck
+need python3 python3
+
+# Scripts by their first line; and what they source, by its directive.
+mapfile -t files < <(sources | while IFS= read -r file; do
+	read -r first <"$file" 2>/dev/null || :
+	case $first in
+	'#!'*/sh | '#!'*/bash | '#!'*'env bash') printf '%s\n' "$file" ;;
+	esac
+done 2>/dev/null)
+report "there are scripts to look at" "$([ "${#files[@]}" -gt 5 ] || echo "${#files[@]} files")"
+report "shellcheck finds nothing" "$(shellcheck -x -P SCRIPTDIR -f gcc "${files[@]}" 2>&1)"
+
+problems=$(sources | while IFS= read -r file; do
+	read -r first <"$file" 2>/dev/null || :
+	if [[ $file == *.py || $first == '#!'*python3 ]]; then
+		python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$file" 2>&1
+	fi
+done 2>/dev/null)
+report "Python programs compile" "$problems"
+finish

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* L9: a retry that fails the same way again and again does not fill the log. */
+#include "lib/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "lib/bytes.h"
+#include "lib/io.h"
+#include "lib/lock.h"
+#include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
+
+static struct scratch scratch;
+static int saved_stderr;
+
+/* What is logged between capture and captured, by the latter: a string to free. */
+static void capture(void)
+{
+	int fd = openat(scratch.fd, "log", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	fflush(stderr);
+	saved_stderr = dup(STDERR_FILENO);
+	if (fd < 0 || saved_stderr < 0 || dup2(fd, STDERR_FILENO) < 0)
+		abort();
+	close(fd);
+}
+
+static char *captured(void)
+{
+	char *text = NULL;
+	size_t len;
+
+	fflush(stderr);
+	dup2(saved_stderr, STDERR_FILENO);
+	close(saved_stderr);
+	if (io_read_file(scratch.fd, "log", 1 << 20, &text, &len) != 0)
+		abort();
+	return text;
+}
+
+static int count(const char *text, const char *what)
+{
+	int n = 0;
+
+	while ((text = strstr(text, what))) {
+		n++;
+		text++;
+	}
+	return n;
+}
+
+static void a_line_names_program_and_level(void)
+{
+	capture();
+	log_error("one %d", 1);
+	log_warning("two");
+	CLEANUP_FREE char *text = captured();
+
+	CHECK_STR(text, "test_log: error: one 1\ntest_log: warning: two\n");
+}
+
+static void lines_below_the_level_are_left_out(void)
+{
+	capture();
+	log_info("not this");
+	log_debug("nor this");
+	CLEANUP_FREE char *text = captured();
+
+	CHECK_STR(text, "");
+}
+
+static void the_same_line_is_printed_once_a_second_L9(void)
+{
+	int64_t started_ns = clock_ns();
+	int64_t printed;
+
+	capture();
+	for (int i = 0; i < 1000; i++) {
+		log_error("a: the disk is full");
+		log_error("b: the disk is full"); /* in turn with another one */
+	}
+	log_error("at last something else");
+	CLEANUP_FREE char *text = captured();
+
+	/* Once for each second that it took: one, but on the slowest machine. */
+	printed = 1 + (clock_ns() - started_ns) / 1000000000;
+	CHECK(count(text, "a: the disk is full") >= 1);
+	CHECK(count(text, "a: the disk is full") <= printed);
+	CHECK(count(text, "b: the disk is full") <= printed);
+	CHECK(printed > 1 || count(text, "1998 repeated lines left out\n") == 1);
+	CHECK_EQ(count(text, "at last something else\n"), 1);
+}
+
+static void a_file_name_cannot_forge_a_line(void)
+{
+	capture();
+	log_error("%s: x", "a\nnotepackfs: error: forged\x1b[2J");
+	CLEANUP_FREE char *text = captured();
+
+	CHECK_EQ(count(text, "\n"), 1);
+	CHECK_EQ(count(text, "\x1b"), 0);
+}
+
+static void errno_survives_and_long_lines_are_cut(void)
+{
+	char name[3000];
+
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	capture();
+	errno = EXDEV;
+	log_error("%s", name);
+	CHECK_EQ(errno, EXDEV);
+	CLEANUP_FREE char *text = captured();
+
+	CHECK(strlen(text) > 500 && strlen(text) < 1100);
+	CHECK_EQ(count(text, "\n"), 1);
+}
+
+int main(void)
+{
+	log_open("test_log", false, LOG_WARNING);
+	scratch_init(&scratch);
+	RUN(a_line_names_program_and_level);
+	RUN(lines_below_the_level_are_left_out);
+	RUN(the_same_line_is_printed_once_a_second_L9);
+	RUN(a_file_name_cannot_forge_a_line);
+	RUN(errno_survives_and_long_lines_are_cut);
+	scratch_release(&scratch);
+	return unit_done();
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The pool: L1 (every thread is joined), L5 (no wake-up is lost), L7 (stopping runs what is
+ * queued), L8 (a thread that cannot be created is done without), L9 (a bounded number of them).
+ */
+#include "lib/pool.h"
+
+#include <stdatomic.h>
+
+#include "lib/log.h"
+#include "tests/unit/threads.h"
+#include "tests/unit/unit.h"
+
+#define TASKS 24
+
+struct counted {
+	struct task task;
+	struct pool *pool;
+	int again; /* times to submit itself once more */
+};
+
+static atomic_int runs;
+
+static void count_run(struct task *t)
+{
+	struct counted *c = (struct counted *)t;
+
+	atomic_fetch_add(&runs, 1);
+	if (c->again > 0) {
+		c->again--;
+		pool_submit(c->pool, t);
+	}
+}
+
+static void submit_all(struct pool *p, struct counted *tasks, int again)
+{
+	for (int i = 0; i < TASKS; i++) {
+		tasks[i] = (struct counted){.task.run = count_run, .pool = p, .again = again};
+		pool_submit(p, &tasks[i].task);
+	}
+}
+
+static void starts_and_stops_1000_times_under_load_L1_L5_L7(void)
+{
+	struct counted tasks[TASKS];
+	int threads = threads_now();
+
+	for (int i = 0; i < 1000; i++) {
+		struct pool *p = pool_open(1 + (unsigned)i % 8);
+
+		atomic_store(&runs, 0);
+		submit_all(p, tasks, i % 3);
+		pool_close(p);
+		if (atomic_load(&runs) != TASKS * (1 + i % 3)) {
+			CHECK_EQ(atomic_load(&runs), TASKS * (1 + i % 3));
+			break;
+		}
+	}
+	CHECK_EQ(threads_settle(threads), threads);
+}
+
+static void an_idle_pool_stops_L5(void)
+{
+	int threads = threads_now();
+
+	for (int i = 0; i < 200; i++)
+		pool_close(pool_open(4));
+	pool_close(NULL);
+	CHECK_EQ(threads_settle(threads), threads);
+}
+
+static void has_no_more_threads_than_asked_for_L9(void)
+{
+	struct counted tasks[TASKS];
+	int threads = threads_now();
+	struct pool *p = pool_open(3);
+
+	CHECK_EQ(pool_threads(p), 3);
+	submit_all(p, tasks, 50);
+	CHECK(threads_now() <= threads + 3);
+	pool_close(p);
+}
+
+/* Several threads submit while the pool works. */
+struct submitter {
+	pthread_t thread;
+	struct pool *pool;
+	struct counted tasks[TASKS];
+};
+
+static void *submit_from_outside(void *arg)
+{
+	struct submitter *s = arg;
+
+	submit_all(s->pool, s->tasks, 2);
+	return NULL;
+}
+
+static void takes_tasks_from_many_threads(void)
+{
+	static struct submitter from[6];
+	struct pool *p = pool_open(2);
+
+	atomic_store(&runs, 0);
+	for (size_t i = 0; i < 6; i++) {
+		from[i].pool = p;
+		CHECK_EQ(pthread_create(&from[i].thread, NULL, submit_from_outside, &from[i]),
+			 0);
+	}
+	for (size_t i = 0; i < 6; i++)
+		pthread_join(from[i].thread, NULL);
+	pool_close(p);
+	CHECK_EQ(atomic_load(&runs), 6 * TASKS * 3);
+}
+
+static void with_no_thread_at_all_the_caller_does_the_work_L8(void)
+{
+	struct counted tasks[TASKS];
+	struct pool *p;
+
+	threads_fail_from(0);
+	p = pool_open(4);
+	threads_fail_never();
+	CHECK(p != NULL);
+	CHECK_EQ(pool_threads(p), 0);
+	atomic_store(&runs, 0);
+	submit_all(p, tasks, 3);
+	CHECK_EQ(atomic_load(&runs), TASKS * 4); /* before the pool is closed */
+	pool_close(p);
+}
+
+static void with_some_threads_missing_the_others_do_it_L8(void)
+{
+	struct counted tasks[TASKS];
+	struct pool *p;
+
+	threads_fail_from(2);
+	p = pool_open(8);
+	threads_fail_never();
+	CHECK_EQ(pool_threads(p), 2);
+	atomic_store(&runs, 0);
+	submit_all(p, tasks, 3);
+	pool_close(p);
+	CHECK_EQ(atomic_load(&runs), TASKS * 4);
+}
+
+int main(void)
+{
+	log_open("test_pool", false, LOG_ERR);
+	RUN(starts_and_stops_1000_times_under_load_L1_L5_L7);
+	RUN(an_idle_pool_stops_L5);
+	RUN(has_no_more_threads_than_asked_for_L9);
+	RUN(takes_tasks_from_many_threads);
+	RUN(with_no_thread_at_all_the_caller_does_the_work_L8);
+	RUN(with_some_threads_missing_the_others_do_it_L8);
+	return unit_done();
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * threads: how many there are, and a pthread_create that can be made to fail.
+ *
+ * To be included by the file with main, once: it defines pthread_create for the whole program.
+ */
+#ifndef NOTEPACKFS_TESTS_THREADS_H
+#define NOTEPACKFS_TESTS_THREADS_H
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* How many more may be created; negative: any number. */
+static atomic_int threads_left = -1;
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
+		   void *arg)
+{
+	int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+
+	if (atomic_load(&threads_left) == 0)
+		return EAGAIN;
+	if (atomic_load(&threads_left) > 0)
+		atomic_fetch_sub(&threads_left, 1);
+	*(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+	return real(thread, attr, start, arg);
+}
+
+static inline void threads_fail_from(int count)
+{
+	atomic_store(&threads_left, count);
+}
+
+static inline void threads_fail_never(void)
+{
+	atomic_store(&threads_left, -1);
+}
+
+static inline int threads_now(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	int count = 0;
+
+	if (!d)
+		abort();
+	while (readdir(d))
+		count++;
+	closedir(d);
+	return count - 2; /* "." and ".." */
+}
+
+/* The kernel takes a moment to forget a thread that was joined: wait until no more than want
+ * are left, ten seconds at most. */
+static inline int threads_settle(int want)
+{
+	struct timespec pause = {.tv_nsec = 1000000};
+
+	for (int i = 0; i < 10000 && threads_now() > want; i++)
+		nanosleep(&pause, NULL);
+	return threads_now();
+}
+
+#endif
