@@ -432,19 +432,26 @@ void catalog_drop_part_locked(struct store *s, struct file *f, uint32_t number)
 		(f->part_count - (uint32_t)i) * sizeof(*f->parts));
 }
 
+/* Not assert(3): file_check must find what is wrong in a build with NDEBUG, too. */
+static void must(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
 void file_check(const struct file *f)
 {
 	uint64_t end = f->base;
 
-	assert(f->sealed_end <= f->cut_end && f->cut_end <= f->size);
-	assert(f->written_end <= f->size || f->written_end == 0);
+	must(f->sealed_end <= f->cut_end && f->cut_end <= f->size);
+	must(f->written_end <= f->size || f->written_end == 0);
 	for (uint32_t i = 0; i < f->part_count; i++) {
-		assert(f->parts[i].offset >= end); /* equal, unless parts were removed */
+		must(f->parts[i].offset >= end); /* equal, unless parts were removed */
 		end = f->parts[i].offset + f->parts[i].raw_bytes;
-		assert(i == 0 || f->parts[i].number > f->parts[i - 1].number);
+		must(i == 0 || f->parts[i].number > f->parts[i - 1].number);
 	}
-	assert(end <= f->sealed_end);
-	assert(f->raw_present || f->size == f->sealed_end);
+	must(end <= f->sealed_end);
+	must(f->raw_present || f->size == f->sealed_end);
 	if (f->n.linked && f->n.busy == IDLE)
-		assert((f->n.cookie != 0) == file_unsealed(f));
+		must((f->n.cookie != 0) == file_unsealed(f));
 }

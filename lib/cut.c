@@ -382,7 +382,7 @@ static void *timer_thread(void *arg)
 			break;
 		} else if (s->attrs_deadline_ns && s->attrs_deadline_ns <= clock_ns()) {
 			lock_drop(&s->lock);
-			lazy_flush(s, false);
+			lazy_flush(s);
 			lock_take(&s->lock);
 		} else if (next_ns) {
 			cond_wait_until(&s->timer_wake, &s->lock, next_ns);

@@ -111,7 +111,7 @@ static int take_change_locked(struct store *s, struct file *f, struct change *c)
 
 /* Collect up to a batch of files that are idle. Files that are gone are dropped from the list.
  */
-static void collect_locked(struct store *s, struct changes *changes, bool all) REQUIRES(s->lock)
+static void collect_locked(struct store *s, struct changes *changes) REQUIRES(s->lock)
 {
 	struct file *f, *next;
 
@@ -148,20 +148,31 @@ static void give_changes(struct store *s, struct changes *changes, int err)
 	}
 }
 
-int lazy_flush(struct store *s, bool all)
+static bool renaming_locked(struct store *s) REQUIRES(s->lock)
+{
+	struct file *f;
+
+	for (f = s->attrs_list; f; f = f->attrs_next) {
+		if (f->n.busy == BUSY_NAME)
+			return true;
+	}
+	return false;
+}
+
+/* With the tree. wait: for renames under way. */
+static int flush(struct store *s, bool wait)
 {
 	CLEANUP_FREE struct changes *changes = malloc(sizeof(*changes));
 	int err = changes ? 0 : -ENOMEM;
 
 	lock_take(&s->lock);
-	node_take_wait_locked(s, &s->tree, BUSY_HELD);
 	s->attrs_deadline_ns = 0;
 	while (!err && s->attrs_list) {
-		collect_locked(s, changes, all);
+		collect_locked(s, changes);
 		if (!changes->count) {
-			if (!all || !s->attrs_list)
+			if (!wait || !renaming_locked(s))
 				break;
-			cond_wait(&s->changed, &s->lock); /* someone has the files in work */
+			cond_wait(&s->changed, &s->lock);
 			continue;
 		}
 		lock_drop(&s->lock);
@@ -172,12 +183,28 @@ int lazy_flush(struct store *s, bool all)
 	if (s->attrs_list && !s->attrs_deadline_ns)
 		s->attrs_deadline_ns = clock_ns() + LAZY_NS;
 	lock_drop(&s->lock);
-	node_give(s, &s->tree);
 	if (err)
 		log_error("the manifest could not be written (%s); names and attributes that "
 			  "changed are kept in memory and written later",
 			  strerror(-err));
 	return err;
+}
+
+int lazy_flush(struct store *s)
+{
+	int err;
+
+	lock_take(&s->lock);
+	node_take_wait_locked(s, &s->tree, BUSY_HELD);
+	lock_drop(&s->lock);
+	err = flush(s, false);
+	node_give(s, &s->tree);
+	return err;
+}
+
+int lazy_flush_held(struct store *s)
+{
+	return flush(s, true);
 }
 
 int lazy_apply_attrs(struct store *s, struct file *f)

@@ -17,8 +17,13 @@ void lazy_mark_locked(struct store *s, struct file *f) REQUIRES(s->lock);
 void lazy_unmark_locked(struct store *s, struct file *f) REQUIRES(s->lock);
 
 /* Commit what is marked. 0, or the commit's error: what could not be committed stays marked.
- * Files that are busy are left for the next time; all: wait for them instead. */
-int lazy_flush(struct store *s, bool all) EXCLUDES(s->lock);
+ * Files that are busy are left for the next time. */
+int lazy_flush(struct store *s) EXCLUDES(s->lock);
+
+/* The same for the publisher, which has the tree: before a name is committed for one file, the
+ * manifest must know that another one has left it. So renames under way are waited for; files
+ * that the publisher itself holds are left to it. */
+int lazy_flush_held(struct store *s) EXCLUDES(s->lock);
 
 /* Set mode, owner and mtime of a file's objects to f->attrs. The caller has the node busy. */
 int lazy_apply_attrs(struct store *s, struct file *f) EXCLUDES(s->lock);

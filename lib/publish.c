@@ -19,6 +19,7 @@
 #include "lib/dirfd.h"
 #include "lib/events.h"
 #include "lib/io.h"
+#include "lib/lazy.h"
 #include "lib/log.h"
 #include "lib/raw.h"
 #include "lib/sealer.h"
@@ -83,6 +84,7 @@ static enum entry take_locked(struct store *s, struct segment *seg) REQUIRES(s->
 	node_ref_locked(&seg->dir->n);
 	seg->state = SEGMENT_PUBLISHING;
 	seg->taken = true;
+	seg->moved = f->attrs_dirty;
 	return ENTERED;
 }
 
@@ -285,6 +287,20 @@ static void sync_dirs(struct batch *b)
 	b->count = kept;
 }
 
+/* Its parts follow it to the name that the new one is given. */
+static int put_older_parts(struct manifest_txn *txn, const struct segment *seg)
+{
+	int err = 0;
+
+	for (uint32_t number = 1; number < seg->part && !err; number++) {
+		struct sealed rec;
+
+		if (manifest_txn_get(txn, seg->record.id, number, &rec))
+			err = manifest_put(txn, &rec, seg->dir_path, seg->plain);
+	}
+	return err;
+}
+
 static int put_records(struct manifest_txn *txn, void *ctx)
 {
 	struct batch *b = ctx;
@@ -295,7 +311,9 @@ static int put_records(struct manifest_txn *txn, void *ctx)
 		int err;
 
 		seg->record.sealed_at_ns = now_ns;
-		err = manifest_put(txn, &seg->record, seg->dir_path, seg->plain);
+		err = seg->moved ? put_older_parts(txn, seg) : 0;
+		if (!err)
+			err = manifest_put(txn, &seg->record, seg->dir_path, seg->plain);
 		if (err)
 			return err;
 	}
@@ -304,8 +322,11 @@ static int put_records(struct manifest_txn *txn, void *ctx)
 
 static void commit(struct batch *b)
 {
-	int err = b->count ? manifest_commit(b->store->manifest, put_records, b) : 0;
+	/* No name is recorded for two files: those that have left one go first. */
+	int err = b->count ? lazy_flush_held(b->store) : 0;
 
+	if (!err && b->count)
+		err = manifest_commit(b->store->manifest, put_records, b);
 	if (!err)
 		return;
 	for (size_t i = 0; i < b->count; i++)

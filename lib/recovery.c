@@ -111,11 +111,15 @@ struct resumed {
 	size_t part_count, part_size;
 };
 
-static bool exists(struct store *s, const char *path)
+/* The directory that a path's last component is in, through no link; *name is that component.
+ */
+static int open_parent(struct store *s, const char *path, const char **name)
 {
-	struct stat st;
+	const char *slash = strrchr(path, '/');
+	CLEANUP_FREE char *dir = slash ? strndup(path, (size_t)(slash - path)) : strdup("");
 
-	return io_stat(s->fd, path, &st) == 0;
+	*name = slash ? slash + 1 : path;
+	return dir ? recovery_open_dir(s, dir) : -ENOMEM;
 }
 
 static int collect_part(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
@@ -166,15 +170,22 @@ static int finish_file(struct manifest_txn *txn, void *ctx)
 /* A directory: forward if its new name is free or taken by it already, else it never moved. */
 static int resume_dir(struct store *s, struct resumed *r)
 {
-	const struct manifest_intent *i = r->intent;
-	bool from = exists(s, i->from), to = exists(s, i->to);
+	const char *from, *to;
+	CLEANUP_FD int from_fd = open_parent(s, r->intent->from, &from);
+	CLEANUP_FD int to_fd = open_parent(s, r->intent->to, &to);
+	struct stat st;
+	bool has_from = from_fd >= 0 && io_stat(from_fd, from, &st) == 0;
+	bool has_to = to_fd >= 0 && io_stat(to_fd, to, &st) == 0;
 	int err = 0;
 
-	if (from && !to)
-		err = io_rename(s->fd, i->from, s->fd, i->to, 0);
+	if (has_from && !has_to && to_fd >= 0)
+		err = io_rename(from_fd, from, to_fd, to, 0);
+	if (!err && has_from && !has_to && to_fd >= 0)
+		err = io_syncdir(to_fd, ".");
 	if (err)
 		return err;
-	return manifest_commit(s->manifest, from && to ? forget_intent : finish_dir, r);
+	return manifest_commit(
+	    s->manifest, has_from && (has_to || to_fd < 0) ? forget_intent : finish_dir, r);
 }
 
 /* One name of a file: done already, or now. */

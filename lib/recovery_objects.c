@@ -247,10 +247,12 @@ static int examine(struct store *s, struct differences *diff, struct candidate *
 		log_error("%s: is not a sealed object: %s", c->path, reason);
 		return quarantine(s, c->at, c->path);
 	}
-	if (!r)
-		r = finish_removal(s, c);
+	/* A file with the bytes of one that was removed may have got its name since: so a record
+	 * that looks for these bytes comes first. */
 	if (!r)
 		r = match_missing(s, diff, c);
+	if (!r)
+		r = finish_removal(s, c);
 	if (r)
 		return r < 0 ? r : 0;
 	r = adopt(s, diff, c);

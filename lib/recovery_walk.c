@@ -24,6 +24,8 @@ struct walk {
 	struct expected *expected;
 	char **todo; /* directories still to be walked */
 	size_t todo_count, todo_size;
+	const char *looked_for; /* the latest directory of a record, and whether it exists */
+	bool is_there;
 };
 
 /* Room for one more element in an array of count elements. */
@@ -247,11 +249,18 @@ static int walk_dir(struct walk *w)
 static int add_orphan(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
 {
 	struct walk *w = ctx;
-	struct stat st;
 	struct expected e = {.rec = *rec};
+	int fd;
 
-	/* fstatat under the manifest's lock: no other thread runs yet. */
-	if (!*dir || io_stat(w->s->fd, dir, &st) != -ENOENT)
+	if (dir != w->looked_for) { /* the manifest has each path once */
+		/* A system call under the manifest's lock: no other thread runs yet. */
+		fd = recovery_open_dir(w->s, dir);
+		w->is_there = fd >= 0;
+		if (fd >= 0)
+			close(fd);
+		w->looked_for = dir;
+	}
+	if (w->is_there)
 		return 0;
 	snprintf(e.plain, sizeof(e.plain), "%s", plain);
 	w->dir = dir;

@@ -46,6 +46,7 @@ struct segment {
 	int tmp_fd;
 	bool renamed;	 /* the object has its final name */
 	bool taken;	 /* the file is busy for us */
+	bool moved;	 /* while taken: the manifest may have its parts under an older name */
 	struct dir *dir; /* while taken: referenced, its times are held */
 	char plain[NAME_BYTES + 1], object[NAME_BYTES + 1]; /* while taken */
 	char *dir_path;

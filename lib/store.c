@@ -376,7 +376,7 @@ int store_sync(struct store *s)
 	lock_take(&s->lock);
 	cut_hurry_closed_locked(s);
 	lock_drop(&s->lock);
-	return lazy_flush(s, false);
+	return lazy_flush(s);
 }
 
 /* ---- the stop ---- */
@@ -456,7 +456,7 @@ static int stop(struct store *s)
 	timers_stop(s);
 	sealer_drain(s->sealer, write_drain);
 	unfinished = count_unfinished(s);
-	err = lazy_flush(s, false);
+	err = lazy_flush(s);
 	if (!err && !unfinished)
 		err = manifest_commit(s->manifest, mark_clean, NULL);
 	sealer_close(s->sealer);
