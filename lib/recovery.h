@@ -14,6 +14,7 @@
  *	a record without its object		is reported; it stays
  *	a raw file of a sealed file
  *	  … with bytes behind the sealed length: those are sealed
+ *	  … whose objects are lost or damaged: takes their place, and is sealed again
  *	  … with none, and the same bytes (SHA-256): is given up (after a lease, lib/raw.h)
  *	  … else: it is another file, and gets a name of its own (NAME.recovered-ID)
  *	any other raw file with bytes		is sealed

@@ -53,6 +53,9 @@ int recovery_objects(struct store *s, struct differences *diff);
  * out. */
 int recovery_raws(struct store *s, struct differences *diff);
 
+/* Move an object that cannot be trusted out of the way; path: for the log. 0 or -errno. */
+int recovery_quarantine(struct store *s, const struct place *at, const char *path);
+
 /* An O_PATH descriptor of a directory, given by its path. */
 int recovery_open_dir(struct store *s, const char *dir);
 /* dir "/" name */

@@ -206,7 +206,7 @@ static int adopt(struct store *s, struct differences *diff, struct candidate *c)
 	return manifest_commit(s->manifest, put_candidate, c);
 }
 
-static int quarantine(struct store *s, const struct place *at, const char *path)
+int recovery_quarantine(struct store *s, const struct place *at, const char *path)
 {
 	CLEANUP_FD int dfd = recovery_open_dir(s, at->dir);
 	char name[64];
@@ -245,10 +245,10 @@ static int examine(struct store *s, struct differences *diff, struct candidate *
 	}
 	if (r == -EBADMSG) {
 		log_error("%s: is not a sealed object: %s", c->path, reason);
-		return quarantine(s, c->at, c->path);
+		return recovery_quarantine(s, c->at, c->path);
 	}
-	/* A file with the bytes of one that was removed may have got its name since: so a record
-	 * that looks for these bytes comes first. */
+	/* A file with the bytes of one that was removed may have got its name since: so a
+	 * record that looks for these bytes comes first. */
 	if (!r)
 		r = match_missing(s, diff, c);
 	if (!r)
@@ -256,7 +256,7 @@ static int examine(struct store *s, struct differences *diff, struct candidate *
 	if (r)
 		return r < 0 ? r : 0;
 	r = adopt(s, diff, c);
-	return r == 1 ? quarantine(s, c->at, c->path) : r;
+	return r == 1 ? recovery_quarantine(s, c->at, c->path) : r;
 }
 
 static int recover_stray(struct store *s, struct differences *diff, const struct place *at)

@@ -70,6 +70,82 @@ static int agrees(int fd, const struct found_raw *raw, const struct relatives *r
 	return 1;
 }
 
+/* Is the object of this record what was sealed? 1, 0 or -ENOMEM. */
+static int is_whole(struct store *s, const struct found_raw *raw, int dfd,
+		    const struct sealed *rec)
+{
+	char name[NAME_BYTES + 1];
+	uint8_t sha256[SHA256_BYTES];
+	struct stat st;
+	int err = name_sealed(raw->at.name, rec->part, store_suffix(s), name);
+	CLEANUP_FD int fd = err ? err : io_open(dfd, name, O_RDONLY | O_NOFOLLOW, 0);
+
+	if (fd < 0 || io_fstat(fd, &st) != 0 || (uint64_t)st.st_size != rec->gz_bytes)
+		return 0;
+	err = recovery_hash(fd, 0, rec->gz_bytes, sha256);
+	if (err)
+		return err == -ENOMEM ? err : 0;
+	return memcmp(sha256, rec->sha256, SHA256_BYTES) == 0;
+}
+
+static int forget_records(struct manifest_txn *txn, void *ctx)
+{
+	const struct relatives *r = ctx;
+
+	for (size_t i = 0; i < r->count; i++) {
+		int err = manifest_remove(txn, r->list[i].id, r->list[i].part);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/*
+ * The objects of a file are not all whole, but its raw file has every byte: it takes their
+ * place. It does so as a new file, since part numbers are never used again (L19).
+ */
+static int start_anew(struct store *s, struct found_raw *raw, int dfd, int fd,
+		      struct relatives *r)
+{
+	struct raw_mark mark = {0};
+	int err = manifest_new_id(s->manifest, &mark.id);
+
+	if (!err)
+		err = raw_write_mark(s, fd, &mark);
+	if (!err)
+		err = manifest_commit(s->manifest, forget_records, r);
+	for (size_t i = 0; i < r->count && !err; i++) {
+		char name[NAME_BYTES + 1];
+		struct place at = {.dir = raw->at.dir, .name = name};
+
+		err = name_sealed(raw->at.name, r->list[i].part, store_suffix(s), name);
+		if (!err)
+			err = recovery_quarantine(s, &at, name);
+		if (err == -ENOENT)
+			err = 0;
+	}
+	if (!err)
+		log_notice("%s/%s: an object of it is lost or damaged; its raw bytes are "
+			   "sealed again",
+			   raw->at.dir, raw->at.name);
+	raw->id = mark.id;
+	return err;
+}
+
+/* Are the objects of all parts that the raw file has bytes of what they should be? */
+static int all_whole(struct store *s, const struct found_raw *raw, int dfd,
+		     const struct relatives *r)
+{
+	int whole = 1;
+
+	for (size_t i = 0; i < r->count && whole == 1; i++) {
+		if (r->list[i].offset >= raw->base)
+			whole = is_whole(s, raw, dfd, &r->list[i]);
+	}
+	return whole;
+}
+
 static uint64_t sealed_end(const struct relatives *r)
 {
 	uint64_t end = 0;
@@ -77,6 +153,15 @@ static uint64_t sealed_end(const struct relatives *r)
 	for (size_t i = 0; i < r->count; i++)
 		end = MAX(end, r->list[i].offset + r->list[i].raw_bytes);
 	return end;
+}
+
+static uint64_t first_offset(const struct relatives *r)
+{
+	uint64_t first = UINT64_MAX;
+
+	for (size_t i = 0; i < r->count; i++)
+		first = MIN(first, r->list[i].offset);
+	return first;
 }
 
 /* Another file took the name: it gets one of its own, with an id of its own. */
@@ -117,7 +202,7 @@ static int judge(struct store *s, struct found_raw *raw)
 	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
 	CLEANUP_FD int fd = dfd < 0 ? dfd : io_open(dfd, raw->at.name, O_RDWR | O_NOFOLLOW, 0);
 	struct relatives r = {.name = raw->at.name, .suffix = store_suffix(s)};
-	int ours, err;
+	int ours, whole, err;
 
 	if (fd < 0)
 		return fd;
@@ -125,8 +210,13 @@ static int judge(struct store *s, struct found_raw *raw)
 	if (err || !r.count)
 		goto out_free;
 	ours = raw->id && raw->id != r.list[0].id ? 0 : agrees(fd, raw, &r);
-	if (ours < 0) {
-		err = ours;
+	whole = ours == 1 ? all_whole(s, raw, dfd, &r) : 1;
+	if (ours < 0 || whole < 0) {
+		err = ours < 0 ? ours : whole;
+	} else if (!whole && !raw->base && !first_offset(&r)) {
+		err = start_anew(s, raw, dfd, fd, &r);
+	} else if (!whole) {
+		err = displace(s, raw, dfd, fd);
 	} else if (!ours && !raw->bytes && raw->id == r.list[0].id) {
 		/* A power cut took the bytes of a raw file that was about to go: none are left
 		 * to keep. */

@@ -3,7 +3,8 @@
 """count.py TESTLOG.json: count the TAP subtests of a `meson test` run.
 
 Prints "PASSED FAILED SKIPPED", then a line for each that failed or was skipped. A test that failed
-without a "not ok" line (it crashed, ran out of time, or had no plan) counts as one failure more.
+without a "not ok" line (it crashed, ran out of time, or had no plan), or that ran nothing and gave no
+reason, counts as one failure more.
 """
 import json
 import re
@@ -20,6 +21,7 @@ def count(path):
         for line in log:
             test = json.loads(line)
             failed_before = totals["failed"]
+            sum_before = sum(totals.values())
             plan_of_none = None
             for text in (test.get("stdout") or "").splitlines():
                 plan_of_none = plan_of_none or re.match(r"1\.\.0\s*#\s*skip\S*\s*(.*)", text, re.I)
@@ -38,6 +40,9 @@ def count(path):
             if plan_of_none:
                 totals["skipped"] += 1
                 notes.append(f"skipped: {test['name']} ({plan_of_none.group(1)})")
+            if test["result"] == "SKIP" and sum(totals.values()) == sum_before:
+                totals["failed"] += 1
+                notes.append(f"failed: {test['name']}: skipped without a reason")
             if test["result"] not in GOOD and totals["failed"] == failed_before:
                 totals["failed"] += 1
                 notes.append(f"failed: {test['name']}: {test['result']}")

@@ -30,7 +30,7 @@ jobs=2
 
 # Mount tests whose names are here run under clang and the sanitizers for a push; with --all the
 # whole suites do. The others take long there, or look at what a sanitizer has no part in.
-push_mount="basic roundtrip states names flips append"
+push_mount="append basic fsync_parts gates names objects recovery states writers"
 
 usage() {
 	echo "usage: matrix.sh [--all] [--jobs N] [LEG…]; legs: $all_legs" >&2
@@ -158,13 +158,16 @@ leg_O3-NDEBUG() {
 	build O3-NDEBUG gcc -Doptimization=3 -Db_ndebug=true && some_tests O3-NDEBUG unit
 }
 
+# gcc's own manual says that the sanitizers mislead this warning: "null destination pointer".
+instrumented=(--buildtype=debugoptimized -Dc_args=-Wno-format-truncation)
+
 leg_asan() {
-	build asan gcc --buildtype=debugoptimized -Db_sanitize=address,undefined || return
+	build asan gcc "${instrumented[@]}" -Db_sanitize=address,undefined || return
 	UNIT_QUICK=1 some_tests asan unit mount crash -t 3
 }
 
 leg_tsan() {
-	build tsan gcc --buildtype=debugoptimized -Db_sanitize=thread || return
+	build tsan gcc "${instrumented[@]}" -Db_sanitize=thread || return
 	UNIT_QUICK=1 some_tests tsan unit mount
 }
 
@@ -174,11 +177,13 @@ leg_valgrind() {
 		'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes'
 }
 
+# Of the system's headers only those whose macros the code is made of.
 leg_cppcheck() {
-	cd "$root" && single cppcheck cppcheck -q -j 2 --std=c11 --language=c -I . --inline-suppr \
-		--enable=warning,performance,portability --error-exitcode=1 \
-		--suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
-		-D_GNU_SOURCE -DNOTEPACKFS_VERSION='""' lib fs mount
+	mkdir "$results/include"
+	cp /usr/include/uthash.h /usr/include/utlist.h "$results/include" || return
+	cd "$root" && single cppcheck cppcheck -q -j 2 --std=c11 --language=c -I . -I "$results/include" \
+		--inline-suppr --enable=warning,performance,portability --error-exitcode=1 \
+		--suppressions-list=tests/cppcheck.supp -D_GNU_SOURCE -DNOTEPACKFS_VERSION='""' lib fs mount
 }
 
 leg_clang-tidy() {

@@ -7,6 +7,7 @@
 #	stop			notepackctl umount; checks exit 0 of both it and the daemon
 #	start_daemon, crash	as it says: crash is SIGKILL and the removal of the dead mount
 #	ok NAME / fail NAME	one TAP line each;  check NAME COMMAND… does either
+#	quietly COMMAND…	without its output
 #	skip NAME REASON	printed and counted by TAP
 #	wait_for SECONDS COMMAND…	until the command succeeds: a condition, never a plain sleep
 #	sealed PATH		the object of a plain name is listed (PATH as the writer wrote it)
@@ -83,6 +84,11 @@ check() {
 		echo "# failed: $*"
 		fail "$name"
 	fi
+}
+
+# For check, whose own line a redirection would swallow.
+quietly() {
+	"$@" >"$WORK/quiet" 2>&1
 }
 
 # Fail unless the command is refused with this errno name (as strerror(3) says it).

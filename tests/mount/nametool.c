@@ -8,12 +8,11 @@
  *	setxattr PATH
  *	pwrite PATH OFFSET TEXT	opened O_RDWR, without O_CREAT
  *	list DIR BYTES		every name, by getdents64(2) with a buffer of BYTES
- *	seek DIR COMMAND	print half of the names, run COMMAND, seekdir(3) to where it was,
- *print
+ *	seek DIR COMMAND	print half of the names, run COMMAND, seekdir(3) to where it
+ *was, print
  *				"--" and the rest
  *	mknod PATH		a regular file, by mknod(2)
  */
-#define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* How many more may be created; negative: any number. */
-static atomic_int threads_left = -1;
+/* How many more may be created; negative: any number. And how many fail before that. */
+static atomic_int threads_left = -1, threads_failing;
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
 		   void *arg)
@@ -25,6 +25,10 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)
 
 	if (atomic_load(&threads_left) == 0)
 		return EAGAIN;
+	if (atomic_load(&threads_failing) > 0) {
+		atomic_fetch_sub(&threads_failing, 1);
+		return EAGAIN;
+	}
 	if (atomic_load(&threads_left) > 0)
 		atomic_fetch_sub(&threads_left, 1);
 	*(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
@@ -36,8 +40,14 @@ static inline void threads_fail_from(int count)
 	atomic_store(&threads_left, count);
 }
 
+static inline void threads_fail_next(int count)
+{
+	atomic_store(&threads_failing, count);
+}
+
 static inline void threads_fail_never(void)
 {
+	atomic_store(&threads_failing, 0);
 	atomic_store(&threads_left, -1);
 }
 

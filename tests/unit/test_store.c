@@ -1,0 +1,615 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The engine without FUSE: opened, written to by threads, closed, again and again.
+ */
+#include "lib/store.h"
+
+#include <errno.h>
+#include <zlib.h>
+
+#include "lib/bytes.h"
+#include "lib/io.h"
+#include "lib/lock.h"
+#include "lib/log.h"
+#include "tests/unit/sample.h"
+#include "tests/unit/scratch.h"
+#include "tests/unit/threads.h"
+#include "tests/unit/unit.h"
+
+#define NEVER_NS ((int64_t)3600 * 1000000000)
+
+static struct store *open_store(struct scratch *dir, unsigned threads, int64_t grace_ns)
+{
+	struct store_options options = {
+	    .path = dir->path,
+	    .level = 1,
+	    .threads = threads,
+	    .grace_ns = grace_ns,
+	    .fsync_seals = true,
+	    .cut_age_ns = NEVER_NS,
+	    .allow_delete = true,
+	};
+	struct store_error error = {.text = ""};
+	struct store *s = NULL;
+
+	if (store_open(&options, NULL, &s, &error) != 0) {
+		printf("# store_open: %s\n", error.text);
+		CHECK(!"store_open");
+		abort();
+	}
+	return s;
+}
+
+static struct caller me(void)
+{
+	return (struct caller){.uid = getuid(), .gid = getgid()};
+}
+
+/* Create; a name that is busy is waited for. */
+static struct handle *create(struct store *s, const char *name, struct node **node)
+{
+	struct handle *h = NULL;
+	struct node *n = NULL;
+	struct caller c = me();
+	int err;
+
+	while ((err = store_create(s, &c, store_root(s), name, 0644, O_WRONLY, &n, &h)) ==
+	       STORE_BUSY)
+		store_wait_idle(s, c.busy);
+	if (err) {
+		printf("# %s: %s\n", name, strerror(-err));
+		CHECK(!"store_create");
+		abort();
+	}
+	if (node)
+		*node = n;
+	else
+		node_unref(s, n, 1);
+	return h;
+}
+
+static void append(struct store *s, const char *name, const void *data, size_t len)
+{
+	struct caller c = me();
+	struct handle *h;
+	struct stat st;
+	struct node *n;
+	int err;
+
+	CHECK_EQ(store_lookup(s, store_root(s), name, &n), 0);
+	CHECK_EQ(store_getattr(s, n, &st), 0);
+	while ((err = store_open_node(s, &c, n, O_WRONLY | O_APPEND, &h)) == STORE_BUSY)
+		store_wait_idle(s, c.busy);
+	CHECK_EQ(err, 0);
+	CHECK_EQ(store_write(h, data, len, (uint64_t)st.st_size, false), (long long)len);
+	store_release(h);
+	node_unref(s, n, 1);
+}
+
+static void put(struct store *s, const char *name, const void *data, size_t len)
+{
+	struct handle *h = create(s, name, NULL);
+
+	for (size_t done = 0; done < len;) {
+		size_t n = MIN(len - done, (size_t)50000);
+
+		CHECK_EQ(store_write(h, (const char *)data + done, n, done, false),
+			 (long long)n);
+		done += n;
+	}
+	store_release(h);
+}
+
+static int remove_name(struct store *s, const char *name)
+{
+	struct caller c = me();
+	int err;
+
+	while ((err = store_unlink(s, &c, store_root(s), name)) == STORE_BUSY)
+		store_wait_idle(s, c.busy);
+	return err;
+}
+
+/* ---- waiting until all is sealed ---- */
+
+struct wait {
+	struct lock lock;
+	struct cond cond;
+	bool done;
+};
+
+static void wait_done(void *ctx, int err)
+{
+	struct wait *w = ctx;
+
+	CHECK_EQ(err, 0);
+	lock_take(&w->lock);
+	w->done = true;
+	cond_signal(&w->cond);
+	lock_drop(&w->lock);
+}
+
+static void seal_all(struct store *s)
+{
+	struct wait w = {.done = false};
+	struct barrier *b;
+
+	lock_init(&w.lock);
+	cond_init(&w.cond);
+	CHECK_EQ(store_barrier(s, PROTO_SEAL, "", wait_done, &w, &b), 0);
+	lock_take(&w.lock);
+	while (!w.done)
+		cond_wait(&w.cond, &w.lock);
+	lock_drop(&w.lock);
+	cond_release(&w.cond);
+	lock_release(&w.lock);
+}
+
+/* ---- looking at the store with zlib only ---- */
+
+static bool object_equals(const struct scratch *dir, const char *name, const void *want,
+			  size_t len)
+{
+	CLEANUP_FREE char *got = malloc(len + 1);
+	char path[PATH_MAX];
+	gzFile gz;
+	int n;
+
+	snprintf(path, sizeof(path), "%s/%s", dir->path, name);
+	gz = gzopen(path, "rb");
+	if (!gz || !got)
+		return false;
+	n = gzread(gz, got, (unsigned)len + 1);
+	gzclose(gz);
+	return n == (int)len && memcmp(got, want, len) == 0;
+}
+
+static int count_entries(const struct scratch *dir, const char *beneath)
+{
+	char path[PATH_MAX];
+	struct dirent *e;
+	int count = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/%s", dir->path, beneath);
+	d = opendir(path);
+	if (!d)
+		return -1;
+	while ((e = readdir(d)))
+		count += e->d_name[0] != '.';
+	closedir(d);
+	return count;
+}
+
+static uint64_t ino_of(struct store *s, const char *name)
+{
+	struct node *n;
+	uint64_t ino;
+
+	if (store_lookup(s, store_root(s), name, &n) != 0)
+		return 0;
+	ino = node_ino(s, n);
+	node_unref(s, n, 1);
+	return ino;
+}
+
+/* ---- the tests ---- */
+
+#define WRITERS 3
+#define CYCLES 200
+
+struct writer {
+	pthread_t thread;
+	struct store *store;
+	int cycle, number;
+	uint8_t data[3000];
+	size_t len;
+};
+
+static void writer_name(const struct writer *w, char *out, size_t size)
+{
+	snprintf(out, size, "file-%d-%d", w->cycle, w->number);
+}
+
+static void *write_one(void *arg)
+{
+	struct writer *w = arg;
+	char name[64];
+
+	w->len = 1 + (size_t)(w->cycle * 31 + w->number * 977) % sizeof(w->data);
+	sample_text(w->data, w->len, (uint64_t)w->cycle * 10 + (uint64_t)w->number);
+	writer_name(w, name, sizeof(name));
+	put(w->store, name, w->data, w->len);
+	return NULL;
+}
+
+/* L1: joined; L3: what is published is what was accepted; L5, L7: the stop drains and hangs
+ * nowhere. */
+static void opens_and_closes_200_times_under_load_L1_L3_L5_L7(void)
+{
+	static struct writer writers[WRITERS];
+	struct scratch dir;
+	int threads = threads_now();
+
+	scratch_init(&dir);
+	for (int cycle = 0; cycle < CYCLES; cycle++) {
+		struct store *s =
+		    open_store(&dir, 1 + (unsigned)cycle % 8, cycle % 2 ? 0 : NEVER_NS);
+
+		for (int i = 0; i < WRITERS; i++) {
+			writers[i].store = s;
+			writers[i].cycle = cycle;
+			writers[i].number = i;
+			if (pthread_create(&writers[i].thread, NULL, write_one, &writers[i]) !=
+			    0)
+				abort();
+		}
+		for (int i = 0; i < WRITERS; i++)
+			pthread_join(writers[i].thread, NULL);
+		CHECK_EQ(store_close(s), 0);
+		for (int i = 0; i < WRITERS; i++) {
+			char name[80];
+
+			writer_name(&writers[i], name, 64);
+			strcat(name, ".notepack.gz");
+			CHECK(object_equals(&dir, name, writers[i].data, writers[i].len));
+		}
+	}
+	CHECK_EQ(threads_settle(threads), threads);
+	CHECK_EQ(count_entries(&dir, "."), WRITERS * CYCLES);
+	CHECK_EQ(count_entries(&dir, ".notepackfs/tmp"), 0);
+	scratch_release(&dir);
+}
+
+static void seal_one(struct scratch *dir, unsigned threads, const void *data, size_t len)
+{
+	struct store *s = open_store(dir, threads, NEVER_NS);
+
+	put(s, "big", data, len);
+	put(s, "small", data, 1);
+	CHECK_EQ(store_close(s), 0);
+}
+
+static bool same_file(struct scratch *a, struct scratch *b, const char *name)
+{
+	CLEANUP_FREE char *x = NULL, *y = NULL;
+	size_t nx = 0, ny = 1;
+
+	if (io_read_file(a->fd, name, 1 << 26, &x, &nx) != 0 ||
+	    io_read_file(b->fd, name, 1 << 26, &y, &ny) != 0)
+		return false;
+	return nx == ny && memcmp(x, y, nx) == 0;
+}
+
+static void objects_are_the_same_for_1_and_8_threads(void)
+{
+	size_t len = (size_t)5 << 20;
+	CLEANUP_FREE uint8_t *data = malloc(len);
+	struct scratch one, eight;
+
+	sample_text(data, len, 1);
+	sample_random(data + len / 2, len / 4, 2);
+	scratch_init(&one);
+	scratch_init(&eight);
+	seal_one(&one, 1, data, len);
+	seal_one(&eight, 8, data, len);
+	CHECK(object_equals(&one, "big.notepack.gz", data, len));
+	CHECK(same_file(&one, &eight, "big.notepack.gz"));
+	CHECK(same_file(&one, &eight, "small.notepack.gz"));
+	scratch_release(&one);
+	scratch_release(&eight);
+}
+
+/* Of the store's threads the pool's are created first; the publisher and the timer then
+ * succeed. */
+static void seals_without_any_compressing_thread_L8(void)
+{
+	size_t len = (size_t)2 << 20;
+	CLEANUP_FREE uint8_t *data = malloc(len);
+	struct scratch dir;
+	struct store *s;
+	int threads = threads_now();
+
+	sample_text(data, len, 3);
+	scratch_init(&dir);
+	threads_fail_next(4);
+	s = open_store(&dir, 4, 0);
+	threads_fail_never();
+	put(s, "a", data, len);
+	seal_all(s); /* while it runs, not only at the stop */
+	put(s, "b", data, 100);
+	CHECK_EQ(store_close(s), 0);
+	CHECK(object_equals(&dir, "a.notepack.gz", data, len));
+	CHECK(object_equals(&dir, "b.notepack.gz", data, 100));
+	CHECK_EQ(threads_settle(threads), threads);
+	scratch_release(&dir);
+}
+
+static void without_publisher_or_timer_the_start_fails_cleanly_L8(void)
+{
+	struct scratch dir;
+	int threads = threads_now();
+
+	scratch_init(&dir);
+	for (int left = 0; left < 3; left++) {
+		struct store_options options = {.path = dir.path, .level = 1, .threads = 1};
+		struct store_error error = {.text = ""};
+		struct store *s = NULL;
+		int err;
+
+		threads_fail_from(left);
+		err = store_open(&options, NULL, &s, &error);
+		threads_fail_never();
+		if (left < 2) {
+			CHECK_EQ(err, -1);
+			CHECK_EQ(error.exit_status, 1);
+		}
+		if (!err)
+			CHECK_EQ(store_close(s), 0);
+		CHECK_EQ(threads_settle(threads), threads);
+	}
+	CHECK_EQ(store_close(open_store(&dir, 1, 0)), 0); /* and the lock is free again */
+	scratch_release(&dir);
+}
+
+static void empty_writes_and_empty_seals_do_nothing_L10(void)
+{
+	struct scratch dir;
+	struct store *s;
+	struct handle *h;
+
+	scratch_init(&dir);
+	s = open_store(&dir, 2, 0);
+	seal_all(s); /* of nothing */
+	h = create(s, "empty", NULL);
+	CHECK_EQ(store_write(h, "", 0, 0, false), 0);
+	CHECK_EQ(store_fsync(h), 0);
+	store_release(h);
+	seal_all(s);
+	put(s, "full", "x", 1);
+	seal_all(s);
+	append(s, "full", "", 0); /* to a sealed file */
+	seal_all(s);
+	CHECK_EQ(store_close(s), 0);
+	CHECK(scratch_has(&dir, "empty"));
+	CHECK(!scratch_has(&dir, "empty.notepack.gz"));
+	CHECK(object_equals(&dir, "full.notepack.gz", "x", 1));
+	CHECK(!scratch_has(&dir, "full.p000000002.notepack.gz"));
+	CHECK_EQ(count_entries(&dir, "."), 2);
+	scratch_release(&dir);
+}
+
+/* L2: a path that is written again at once is another file: nothing is lost to the old one's
+ * seal. L19: its number was never used, also after a restart. */
+static void a_path_used_again_is_a_new_file_L2_L19(void)
+{
+	struct scratch dir;
+	struct store *s = NULL;
+	uint64_t last = 0;
+
+	scratch_init(&dir);
+	for (int i = 0; i < 60; i++) {
+		char text[32];
+		uint64_t ino;
+
+		s = i % 10 == 0 ? open_store(&dir, 2, 0) : s;
+		snprintf(text, sizeof(text), "generation %d", i);
+		put(s, "path", text, strlen(text));
+		if (i % 3 == 0)
+			seal_all(s);
+		ino = ino_of(s, "path");
+		CHECK(ino > last);
+		last = ino;
+		if (i % 10 == 9) {
+			CHECK_EQ(store_close(s), 0);
+			CHECK(object_equals(&dir, "path.notepack.gz", text, strlen(text)));
+			CHECK_EQ(count_entries(&dir, "."), 1); /* part 1 */
+			s = open_store(&dir, 2, 0);
+			CHECK_EQ(ino_of(s, "path"), ino);
+			CHECK_EQ(remove_name(s, "path"), 0);
+			CHECK_EQ(store_close(s), 0);
+		} else {
+			CHECK_EQ(remove_name(s, "path"), 0);
+		}
+	}
+	CHECK_EQ(count_entries(&dir, "."), 0);
+	scratch_release(&dir);
+}
+
+/* A file's last part is removed and one is appended: its number is not used again. */
+static void part_numbers_are_never_used_again_L19(void)
+{
+	struct scratch dir;
+	struct store *s;
+
+	scratch_init(&dir);
+	s = open_store(&dir, 2, 0);
+	put(s, "f", "one", 3);
+	seal_all(s);
+	append(s, "f", "two", 3);
+	seal_all(s);
+	CHECK(scratch_has(&dir, "f.p000000002.notepack.gz"));
+	append(s, "f", "three", 5);
+	seal_all(s);
+	CHECK(object_equals(&dir, "f.p000000003.notepack.gz", "three", 5));
+	CHECK_EQ(remove_name(s, "f.notepack.gz"), 0); /* retention takes the first */
+	CHECK_EQ(store_close(s), 0);
+	s = open_store(&dir, 2, 0);
+	append(s, "f", "four", 4);
+	CHECK_EQ(store_close(s), 0);
+	CHECK(!scratch_has(&dir, "f.notepack.gz"));
+	CHECK(object_equals(&dir, "f.p000000004.notepack.gz", "four", 4));
+	scratch_release(&dir);
+}
+
+/* L11: appends, cuts, reads and seals of one file from several threads, none lost, in order. */
+struct appender {
+	pthread_t thread;
+	struct store *store;
+	struct lock *order;
+	uint64_t *size;
+};
+
+#define LINE_BYTES 16
+#define LINES 400
+
+static void *append_lines(void *arg)
+{
+	struct appender *a = arg;
+	struct caller c = me();
+	struct handle *h;
+	struct node *n;
+
+	CHECK_EQ(store_lookup(a->store, store_root(a->store), "log", &n), 0);
+	for (int i = 0; i < LINES / 4; i++) {
+		char line[LINE_BYTES + 8];
+		int err;
+
+		while ((err = store_open_node(a->store, &c, n, O_WRONLY | O_APPEND, &h)) ==
+		       STORE_BUSY)
+			store_wait_idle(a->store, c.busy);
+		CHECK_EQ(err, 0);
+		lock_take(a->order); /* the kernel's part: O_APPEND */
+		snprintf(line, sizeof(line), "line %010u\n",
+			 (unsigned)(*a->size / LINE_BYTES) % LINES);
+		CHECK_EQ(store_write(h, line, LINE_BYTES, *a->size, false), LINE_BYTES);
+		*a->size += LINE_BYTES;
+		lock_drop(a->order);
+		if (i % 5 == 0)
+			CHECK_EQ(store_fsync(h), 0);
+		store_release(h);
+	}
+	node_unref(a->store, n, 1);
+	return NULL;
+}
+
+static void one_file_written_cut_and_sealed_at_once_keeps_its_order_L11(void)
+{
+	struct appender appenders[4];
+	struct lock order;
+	struct scratch dir;
+	uint64_t size = 0;
+	struct handle *h;
+	struct caller c = me();
+	struct node *n;
+	struct store *s;
+	char got[LINES * LINE_BYTES + 1];
+
+	scratch_init(&dir);
+	lock_init(&order);
+	s = open_store(&dir, 4, 0);
+	store_release(create(s, "log", NULL));
+	for (int i = 0; i < 4; i++) {
+		appenders[i] = (struct appender){.store = s, .order = &order, .size = &size};
+		if (pthread_create(&appenders[i].thread, NULL, append_lines, &appenders[i]) !=
+		    0)
+			abort();
+	}
+	for (int i = 0; i < 20; i++)
+		seal_all(s);
+	for (int i = 0; i < 4; i++)
+		pthread_join(appenders[i].thread, NULL);
+	CHECK_EQ(store_close(s), 0);
+	s = open_store(&dir, 1, 0);
+	CHECK_EQ(store_lookup(s, store_root(s), "log", &n), 0);
+	CHECK_EQ(store_open_node(s, &c, n, O_RDONLY, &h), 0);
+	CHECK_EQ(store_read(h, got, sizeof(got), 0), LINES * LINE_BYTES);
+	for (int i = 0; i < LINES; i++) {
+		char line[LINE_BYTES + 8];
+
+		snprintf(line, sizeof(line), "line %010d\n", i);
+		if (memcmp(got + i * LINE_BYTES, line, LINE_BYTES) != 0) {
+			CHECK_EQ(i, -1);
+			break;
+		}
+	}
+	store_release(h);
+	node_unref(s, n, 1);
+	CHECK_EQ(store_close(s), 0);
+	lock_release(&order);
+	scratch_release(&dir);
+}
+
+/* L16: a segment whose seal fails holds back no state of others, and is not taken for sealed
+ * because a later one is. Something foreign lies under its object's name. */
+static void a_failed_seal_is_kept_whatever_others_do_L16(void)
+{
+	struct scratch dir;
+	struct store *s;
+
+	scratch_init(&dir);
+	log_open("test_store", false, LOG_CRIT);
+	s = open_store(&dir, 2, 0);
+	scratch_put(&dir, "early.notepack.gz", "foreign");
+	put(s, "early", "first", 5);
+	put(s, "late", "second", 6);
+	CHECK_EQ(store_close(s), 5);
+	log_open("test_store", false, LOG_ERR);
+	CHECK(object_equals(&dir, "late.notepack.gz", "second", 6));
+	CHECK(scratch_has(&dir, "early")); /* its raw bytes */
+	CHECK_EQ(unlinkat(dir.fd, "early.notepack.gz", 0), 0);
+	CHECK_EQ(store_close(open_store(&dir, 2, 0)), 0);
+	CHECK(object_equals(&dir, "early.notepack.gz", "first", 5));
+	CHECK(!scratch_has(&dir, "early"));
+	scratch_release(&dir);
+}
+
+/* L6: the file of a segment in work is removed and forgotten by everyone else, so that the last
+ * reference is the worker's: it ends the file, and the stop waits for no one. */
+static void the_last_reference_may_be_a_workers_L6(void)
+{
+	size_t len = (size_t)1 << 20;
+	CLEANUP_FREE uint8_t *data = malloc(len);
+	struct scratch dir;
+	struct store *s;
+	int threads = threads_now();
+
+	sample_random(data, len, 4);
+	scratch_init(&dir);
+	s = open_store(&dir, 2, 0);
+	for (int i = 0; i < 40; i++) {
+		put(s, "doomed", data, len - (size_t)i);
+		if (i % 2)
+			CHECK_EQ(store_sync(s), 0);
+		CHECK_EQ(remove_name(s, "doomed"), 0);
+	}
+	CHECK_EQ(store_close(s), 0);
+	CHECK_EQ(threads_settle(threads), threads);
+	CHECK_EQ(count_entries(&dir, "."), 0);
+	CHECK_EQ(count_entries(&dir, ".notepackfs/tmp"), 0);
+	scratch_release(&dir);
+}
+
+/* L18: one lock for everyone. */
+static void a_second_start_is_refused_L18(void)
+{
+	struct store_options options = {.level = 1, .threads = 1};
+	struct store_error error;
+	struct store *s, *t;
+	struct scratch dir;
+
+	scratch_init(&dir);
+	s = open_store(&dir, 1, 0);
+	options.path = dir.path;
+	CHECK_EQ(store_open(&options, NULL, &t, &error), -1);
+	CHECK_EQ(error.exit_status, 3);
+	CHECK_EQ(store_close(s), 0);
+	scratch_release(&dir);
+}
+
+int main(void)
+{
+	log_open("test_store", false, LOG_ERR);
+	RUN(opens_and_closes_200_times_under_load_L1_L3_L5_L7);
+	RUN(objects_are_the_same_for_1_and_8_threads);
+	RUN(seals_without_any_compressing_thread_L8);
+	RUN(without_publisher_or_timer_the_start_fails_cleanly_L8);
+	RUN(empty_writes_and_empty_seals_do_nothing_L10);
+	RUN(a_path_used_again_is_a_new_file_L2_L19);
+	RUN(part_numbers_are_never_used_again_L19);
+	RUN(one_file_written_cut_and_sealed_at_once_keeps_its_order_L11);
+	RUN(a_failed_seal_is_kept_whatever_others_do_L16);
+	RUN(the_last_reference_may_be_a_workers_L6);
+	RUN(a_second_start_is_refused_L18);
+	return unit_done();
+}
