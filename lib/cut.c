@@ -407,6 +407,7 @@ void timers_stop(struct store *s)
 	if (!s->timer_running)
 		return;
 	lock_take(&s->lock);
+	cut_hurry_closed_locked(s); /* whatever their timers say */
 	s->stopping = true;
 	cond_signal(&s->timer_wake);
 	lock_drop(&s->lock);

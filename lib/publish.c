@@ -392,10 +392,9 @@ static void finish(struct store *s, struct segment *seg)
 	lock_take(&s->lock);
 	node_unref_locked(s, &seg->dir->n, 1);
 	lock_drop(&s->lock);
-	segment_free(s, seg);
+	next = segment_free(s, seg);
 
 	lock_take(&s->lock);
-	next = f->segments;
 	active_update_locked(s, f);
 	struct waiter *w = node_give_locked(s, &f->n);
 

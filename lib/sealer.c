@@ -139,13 +139,9 @@ void sealer_discard(struct sealer *p, struct segment *seg)
 	lock_take(&s->lock);
 	node_ref_locked(&f->n);
 	lock_drop(&s->lock);
-	segment_free(s, seg);
+	while (seg) /* those behind the first were never submitted */
+		seg = segment_free(s, seg);
 	lock_take(&s->lock);
-	while ((seg = f->segments)) { /* those behind it were never submitted */
-		lock_drop(&s->lock);
-		segment_free(s, seg);
-		lock_take(&s->lock);
-	}
 	active_update_locked(s, f);
 	node_unref_locked(s, &f->n, 1);
 	lock_drop(&s->lock);
@@ -340,8 +336,10 @@ void sealer_close(struct sealer *p)
 	lock_drop(&p->lock);
 	pthread_join(p->publisher, NULL);
 	pool_close(p->pool);
-	while ((seg = queue_take(&p->retry)))
-		segment_free(p->store, seg);
+	while ((seg = queue_take(&p->retry))) {
+		while (seg)
+			seg = segment_free(p->store, seg);
+	}
 	while (p->states) {
 		struct codec_state *state = p->states;
 

@@ -29,20 +29,24 @@ struct segment *segment_new_locked(struct store *s, struct file *f, uint64_t raw
 	return seg;
 }
 
-void segment_free(struct store *s, struct segment *seg)
+struct segment *segment_free(struct store *s, struct segment *seg)
 {
+	struct segment *next;
+
 	if (seg->tmp_fd >= 0)
 		close(seg->tmp_fd);
 	if (seg->tmp[0] && !seg->renamed)
 		io_unlink(s->fd, seg->tmp, 0);
 	lock_take(&s->lock);
 	DL_DELETE(seg->file->segments, seg);
+	next = seg->file->segments;
 	s->pending_files--;
 	s->pending_bytes -= seg->raw_bytes;
 	node_unref_locked(s, &seg->file->n, 1);
 	lock_drop(&s->lock);
 	free(seg->dir_path);
 	free(seg);
+	return next;
 }
 
 void segment_failed(struct store *s, struct segment *seg, int err, const char *step)

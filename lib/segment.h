@@ -55,8 +55,12 @@ struct segment {
 /* Cut [offset, offset + raw_bytes) of f as its next segment, and track it. NULL: no memory. */
 struct segment *segment_new_locked(struct store *s, struct file *f, uint64_t raw_bytes)
     REQUIRES(s->lock);
-/* Take it out of its file and free it; removes a temporary that is left. */
-void segment_free(struct store *s, struct segment *seg) EXCLUDES(s->lock);
+/*
+ * Take it out of its file and free it; removes a temporary that is left. Returns the segment
+ * behind it, which is first now, and the caller's to submit or to free. NULL: there was none;
+ * one that is cut from now on is submitted by who cuts it.
+ */
+struct segment *segment_free(struct store *s, struct segment *seg) EXCLUDES(s->lock);
 
 /* The latest failure, for the status: one line in the log, and a retry with backoff by the
  * sealer. */

@@ -170,8 +170,10 @@ check "each object is whole gzip" sh -c \
 check "notepackctl check --deep finds no problem" sh -c \
 	"'$NOTEPACKCTL' check --deep '$STORE' >'$WORK/check' || { sed 's/^/# /' '$WORK/check'; exit 1; }"
 check "no temporary is left in the store" [ -z "$(find "$STORE/.notepackfs/tmp" -type f)" ]
-check "no raw file is left in the store, but for excluded names" [ -z "$(find "$STORE" \
-	-path "$STORE/.notepackfs" -prune -o -type f ! -name '*.notepack.gz' ! -name '*.tmp' -print)" ]
+# A file that was just being created is empty, and one that was about to be renamed is excluded.
+check "no raw file is left in the store, but for empty and excluded ones" [ -z "$(find "$STORE" \
+	-path "$STORE/.notepackfs" -prune -o -type f ! -name '*.notepack.gz' ! -name '*.tmp' -size +0 \
+	-print)" ]
 start "$OPTIONS"
 check "and a clean start has it all, too" verify last
 stop "after a clean start"

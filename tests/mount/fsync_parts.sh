@@ -58,6 +58,8 @@ rounds() {
 
 # ---- every fsync ----
 
+# A cut that came between the end of a part and the look for the next one had its segment
+# submitted twice: the queue broke, and no part came any more.
 start grace=0,cut_size=0
 rounds "100 fsyncs of lines, each waited for" lines waited.log 100 100 200
 check "… are 100 parts, and one at the close" has_parts "$MNT/waited.log" 101
