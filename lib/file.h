@@ -13,6 +13,10 @@
 int handle_new(struct store *s, struct node *n, int flags, struct raw *raw, struct handle **out)
     EXCLUDES(s->lock);
 
+/* A FLUSH comes for each close of each duplicate, a RELEASE once: note whether the handle's
+ * latest operation was a FLUSH, most likely of its last close. */
+void handle_flushed_locked(struct handle *h, bool flushed);
+
 /* Set the size. -EPERM below the cut. Takes the gate. */
 int file_truncate(struct store *s, struct file *f, uint64_t size) EXCLUDES(s->lock);
 

@@ -9,7 +9,7 @@
 #	O0, O3-NDEBUG	other optimisations, without assertions; unit tests and the basic mount test
 #	asan		AddressSanitizer and UBSan: unit and mount tests, with --all crash tests
 #	tsan		ThreadSanitizer: unit and mount tests
-#	valgrind	unit tests
+#	valgrind	those unit tests that open no path
 #	cppcheck, clang-tidy	findings are errors
 #	format, shellcheck, symbols, floors, headers	the tests of tests/meta, alone
 #
@@ -90,7 +90,8 @@ build() {
 # count LEG DIR: the totals of the run of meson test in DIR, and what was not a success.
 count() {
 	local out
-	out=$(python3 "$root/tests/count.py" "$2/meson-logs/testlog.json") || out="0 1 0
+	# With --wrap, the program is part of the name.
+	out=$(python3 "$root/tests/count.py" "$2"/meson-logs/testlog*.json) || out="0 1 0
 failed: no results"
 	head -n 1 <<<"$out" >"$results/$1.totals"
 	tail -n +2 <<<"$out" | sed "s/^/$1: /" >"$results/$1.notes"
@@ -100,7 +101,7 @@ failed: no results"
 run_tests() {
 	local leg=$1 dir=$prefix-$1 status=0
 	shift
-	rm -f "$dir/meson-logs/testlog.json"
+	rm -f "$dir"/meson-logs/testlog*.json
 	meson test -C "$dir" --no-rebuild --print-errorlogs "$@" || status=$?
 	count "$leg" "$dir"
 	return "$status"
@@ -171,10 +172,15 @@ leg_tsan() {
 	UNIT_QUICK=1 some_tests tsan unit mount
 }
 
+# Valgrind 3.19 does not know openat2(2), with which lib/io.c opens every path. What opens none can
+# be run; for a push what is quick, too.
 leg_valgrind() {
+	local tests="buf codec frames name record record_refuse seekgz_forged"
+	[ -z "$all" ] || tests+=" options pool seekgz seekgz_damage"
 	build valgrind gcc --buildtype=debugoptimized || return
-	UNIT_QUICK=1 run_tests valgrind --suite unit -t 10 --wrap \
-		'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes'
+	# shellcheck disable=SC2086
+	UNIT_QUICK=1 run_tests valgrind --suite unit -t 10 $tests --wrap \
+		'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
 }
 
 # Of the system's headers only those whose macros the code is made of.

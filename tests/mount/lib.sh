@@ -150,8 +150,18 @@ stop() {
 	check "unmounts and flushes with exit 0 (${1:-stop})" [ "$ctl $daemon" = "0 0" ]
 }
 
+# No process, or a zombie with no thread left.
+has_ended() {
+	local threads
+	threads=$(find "/proc/$1/task" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)
+	[ "$threads" -eq 0 ] || { [ "$threads" -eq 1 ] && grep -q '^State:.Z' "/proc/$1/status"; }
+}
+
 crash() {
 	kill -KILL "$DAEMON"
+	# A thread that was telling the kernel of a name may wait for a request that no one will
+	# answer: the kernel then lets go of the process only when the connection is aborted.
+	wait_for 5 has_ended "$DAEMON" || umount -f "$MNT"
 	wait "$DAEMON" 2>/dev/null
 	DAEMON=
 	umount "$MNT" 2>/dev/null || umount -l "$MNT"

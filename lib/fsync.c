@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What flush and fsync do: errors that stick, bytes and entries made durable, and the cut that
+ * an fsync arms.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "lib/catalog.h"
+#include "lib/cut.h"
+#include "lib/dirfd.h"
+#include "lib/file.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include "lib/raw.h"
+
+/* A FLUSH comes for each close of each duplicate, a RELEASE once: was this the last close? */
+void handle_flushed_locked(struct handle *h, bool flushed)
+{
+	struct file *f = to_file(h->node);
+
+	if (h->flushed == flushed)
+		return;
+	h->flushed = flushed;
+	if (flushed)
+		f->flushed++;
+	else
+		f->flushed--;
+}
+
+int store_flush(struct handle *h)
+{
+	int err = 0;
+
+	if (h->writer) {
+		lock_take(&h->store->lock);
+		handle_flushed_locked(h, true);
+		err = to_file(h->node)->error;
+		lock_drop(&h->store->lock);
+	}
+	return err;
+}
+
+/* fsync the raw bytes. An error sticks: what the kernel has dropped cannot be synced again
+ * (I5). */
+static int sync_bytes(struct store *s, struct file *f, struct raw *raw)
+{
+	int err = io_fsync(raw->fd);
+
+	if (!err)
+		return 0;
+	log_error(
+	    "%s: fsync failed: %s; bytes written since the last fsync may be lost on a power "
+	    "cut, write the file again",
+	    f->n.linked ? f->n.name : "a removed file", strerror(-err));
+	lock_take(&s->lock);
+	f->error = -EIO;
+	lock_drop(&s->lock);
+	return err;
+}
+
+static int sync_entry(struct store *s, struct file *f)
+{
+	struct dir *d = NULL;
+	int err;
+
+	lock_take(&s->lock);
+	if (f->n.linked && (!f->raw_durable || !f->n.dir->durable)) {
+		d = f->n.dir;
+		node_ref_locked(&d->n);
+	}
+	lock_drop(&s->lock);
+	if (!d)
+		return 0;
+	err = dirfd_sync(s, d);
+	lock_take(&s->lock);
+	if (!err && f->n.linked && f->n.dir == d && f->n.busy != BUSY_NAME)
+		f->raw_durable = true;
+	node_unref_locked(s, &d->n, 1);
+	lock_drop(&s->lock);
+	return err;
+}
+
+/* One that waits for cut_age does so no longer when there are bytes enough for a part. */
+static bool is_armed_locked(struct store *s, struct file *f) REQUIRES(s->lock)
+{
+	return f->fsync_armed &&
+	       (f->timer == TIMER_SOON || f->written_end - f->cut_end < s->options.cut_bytes);
+}
+
+static void arm_after_fsync(struct store *s, struct file *f)
+{
+	lock_take(&s->lock);
+	if (s->options.fsync_seals && f->n.linked && f->dirty && f->writers &&
+	    !is_armed_locked(s, f) && f->written_end > f->cut_end) {
+		f->fsync_armed = true;
+		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
+	}
+	lock_drop(&s->lock);
+}
+
+int store_fsync(struct handle *h)
+{
+	struct store *s = h->store;
+	struct file *f = to_file(h->node);
+	struct raw *raw = NULL;
+	int err = 0;
+
+	if (h->node->kind != NODE_FILE || s->options.read_only)
+		return 0;
+	lock_take(&s->lock);
+	handle_flushed_locked(h, false);
+	gate_enter_locked(s, f);
+	err = f->error;
+	bool present = f->raw_present;
+
+	lock_drop(&s->lock);
+	if (!err && present)
+		err = raw_get(s, f, &raw);
+	if (!err && raw)
+		err = sync_bytes(s, f, raw);
+	raw_put(s, f, raw);
+	lock_take(&s->lock);
+	gate_leave_locked(s, f);
+	lock_drop(&s->lock);
+	if (!err && raw)
+		err = sync_entry(s, f);
+	if (!err)
+		arm_after_fsync(s, f);
+	return err;
+}
