@@ -251,8 +251,10 @@ static void cut_file(struct store *s, struct file *f)
 		}
 		if (to > (int64_t)f->cut_end && f->n.linked)
 			submit = freeze_locked(s, f, (uint64_t)to);
-		else if (to < 0)
+		else if (to < 0) {
+			f->fsync_armed = f->writers > 0;
 			try_later_locked(s, f, AGAIN_NS);
+		}
 	} else if (f->size <= f->cut_end) {
 		f->dirty = false;
 	}
