@@ -237,8 +237,7 @@ static void note_written(struct store *s, struct handle *h, uint64_t end, bool c
 	handle_flushed_locked(h, false);
 	/* Without memory for the entry the old one stays; the next change tries again. */
 	if (!f->n.cookie)
-		if (!f->n.cookie)
-			(void)catalog_list_locked(s, f);
+		(void)catalog_list_locked(s, f);
 	file_dirty_locked(s, f);
 	lock_drop(&s->lock);
 }
