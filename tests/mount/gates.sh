@@ -30,8 +30,12 @@ looks() {
 }
 export -f moves looks
 export MNT
-check "renaming a directory while others look into it never hangs" timeout 60 bash -c \
-	'looks & looks & moves; result=$?; wait; exit $result'
+looks &
+first=$!
+looks &
+second=$!
+check "renaming a directory while others look into it never hangs" timeout 60 bash -c moves
+wait "$first" "$second"
 check "its files are there" [ "$(cat "$MNT"/a/b/*/file | sort -n | tail -n 1)" = 20 ]
 stop
 check_clean_store
