@@ -12,6 +12,7 @@
 struct inval_entry {
 	struct inval_entry *next;
 	fuse_req_t req; /* to be answered; or, if NULL, a name: */
+	bool is_data;	/* or a file's bytes; dir is the file */
 	struct node *dir;
 	size_t len;
 	char name[];
@@ -27,6 +28,7 @@ static struct inval_entry *entry_new(struct fs *fs, struct node *dir, const char
 	node_ref(fs->store, dir);
 	e->next = NULL;
 	e->req = NULL;
+	e->is_data = false;
 	e->dir = dir;
 	e->len = len;
 	memcpy(e->name, name, len + 1);
@@ -89,6 +91,21 @@ void inval_changed(void *ctx, struct node *dir, const char *name)
 		entry_free(fs, e);
 }
 
+void inval_data(struct fs *fs, struct node *n)
+{
+	struct inval_entry *e = entry_new(fs, n, "");
+
+	if (!e) {
+		log_warning(
+		    "no memory to tell the kernel that a mapping's bytes were refused: it "
+		    "may show them until the next mount");
+		return;
+	}
+	e->is_data = true;
+	if (!queue(&fs->inval, e))
+		entry_free(fs, e);
+}
+
 void inval_then_reply(struct fs *fs, fuse_req_t req)
 {
 	struct inval_entry *e = calloc(1, sizeof(*e) + 1);
@@ -117,7 +134,9 @@ static struct inval_entry *take_locked(struct inval *v) REQUIRES(&v->lock)
  * that the connection is gone. */
 static void notify(struct fs *fs, struct inval_entry *e)
 {
-	if (!e->req)
+	if (e->is_data)
+		fuse_lowlevel_notify_inval_inode(fs->session, ino_of_node(fs, e->dir), 0, 0);
+	else if (!e->req)
 		fuse_lowlevel_notify_inval_entry(fs->session, ino_of_node(fs, e->dir), e->name,
 						 e->len);
 	entry_free(fs, e);

@@ -39,6 +39,9 @@ void inval_stop(struct fs *fs);
  * has no directory locked. */
 void inval_then_reply(struct fs *fs, fuse_req_t req);
 
+/* What the page cache holds of this file is wrong: bytes that a mapping wrote were refused. */
+void inval_data(struct fs *fs, struct node *n);
+
 /* hooks.changed: name in dir means something else now. ctx is the struct fs. */
 void inval_changed(void *ctx, struct node *dir, const char *name);
 

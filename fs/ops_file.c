@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "fs/inval.h"
 #include "fs/node.h"
 #include "fs/ops.h"
 #include "fs/reply.h"
@@ -89,11 +90,14 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
 	      struct fuse_file_info *fi)
 {
-	if (ino_is_control(ino))
-		reply_err(req, -EPERM);
-	else
-		reply_written(
-		    req, store_write(handle_of(fi), data, size, (uint64_t)off, fi->writepage));
+	struct fs *fs = fs_of(req);
+	ssize_t n = -EPERM;
+
+	if (!ino_is_control(ino))
+		n = store_write(handle_of(fi), data, size, (uint64_t)off, fi->writepage);
+	if (n < 0 && fi->writepage && !ino_is_control(ino))
+		inval_data(fs, ino_node(fs, ino)); /* the cache has them; no one else must */
+	reply_written(req, n);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,

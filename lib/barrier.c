@@ -205,11 +205,17 @@ int store_barrier(struct store *s, enum proto_op op, const char *path,
 	struct node *scope;
 	int err = op == PROTO_WAIT || op == PROTO_SEAL ? 0 : -EINVAL;
 
+	if (!err && s->options.read_only)
+		err = -EROFS;
 	*out = NULL;
 	if (!err)
 		err = store_resolve(s, path, &scope);
 	if (err)
 		return err;
+	if (scope->kind == NODE_LINK) {
+		node_unref(s, scope, 1);
+		return -EINVAL;
+	}
 	b = calloc(1, sizeof(*b));
 	lock_take(&s->lock);
 	if (b) {

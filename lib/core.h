@@ -175,7 +175,8 @@ struct handle {
 	bool flushed;	 /* see file.flushed; store.lock */
 	struct raw *raw; /* referenced, or NULL */
 	int fd;		 /* of an object; else -1 */
-	/* The reader of the part used last. Rank 40 protects these three. */
+	/* The reader of the part used last. Rank 5 (store.lock is taken inside) protects these
+	 * three. */
 	struct lock reader_lock;
 	struct seekgz_reader *reader;
 	uint32_t reader_part;

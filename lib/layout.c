@@ -94,6 +94,38 @@ enum layout_holder layout_holder(int storefd, pid_t *pid)
 	return HOLDER_TOOL;
 }
 
+/* A file of proc(5): its size is not known before it is read. */
+static int read_proc(int proc, const char *path, char **out, size_t *len)
+{
+	CLEANUP_FD int fd = io_open(proc, path, O_RDONLY, 0);
+	char *text = fd < 0 ? NULL : calloc(1, 1024);
+	ssize_t n = text ? io_pread(fd, text, 1023, 0) : -1;
+
+	if (n <= 0) {
+		free(text);
+		return -EIO;
+	}
+	*out = text;
+	*len = (size_t)n;
+	return 0;
+}
+
+bool layout_holder_is_stuck(pid_t pid)
+{
+	CLEANUP_FREE char *text = NULL;
+	char path[64];
+	const char *p;
+	size_t len;
+	CLEANUP_FD int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	/* proc(5): "PID (NAME) STATE …"; a name may have anything in it, a bracket, too. */
+	snprintf(path, sizeof(path), "%ld/stat", (long)pid);
+	if (pid <= 0 || proc < 0 || read_proc(proc, path, &text, &len) != 0)
+		return false;
+	p = strrchr(text, ')');
+	return p && p[1] == ' ' && p[2] == 'Z';
+}
+
 /* May waiting help? Not while a living process is mounted. */
 static bool worth_waiting(int storefd)
 {

@@ -55,6 +55,11 @@ int layout_create(int storefd);
 enum layout_holder { HOLDER_NONE, HOLDER_MOUNTED, HOLDER_DRAINING, HOLDER_TOOL };
 enum layout_holder layout_holder(int storefd, pid_t *pid);
 
+/* Was this process killed while a thread of it cannot end (it waits in the kernel, for a
+ * request to the mount that no one answers)? It then holds the lock until its mount is aborted.
+ */
+bool layout_holder_is_stuck(pid_t pid);
+
 /*
  * Lock a store and write who into the lock's text (exclusive only): "mounted" or "tool". A
  * holder that is mounted is refused at once; one that is draining, or a tool, is waited for, up

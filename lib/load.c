@@ -56,7 +56,7 @@ static struct file *file_of_record_locked(struct store *s, struct dir *d,
 	struct file *f = catalog_find_stem_locked(s, d, c->plain);
 
 	if (f)
-		return f->id == c->rec.id ? f : NULL;
+		return f;
 	f = catalog_new_file(c->rec.id);
 	if (!f)
 		return NULL;
@@ -75,11 +75,12 @@ static int add_record_locked(struct store *s, struct dir *d, const struct copied
 	struct file *f = file_of_record_locked(s, d, c);
 	uint64_t end = c->rec.offset + c->rec.raw_bytes;
 
-	if (!f) {
-		log_error(
-		    "%s: two files of this name are in the manifest, or there is no memory",
-		    c->plain);
+	if (!f)
 		return -ENOMEM;
+	if (f->id != c->rec.id) { /* the others in the directory must not suffer */
+		log_error("%s: two files of this name are in the manifest; only one is shown",
+			  c->plain);
+		return 0;
 	}
 	if (catalog_add_part_locked(s, f, &c->rec) != 0)
 		return -ENOMEM;

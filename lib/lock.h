@@ -7,6 +7,7 @@
  * error from pthreads here is a bug in the caller, and ends the process.
  *
  * Ranks: a thread that holds a lock may only take one of a higher rank.
+ *	 5 a handle's reader of parts
  *	10 store (the namespace and every file's state)
  *	20 sealer (queues of jobs)
  *	30 manifest

@@ -91,6 +91,15 @@ static bool is_part(const struct seekgz_header *header, const struct part *part)
 	       header->layout.raw_bytes == part->raw_bytes;
 }
 
+/* For a line in the log: the path of a part's object; nothing if the file was removed. */
+static void path_of_part(struct store *s, struct file *f, uint32_t number, struct buf *out)
+{
+	lock_take(&s->lock);
+	if (f->n.linked)
+		catalog_path_locked(s, &f->n, number, out);
+	lock_drop(&s->lock);
+}
+
 /* Have the reader of this part in the handle. */
 static int use_part_locked(struct store *s, struct handle *h, struct file *f,
 			   const struct part *part) REQUIRES(h->reader_lock)
@@ -110,11 +119,12 @@ static int use_part_locked(struct store *s, struct handle *h, struct file *f,
 		err = -EBADMSG;
 	}
 	if (err) {
-		log_error(
-		    "file id %llu, part %u: its object cannot be read: %s; run notepackctl "
-		    "check --deep",
-		    (unsigned long long)f->id, (unsigned)part->number,
-		    err == -EBADMSG ? reason : strerror(-err));
+		CLEANUP_BUF struct buf path = {0};
+
+		path_of_part(s, f, part->number, &path);
+		log_error("%s: cannot be read: %s; run notepackctl check --deep",
+			  path.data ? path.data : "a removed file",
+			  err == -EBADMSG ? reason : strerror(-err));
 		return err == -ENOMEM || err == -EMFILE || err == -ENFILE ? err : -EIO;
 	}
 	h->reader_part = part->number;
@@ -132,12 +142,15 @@ static ssize_t read_part(struct store *s, struct handle *h, struct file *f,
 	if (n == 0)
 		n = seekgz_read(h->reader, buf, len, offset - part->offset, &damage);
 	lock_drop(&h->reader_lock);
-	if (n == -EIO && damage.reason)
-		log_error("file id %llu, part %u: damaged at plain offset %llu, object offset "
-			  "%llu: %s",
-			  (unsigned long long)f->id, (unsigned)part->number,
+	if (n == -EIO && damage.reason) {
+		CLEANUP_BUF struct buf path = {0};
+
+		path_of_part(s, f, part->number, &path);
+		log_error("%s: damaged at plain offset %llu, object offset %llu: %s",
+			  path.data ? path.data : "a removed file",
 			  (unsigned long long)(part->offset + damage.raw_offset),
 			  (unsigned long long)damage.gz_offset, damage.reason);
+	}
 	return n == 0 ? -EIO : n;
 }
 

@@ -320,6 +320,24 @@ static int put_records(struct manifest_txn *txn, void *ctx)
 	return 0;
 }
 
+static void commit(struct batch *b);
+
+/* A record is refused: only its own segment may suffer. */
+static void commit_alone(struct batch *b)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < b->count; i++) {
+		struct segment *seg = b->segs[i];
+		struct batch one = {.store = b->store, .segs = &seg, .count = 1};
+
+		commit(&one);
+		if (one.count)
+			b->segs[kept++] = seg;
+	}
+	b->count = kept;
+}
+
 static void commit(struct batch *b)
 {
 	/* No name is recorded for two files: those that have left one go first. */
@@ -329,6 +347,10 @@ static void commit(struct batch *b)
 		err = manifest_commit(b->store->manifest, put_records, b);
 	if (!err)
 		return;
+	if (err == -EINVAL && b->count > 1) {
+		commit_alone(b);
+		return;
+	}
 	for (size_t i = 0; i < b->count; i++)
 		fail(b->store, b->segs[i], err, "committing the manifest");
 	b->count = 0;

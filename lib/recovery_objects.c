@@ -201,9 +201,13 @@ static int adopt(struct store *s, struct differences *diff, struct candidate *c)
 	c->rec.mtime_ns = (int64_t)c->st.st_mtim.tv_sec * 1000000000 + c->st.st_mtim.tv_nsec;
 	c->rec.sealed_at_ns = clock_wall_ns();
 	c->rec.codec = (uint8_t)record_codec_number("zlib");
-	log_notice("%s: was sealed and not yet in the manifest; it is now", c->path);
-	recovery_event(s, "adopted", c->path);
-	return manifest_commit(s->manifest, put_candidate, c);
+	err = manifest_commit(s->manifest, put_candidate, c);
+	if (!err) {
+		log_notice("%s: was sealed and not yet in the manifest; it is now", c->path);
+		recovery_event(s, "adopted", c->path);
+	}
+	/* A part that was removed cannot come back (L19). */
+	return err == -EINVAL ? 1 : err;
 }
 
 int recovery_quarantine(struct store *s, const struct place *at, const char *path)

@@ -30,7 +30,6 @@ bool may_delete(const struct store *s, const char *plain)
 
 struct removal {
 	struct file *file;
-	uint32_t part; /* 0: all */
 	uint32_t *numbers;
 	uint32_t count;
 };
@@ -57,14 +56,10 @@ static int plan_locked(struct removal *r)
 	r->numbers = calloc(f->part_count ? f->part_count : 1, sizeof(*r->numbers));
 	if (!r->numbers)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < f->part_count; i++) {
-		if (!r->part || f->parts[i].number == r->part)
-			r->numbers[r->count++] = f->parts[i].number;
-	}
-	if (!r->part) {
-		DL_FOREACH (f->segments, seg)
-			seg->cancelled = true;
-	}
+	for (uint32_t i = 0; i < f->part_count; i++)
+		r->numbers[r->count++] = f->parts[i].number;
+	DL_FOREACH (f->segments, seg)
+		seg->cancelled = true;
 	return 0;
 }
 
@@ -133,14 +128,9 @@ static void forget_locked(struct store *s, const struct removal *r) REQUIRES(s->
 	struct dir *d = f->n.dir;
 
 	dirfd_touch_locked(d);
-	if (!r->part) {
-		timer_disarm_locked(s, f);
-		lazy_unmark_locked(s, f);
-		catalog_unlink_locked(s, &f->n);
-	} else {
-		catalog_drop_part_locked(s, f, r->part);
-		f->base = f->part_count ? f->parts[0].offset : f->base;
-	}
+	timer_disarm_locked(s, f);
+	lazy_unmark_locked(s, f);
+	catalog_unlink_locked(s, &f->n);
 	active_update_locked(s, f);
 }
 
@@ -151,9 +141,9 @@ static void notify(struct store *s, struct dir *d, const char *plain, const stru
 	notify_objects(s, d, plain, r->numbers, r->count);
 }
 
-int remove_file(struct store *s, struct file *f, uint32_t part)
+int remove_file(struct store *s, struct file *f)
 {
-	struct removal r = {.file = f, .part = part};
+	struct removal r = {.file = f};
 	struct dir *d = f->n.dir;
 	char plain[NAME_BYTES + 1];
 	CLEANUP_BUF struct buf path = {0};
@@ -163,10 +153,8 @@ int remove_file(struct store *s, struct file *f, uint32_t part)
 	lock_take(&s->lock);
 	node_ref_locked(&d->n);
 	snprintf(plain, sizeof(plain), "%s", f->n.name);
-	if (part && f->part_count == 1 && !file_unsealed(f))
-		r.part = part = 0;
 	err = plan_locked(&r);
-	catalog_path_locked(s, &f->n, part, &path);
+	catalog_path_locked(s, &f->n, 0, &path);
 	pin = f->opens > 0;
 	lock_drop(&s->lock);
 
@@ -176,7 +164,7 @@ int remove_file(struct store *s, struct file *f, uint32_t part)
 		err = manifest_commit(s->manifest, remove_records, &r);
 	if (!err) {
 		err = unlink_objects(s, &r);
-		if (!err && !part)
+		if (!err)
 			err = unlink_raw(s, f);
 		/* What is left in the store after an error, recovery removes: the manifest says
 		 * so. */
@@ -203,15 +191,22 @@ static bool has_sealed_bytes(const struct file *f)
 static int unlink_file(struct store *s, struct caller *c, struct file *f, uint32_t part,
 		       bool always)
 {
-	bool refused;
+	bool refused, several;
 	int err;
 
 	lock_take(&s->lock);
 	refused = f->n.linked && !always && has_sealed_bytes(f) && !may_delete(s, f->n.name);
-	err = !f->n.linked ? -ENOENT
-	      : refused	   ? -EPERM
-			   : node_take_locked(s, &f->n, BUSY_HELD, c);
+	/* A file with a hole would have neither its size nor its content. */
+	several = f->n.linked && part && (f->part_count > 1 || file_unsealed(f));
+	err = !f->n.linked	   ? -ENOENT
+	      : refused || several ? -EPERM
+				   : node_take_locked(s, &f->n, BUSY_HELD, c);
 	lock_drop(&s->lock);
+	if (several && !refused)
+		log_notice(
+		    "%s: removing one of its parts is refused; remove the plain name: all "
+		    "parts go with it",
+		    f->n.name);
 	if (refused)
 		log_notice(
 		    "%s: removing a sealed file is refused; notepackctl rm removes it, and the "
@@ -219,7 +214,7 @@ static int unlink_file(struct store *s, struct caller *c, struct file *f, uint32
 		    f->n.name);
 	if (err)
 		return err;
-	err = remove_file(s, f, part);
+	err = remove_file(s, f);
 	node_give(s, &f->n);
 	return err;
 }

@@ -111,7 +111,7 @@ static int move_file(struct rename *r)
 
 	if (r->dst && r->dst->kind == NODE_FILE &&
 	    (has_sealed_bytes(r->dst) || !f->raw_present)) {
-		err = remove_file(r->s, to_file(r->dst), 0);
+		err = remove_file(r->s, to_file(r->dst));
 		if (err)
 			return err;
 	}
@@ -172,7 +172,7 @@ static int move_other(struct rename *r)
 		if (recorded || manifest_has_beneath(m, r->to_path.data))
 			return -EINVAL;
 	} else if (r->dst && r->dst->kind == NODE_FILE && has_sealed_bytes(r->dst)) {
-		err = remove_file(r->s, to_file(r->dst), 0);
+		err = remove_file(r->s, to_file(r->dst));
 	}
 	if (!err && recorded)
 		err = manifest_commit(m, begin_intent, r);

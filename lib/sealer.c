@@ -16,8 +16,8 @@
 #include "lib/publish.h"
 #include "lib/seal.h"
 
-#define RETRY_FIRST_NS 250000000
-#define RETRY_MAX_NS 30000000000
+#define RETRY_FIRST_NS INT64_C(250000000)
+#define RETRY_MAX_NS INT64_C(30000000000)
 #define PROGRESS_NS 200000000
 
 struct queue {
@@ -172,13 +172,15 @@ void sealer_compressed(struct sealer *p, struct segment *seg, int err, const cha
 	start_queued(p);
 }
 
+int64_t sealer_backoff_ns(unsigned attempts)
+{
+	return MIN(RETRY_FIRST_NS << MIN(attempts, 7u), RETRY_MAX_NS);
+}
+
 void sealer_retry(struct sealer *p, struct segment *seg)
 {
-	int64_t wait_ns = RETRY_FIRST_NS << MIN(seg->attempts, 7u);
-
 	lock_take(&p->lock);
-	seg->attempts++;
-	seg->retry_ns = clock_ns() + MIN(wait_ns, RETRY_MAX_NS);
+	seg->retry_ns = clock_ns() + sealer_backoff_ns(seg->attempts++);
 	queue_add(&p->retry, seg);
 	p->in_work--;
 	cond_signal(&p->wake);

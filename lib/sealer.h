@@ -27,6 +27,9 @@ void sealer_submit(struct sealer *p, struct segment *seg);
 /* What seal_start's job reports, from any thread. */
 void sealer_compressed(struct sealer *p, struct segment *seg, int err, const char *step);
 
+/* How long a segment that has failed waits, after so many failures before. */
+int64_t sealer_backoff_ns(unsigned attempts);
+
 /* Put a segment aside, to be tried again. While draining: once more, then it is given up. */
 void sealer_retry(struct sealer *p, struct segment *seg);
 

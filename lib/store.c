@@ -143,6 +143,11 @@ static int lock_store(struct store *s, struct store_error *e)
 	if (s->lockfd != -EBUSY)
 		return fail(e, 1, "%s: cannot be locked: %s", s->path, strerror(-s->lockfd));
 	layout_holder(s->fd, &pid);
+	if (layout_holder_is_stuck(pid))
+		return fail(e, 3,
+			    "%s: process %ld was killed, and its mount keeps the kernel from "
+			    "ending it; notepackctl umount (or umount -f) of that mount does",
+			    s->path, (long)pid);
 	return fail(e, 3, "%s: is in use by process %ld; unmount it there first", s->path,
 		    (long)pid);
 }

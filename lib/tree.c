@@ -244,7 +244,7 @@ static int fill_new_file(struct store *s, struct caller *c, struct dir *d, struc
 			 mode_t mode, struct raw **out)
 {
 	struct raw *raw = malloc(sizeof(*raw));
-	struct stat st;
+	struct stat st = {0};
 	int fd = raw ? create_raw(s, c, d, f->n.name, mode, f->id, &st) : -ENOMEM;
 
 	if (fd < 0) {
@@ -298,7 +298,7 @@ int store_create(struct store *s, struct caller *c, struct node *dir, const char
 static int make_other(struct store *s, struct caller *c, struct dir *d, const char *name,
 		      const char *target, mode_t mode, uint64_t *ino)
 {
-	struct stat st;
+	struct stat st = {0};
 	int dfd = dirfd_get(s, d);
 	mode_t given = mode;
 	int err = dfd < 0 ? dfd : 0;

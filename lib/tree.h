@@ -23,9 +23,9 @@ int check_new_name_locked(struct store *s, struct dir *d, const char *name, enum
 void refuse_new_name(struct store *s, const char *name);
 
 /*
- * Remove a file, sealed or not, or one of its parts (part > 0, of several). The caller has the
- * node busy. The removal is committed first; then the names go.
+ * Remove a file, sealed or not, with all its parts. The caller has the node busy. The removal
+ * is committed first; then the names go.
  */
-int remove_file(struct store *s, struct file *f, uint32_t part) EXCLUDES(s->lock);
+int remove_file(struct store *s, struct file *f) EXCLUDES(s->lock);
 
 #endif

@@ -215,7 +215,7 @@ static int print_part(const char *path, uint32_t number, bool first, uint64_t *e
 	CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct seekgz_header h = {0};
 	const char *reason = NULL;
-	struct stat st;
+	struct stat st = {0};
 	int err = fd < 0 ? -errno : io_fstat(fd, &st);
 	bool joins;
 

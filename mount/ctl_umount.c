@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "lib/bytes.h"
+#include "lib/layout.h"
 
 #define HELPER_ARGS_MAX 32
 #define TIMEOUT_S_MAX 1e9
@@ -126,6 +127,32 @@ static int detach(const struct options *o, const char *mountpoint)
 		return say_busy(mountpoint);
 	ctl_error("%s: cannot be unmounted: %m", mountpoint);
 	return CTL_FAILED;
+}
+
+/*
+ * A daemon that was killed while it told the kernel of a name may not end: that thread waits
+ * for a directory that a client holds, and the client for the daemon. Asking it anything would
+ * hang as well. A forced unmount aborts the connection, and both go on.
+ */
+static void abort_stuck(const struct ctl_mount *m)
+{
+	CLEANUP_FD int storefd = open(m->store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pid_t pid = 0;
+
+	if (storefd < 0)
+		return;
+	layout_holder(storefd, &pid);
+	if (!layout_holder_is_stuck(pid))
+		return;
+	ctl_note("%s: process %ld was killed and cannot end; its connection is aborted",
+		 m->mountpoint, (long)pid);
+	/* Held by this descriptor it stays mounted: what is left is a dead mount like any
+	 * other. */
+	int busy = open(m->mountpoint, O_PATH | O_CLOEXEC);
+
+	(void)umount2(m->mountpoint, MNT_FORCE | UMOUNT_NOFOLLOW);
+	if (busy >= 0)
+		close(busy);
 }
 
 /* Asked by statfs, which always reaches the daemon: attributes may be cached. */
@@ -275,5 +302,6 @@ int ctl_umount(int argc, char **argv)
 		ctl_error("%s: is no mountpoint; the mount is %s", o.mountpoint, m.mountpoint);
 		return CTL_FAILED;
 	}
+	abort_stuck(&m);
 	return is_dead(m.mountpoint) ? umount_dead(&o, &m) : umount_live(&o, &m);
 }

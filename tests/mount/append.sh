@@ -116,6 +116,21 @@ check "four writers with >>: each line once, in order" lines_are_whole "$MNT/sha
 "$NOTEPACKCTL" seal "$MNT"
 check "… in the objects, too" sh -c "zcat '$MNT'/shared*.gz | cmp - '$MNT/shared'"
 check "… of which there are several" [ "$(find "$MNT" -name 'shared*.gz' | wc -l)" -gt 1 ]
+
+# Named bug: a shared mapping of sealed bytes was refused at the write-back, but the page cache went on
+# showing what it had written to everyone.
+head -c 8192 /dev/zero | tr '\0' A >"$MNT/mapped"
+"$NOTEPACKCTL" seal "$MNT/mapped"
+cp "$MNT/mapped" "$WORK/mapped"
+check_refused "a shared mapping cannot change sealed bytes" "not permitted" python3 -c '
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+m = mmap.mmap(fd, 8192)
+m[0:3] = b"BAD"
+m.flush()
+' "$MNT/mapped"
+check "… and no one sees what it wrote" wait_for 10 cmp "$WORK/mapped" "$MNT/mapped"
+check "… nor does the object have it" sh -c "zcat '$MNT/mapped.notepack.gz' | cmp - '$WORK/mapped'"
 stop "after the appends"
 check_clean_store
 finish

@@ -73,14 +73,8 @@ static void base64_comes_back(void)
 
 static void what_is_no_base64_is_refused(void)
 {
-	static const char *const bad[] = {"a",
-					  "abc",
-					  "ab=c",
-					  "a===",
-					  "=abc",
-					  "ab!d",
-					  "ab=="
-					  "abcd"};
+	static const char *const bad[] = {
+	    "a", "abc", "ab=c", "a===", "=abc", "ab!d", "ab==abcd"};
 	CLEANUP_BUF struct buf b = {0};
 
 	buf_str(&b, "before");
