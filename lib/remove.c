@@ -47,19 +47,25 @@ static int remove_records(struct manifest_txn *txn, void *ctx)
 	return 0;
 }
 
+static void cancel_locked(struct file *f)
+{
+	struct segment *seg;
+
+	DL_FOREACH (f->segments, seg)
+		seg->cancelled = true;
+}
+
 /* Which parts go; and no segment of the file is sealed any more if all do. */
 static int plan_locked(struct removal *r)
 {
 	struct file *f = r->file;
-	struct segment *seg;
 
 	r->numbers = calloc(f->part_count ? f->part_count : 1, sizeof(*r->numbers));
 	if (!r->numbers)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < f->part_count; i++)
 		r->numbers[r->count++] = f->parts[i].number;
-	DL_FOREACH (f->segments, seg)
-		seg->cancelled = true;
+	cancel_locked(f);
 	return 0;
 }
 
@@ -130,6 +136,7 @@ static void forget_locked(struct store *s, const struct removal *r) REQUIRES(s->
 	dirfd_touch_locked(d);
 	timer_disarm_locked(s, f);
 	lazy_unmark_locked(s, f);
+	cancel_locked(f); /* what was cut since, too */
 	catalog_unlink_locked(s, &f->n);
 	active_update_locked(s, f);
 }

@@ -57,7 +57,8 @@ void segment_failed(struct store *s, struct segment *seg, int err, const char *s
 
 	snprintf(error, sizeof(error), "%s: %s", step, strerror(-err));
 	lock_take(&s->lock);
-	gone = seg->cancelled || !seg->file->n.linked;
+	/* -ESTALE: its file is being removed just now (lib/raw.h). */
+	gone = seg->cancelled || !seg->file->n.linked || err == -ESTALE;
 	if (!gone)
 		catalog_path_locked(s, &seg->file->n, 0, &path);
 	memcpy(seg->error, error, sizeof(error));
