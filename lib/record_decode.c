@@ -43,7 +43,7 @@ static bool get_number(struct decoder *d, unsigned k, uint64_t min, uint64_t max
 static bool get_number32(struct decoder *d, unsigned k, uint32_t min, uint32_t max,
 			 uint32_t *out)
 {
-	uint64_t v;
+	uint64_t v = 0;
 
 	if (!get_number(d, k, min, max, &v))
 		return false;
