@@ -2,9 +2,12 @@
 #include "fs/fs.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "fs/handshake.h"
 #include "fs/node.h"
 #include "fs/ops.h"
+#include "lib/log.h"
 
 #define MAX_WRITE_BYTES (1024 * 1024) /* libfuse 3.14 dies of more */
 
@@ -21,20 +24,21 @@ static void on_changed(void *ctx, struct node *dir, const char *name)
 
 /*
  * Off: page caches that the kernel drops when a file's time changes (nothing else changes it);
- * set-ID bits left to us (the VFS strips them with a setattr); dirty pages that a crash of this
- * process would lose; splice (measured: no gain). On: symbolic links in the page cache, they
- * never change.
+ * the older form of leaving set-ID bits to us, and O_TRUNC in OPEN (fs/handshake.h says why);
+ * dirty pages that a crash of this process would lose; splice (measured: no gain). On: symbolic
+ * links in the page cache, they never change.
  */
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct fs *fs = userdata;
 
-	conn->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_HANDLE_KILLPRIV |
-				  FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_SPLICE_READ |
-				  FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
-	conn->want |= conn->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_PARALLEL_DIROPS |
-				       FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
-				       FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_ASYNC_READ);
+	conn->want &=
+	    ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_HANDLE_KILLPRIV |
+			FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_WRITEBACK_CACHE |
+			FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+	conn->want |= conn->capable & (FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
+				       FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_CACHE_SYMLINKS |
+				       FUSE_CAP_ASYNC_READ);
 	conn->max_write = MAX_WRITE_BYTES;
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
@@ -75,6 +79,8 @@ static const struct fuse_lowlevel_ops *operations(void)
 	    .releasedir = op_releasedir,
 	    .fsyncdir = op_fsyncdir,
 	    .statfs = op_statfs,
+	    .getxattr = op_getxattr,
+	    .listxattr = op_listxattr,
 	    .setxattr = op_setxattr,
 	    .removexattr = op_removexattr,
 	    .ioctl = op_ioctl,
@@ -124,6 +130,9 @@ int fs_start(struct fs *fs, struct store *s, struct fuse_session *se)
 
 	fs->store = s;
 	fs->session = se;
+	err = handshake_install(se);
+	if (err)
+		log_notice("writes will be slower: %s", strerror(-err));
 	err = park_start(fs);
 	if (err)
 		return err;

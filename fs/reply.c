@@ -117,6 +117,11 @@ bool reply_listing(fuse_req_t req, const void *data, size_t len)
 	return fuse_reply_buf(req, data, len) == 0;
 }
 
+void reply_xattr_size(fuse_req_t req, size_t len)
+{
+	fuse_reply_xattr(req, len);
+}
+
 void reply_written(fuse_req_t req, ssize_t len)
 {
 	if (len < 0)

@@ -45,6 +45,7 @@ void reply_readlink(fuse_req_t req, const char *target);
 void reply_data(fuse_req_t req, const void *data, ssize_t len);
 /* The same; false if it did not reach the kernel. */
 bool reply_listing(fuse_req_t req, const void *data, size_t len);
+void reply_xattr_size(fuse_req_t req, size_t len);
 void reply_written(fuse_req_t req, ssize_t len);
 void reply_statfs(fuse_req_t req, const struct statvfs *st);
 void reply_ioctl(fuse_req_t req, int err);

@@ -254,6 +254,25 @@ static gid_t gid_wanted(const struct stat *want, unsigned set)
 	return set & STORE_SET_GID ? want->st_gid : (gid_t)-1;
 }
 
+/* As on a local file system: set-group-ID means something else on a file that its group cannot
+ * execute. */
+static uint32_t without_set_id(uint32_t mode)
+{
+	mode &= ~(uint32_t)S_ISUID;
+	return mode & S_IXGRP ? mode & ~(uint32_t)S_ISGID : mode;
+}
+
+static int drop_set_id(int fd)
+{
+	struct stat st;
+	uint32_t mode;
+
+	if (fstat(fd, &st) != 0)
+		return -1;
+	mode = without_set_id(st.st_mode & 07777);
+	return mode == (st.st_mode & 07777) ? 0 : fchmod(fd, mode);
+}
+
 /* On an open file or directory. The owner first: it clears set-ID bits. */
 static int set_by_fd(int fd, const struct stat *want, unsigned set)
 {
@@ -262,6 +281,8 @@ static int set_by_fd(int fd, const struct stat *want, unsigned set)
 	if ((set & SET_OWNER) && fchown(fd, uid_wanted(want, set), gid_wanted(want, set)) != 0)
 		return -errno;
 	if ((set & STORE_SET_MODE) && fchmod(fd, want->st_mode & 07777) != 0)
+		return -errno;
+	if ((set & STORE_SET_NO_SET_ID) && drop_set_id(fd) != 0)
 		return -errno;
 	times_wanted(want, set, times);
 	return set & SET_TIMES ? io_set_times(fd, "", times) : 0;
@@ -336,8 +357,8 @@ static int set_sealed(struct store *s, struct file *f, const struct stat *want, 
 
 	lock_take(&s->lock);
 	old = f->attrs;
-	if (set & SET_OWNER)
-		f->attrs.mode &= ~(uint32_t)(S_ISUID | S_ISGID);
+	if (set & (SET_OWNER | STORE_SET_NO_SET_ID))
+		f->attrs.mode = without_set_id(f->attrs.mode);
 	if (set & STORE_SET_UID)
 		f->attrs.uid = want->st_uid;
 	if (set & STORE_SET_GID)
@@ -405,6 +426,8 @@ int store_setattr(struct store *s, struct caller *c, struct node *n, const struc
 		refuse_change(s, n, "changing a sealed object");
 		return -EPERM;
 	}
+	if ((set & STORE_SET_SIZE) && c->uid != 0)
+		set |= STORE_SET_NO_SET_ID;
 	if (set & STORE_SET_SIZE)
 		err = n->kind == NODE_FILE
 			  ? file_truncate(s, to_file(n), (uint64_t)want->st_size)

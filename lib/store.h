@@ -165,6 +165,7 @@ enum {
 	STORE_SET_MTIME = 32,
 	STORE_SET_ATIME_NOW = 64,
 	STORE_SET_MTIME_NOW = 128,
+	STORE_SET_NO_SET_ID = 256, /* take off what a writer without privileges may not keep */
 };
 
 uint64_t node_ino(struct store *s, struct node *n);
@@ -173,6 +174,23 @@ int store_getattr(struct store *s, struct node *n, struct stat *out);
  * object are its file's) */
 int store_setattr(struct store *s, struct caller *c, struct node *n, const struct stat *want,
 		  unsigned set, struct stat *out);
+
+/*
+ * Extended attributes, all read-only facts about a file or an object: what is known of this
+ * one. STORE_XATTR_PREFIX and
+ *	state		active, sealing or sealed
+ *	sha256		of the object, and
+ *	raw_sha256	of the plain bytes: of an object, and of a plain name that one part
+ *holds raw_size	how many plain bytes records		of a notepack, when all of it is
+ *sealed error		why it cannot be sealed just now
+ */
+#define STORE_XATTR_PREFIX "user.notepack."
+#define STORE_XATTR_BYTES 256 /* the longest value, and all names together */
+
+/* The value of one into out (STORE_XATTR_BYTES), or all names, each with its NUL. The length,
+ * or -ENODATA. */
+ssize_t store_getxattr(struct store *s, struct node *n, const char *name, char *out);
+ssize_t store_listxattr(struct store *s, struct node *n, char *out);
 
 /* ---- data ---- */
 
