@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -25,6 +26,13 @@ int io_open(int dirfd, const char *path, int flags, mode_t mode)
 		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 	while (fd < 0 && errno == EINTR);
 	return fd < 0 ? -errno : (int)fd;
+}
+
+int io_memory_file(void)
+{
+	int fd = memfd_create("notepackfs", MFD_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
 }
 
 ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset)

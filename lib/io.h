@@ -21,6 +21,9 @@
 /* Open path beneath dirfd; O_CLOEXEC is added. Returns a descriptor. */
 int io_open(int dirfd, const char *path, int flags, mode_t mode);
 
+/* A new file in memory, without a name. Returns a descriptor. */
+int io_memory_file(void);
+
 /* Read up to len bytes at offset, stopping short only at the end of the file. Returns the
  * count. */
 ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset);

@@ -37,28 +37,25 @@ static int write_all(int fd, const struct iovec *iov, int iovcnt)
 	return io_fsync(fd);
 }
 
-int replace_file(int dirfd, const char *path, const struct iovec *iov, int iovcnt,
-		 bool *renamed)
+int replace_begin(int dirfd, const char *path, char temporary[REPLACE_TEMPORARY_BYTES])
 {
-	char temporary[512], dir[512];
-	int fd, err, n;
+	int n = snprintf(temporary, REPLACE_TEMPORARY_BYTES, "%s" TEMPORARY_MARK "%ld.%lu",
+			 path, (long)getpid(), atomic_fetch_add(&counter, 1));
+
+	if (n < 0 || n >= REPLACE_TEMPORARY_BYTES)
+		return -ENAMETOOLONG;
+	return io_open(dirfd, temporary, O_RDWR | O_CREAT | O_EXCL, 0600);
+}
+
+/* The temporary was written, or was not (err). */
+static int finish(int dirfd, const char *path, const char *temporary, int err, bool *renamed)
+{
+	char dir[REPLACE_TEMPORARY_BYTES];
 
 	if (renamed)
 		*renamed = false;
-	n = snprintf(temporary, sizeof(temporary), "%s" TEMPORARY_MARK "%ld.%lu", path,
-		     (long)getpid(), atomic_fetch_add(&counter, 1));
-	if (n < 0 || (size_t)n >= sizeof(temporary))
-		return -ENAMETOOLONG;
-	err = dir_of(path, dir, sizeof(dir));
-	if (err)
-		return err;
-
-	fd = io_open(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL, 0600);
-	if (fd < 0)
-		return fd;
-	err = write_all(fd, iov, iovcnt);
-	if (close(fd) != 0 && !err)
-		err = -errno;
+	if (!err)
+		err = dir_of(path, dir, sizeof(dir));
 	if (!err)
 		err = io_rename(dirfd, temporary, dirfd, path, 0);
 	if (err) {
@@ -68,6 +65,28 @@ int replace_file(int dirfd, const char *path, const struct iovec *iov, int iovcn
 	if (renamed)
 		*renamed = true;
 	return io_syncdir(dirfd, dir);
+}
+
+int replace_commit(int dirfd, const char *path, const char *temporary, int fd, bool *renamed)
+{
+	return finish(dirfd, path, temporary, io_fsync(fd), renamed);
+}
+
+int replace_file(int dirfd, const char *path, const struct iovec *iov, int iovcnt,
+		 bool *renamed)
+{
+	char temporary[REPLACE_TEMPORARY_BYTES];
+	int fd, err;
+
+	if (renamed)
+		*renamed = false;
+	fd = replace_begin(dirfd, path, temporary);
+	if (fd < 0)
+		return fd;
+	err = write_all(fd, iov, iovcnt);
+	if (close(fd) != 0 && !err)
+		err = -errno;
+	return finish(dirfd, path, temporary, err, renamed);
 }
 
 bool replace_is_temporary(const char *name)

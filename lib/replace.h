@@ -22,6 +22,16 @@
 int replace_file(int dirfd, const char *path, const struct iovec *iov, int iovcnt,
 		 bool *renamed);
 
+/*
+ * The same for a file that is written bit by bit. replace_begin makes the temporary, sets its
+ * name, and returns its descriptor (the caller's, for reading and writing) or -errno.
+ * replace_commit does the rest: on an error before the rename the temporary is removed. To give
+ * up before that, io_unlink the temporary.
+ */
+#define REPLACE_TEMPORARY_BYTES 512
+int replace_begin(int dirfd, const char *path, char temporary[REPLACE_TEMPORARY_BYTES]);
+int replace_commit(int dirfd, const char *path, const char *temporary, int fd, bool *renamed);
+
 /* Is this the name of a temporary that replace_file may have left behind in a crash? */
 bool replace_is_temporary(const char *name);
 

@@ -124,12 +124,62 @@ static void its_temporaries_are_known_by_name_L14(void)
 	CHECK(!replace_is_temporary("00000001.jsonl"));
 }
 
+static void a_file_can_be_written_bit_by_bit(void)
+{
+	char temporary[REPLACE_TEMPORARY_BYTES];
+	bool renamed = false;
+	struct scratch s;
+	int fd;
+
+	scratch_init(&s);
+	scratch_put(&s, "file", "old");
+	fd = replace_begin(s.fd, "file", temporary);
+	CHECK(fd >= 0);
+	CHECK_EQ(temporaries(&s), 1);
+	CHECK_EQ(io_pwrite(fd, "w", 1, 2), 0);
+	CHECK_EQ(io_pwrite(fd, "ne", 2, 0), 0);
+	check_text(&s, "file", "old");
+	fsyncs = 0;
+	CHECK_EQ(replace_commit(s.fd, "file", temporary, fd, &renamed), 0);
+	CHECK(renamed);
+	CHECK_EQ(fsyncs, 2);
+	check_text(&s, "file", "new");
+	CHECK_EQ(temporaries(&s), 0);
+	CHECK_EQ(io_pwrite(fd, "N", 1, 0), 0); /* the descriptor is still good */
+	check_text(&s, "file", "New");
+	close(fd);
+	scratch_release(&s);
+}
+
+static void a_failed_commit_removes_the_temporary_L14(void)
+{
+	char temporary[REPLACE_TEMPORARY_BYTES];
+	bool renamed = true;
+	struct scratch s;
+	int fd;
+
+	scratch_init(&s);
+	scratch_put(&s, "file", "old");
+	fd = replace_begin(s.fd, "file", temporary);
+	fsyncs = 0;
+	fail_fsync_at = 1;
+	CHECK_EQ(replace_commit(s.fd, "file", temporary, fd, &renamed), -EIO);
+	fail_fsync_at = 0;
+	CHECK(!renamed);
+	check_text(&s, "file", "old");
+	CHECK_EQ(temporaries(&s), 0);
+	close(fd);
+	scratch_release(&s);
+}
+
 int main(void)
 {
 	RUN(puts_the_new_content_in_place);
 	RUN(a_failed_fsync_leaves_the_old_content_L14);
 	RUN(a_failed_fsync_of_the_directory_is_ambiguous_L13);
 	RUN(a_directory_in_the_way_changes_nothing);
+	RUN(a_file_can_be_written_bit_by_bit);
+	RUN(a_failed_commit_removes_the_temporary_L14);
 	RUN(its_temporaries_are_known_by_name_L14);
 	return unit_done();
 }
