@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Damaged gzip files, damaged indexes, and places where no index can be saved: a read gives the
+ * right bytes or an error, never wrong bytes.
+ */
+#include "tests/unit/gzfile_kit.h"
+#include "tests/unit/gzfile_reader.h"
+
+static bool disk_is_full; /* to everything that has a name */
+static int writes_left;
+
+/* An error where the disk is full, and the system's own pwrite else. */
+ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)
+{
+	struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};
+	struct stat st;
+
+	if (disk_is_full && fstat(fd, &st) == 0 && st.st_nlink > 0 && --writes_left < 0) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return pwritev(fd, &iov, 1, offset);
+}
+
+/* A file of some pieces, with what is known of it, and a place for its index. */
+struct subject {
+	struct gz gz;
+	uint8_t *raw;
+	size_t len;
+	struct gzfile_facts facts;
+	struct scratch dir;
+	int fd;
+};
+
+static void subject_init(struct subject *s, size_t len, const struct member *m,
+			 void (*sample)(uint8_t *, size_t, uint64_t))
+{
+	*s = (struct subject){.len = len, .raw = malloc(len)};
+	scratch_init(&s->dir);
+	sample(s->raw, len, len);
+	gz_member(&s->gz, s->raw, len, m);
+	s->facts = gz_facts(&s->gz, s->raw, len);
+	s->fd = gz_file(&s->gz);
+}
+
+static void subject_release(struct subject *s)
+{
+	close(s->fd);
+	gz_release(&s->gz);
+	free(s->raw);
+	scratch_release(&s->dir);
+}
+
+static struct gzfile_reader *subject_open(struct subject *s)
+{
+	return open_fd(dup(s->fd), &s->facts, s->dir.fd);
+}
+
+/* A byte of each piece, the last piece first: the stream can never go on, so each needs its
+ * window. */
+static void check_every_piece(struct gzfile_reader *r, const struct subject *s)
+{
+	for (size_t piece = (s->len + MIB - 1) / MIB; piece-- > 0;)
+		check_read(r, s->raw, s->len, piece * MIB, 1000);
+}
+
+/* How many indexes does a reader make that needs all of it? All it reads must be right. */
+static uint64_t indexes_made(struct subject *s)
+{
+	struct gzfile_reader *r = subject_open(s);
+	struct gzfile_counts counts;
+
+	check_every_piece(r, s);
+	gzfile_counts(r, &counts);
+	gzfile_close(r);
+	return counts.indexes_made;
+}
+
+/* Text that repeats, so that the windows take little space in the index. */
+static void sample_lines(uint8_t *out, size_t len, uint64_t seed)
+{
+	for (size_t i = 0; i < len; i++)
+		out[i] = (uint8_t) "a line, and "[i % 12];
+}
+
+static const struct member small_blocks = {.level = 6, .mem_level = 1};
+
+struct index_file {
+	char *bytes;
+	size_t len;
+	int fd;
+};
+
+static struct index_file open_index(struct subject *s)
+{
+	struct index_file f = {.len = 0};
+
+	CHECK_EQ(indexes_made(s), 1);
+	CHECK_EQ(indexes_made(s), 0);
+	CHECK_EQ(io_read_file(s->dir.fd, "index", MIB, &f.bytes, &f.len), 0);
+	return f;
+}
+
+static void put_index(struct subject *s, const void *bytes, size_t len)
+{
+	int fd = openat(s->dir.fd, "index", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	CHECK_EQ(io_pwrite(fd, bytes, len, 0), 0);
+	close(fd);
+}
+
+/* It was made anew, and is the one that it was. */
+static void check_healed(struct subject *s, const struct index_file *f)
+{
+	CLEANUP_FREE char *bytes = NULL;
+	size_t len = 0;
+
+	CHECK_EQ(indexes_made(s), 1);
+	CHECK_EQ(io_read_file(s->dir.fd, "index", MIB, &bytes, &len), 0);
+	CHECK(len == f->len && memcmp(bytes, f->bytes, len) == 0);
+	CHECK_EQ(entries(&s->dir), 1);
+}
+
+static void a_damaged_index_is_made_anew(void)
+{
+	struct index_file f;
+	struct subject s;
+
+	subject_init(&s, 2 * MIB + 1, &small_blocks, sample_lines);
+	f = open_index(&s);
+	CHECK(f.len < 1000);
+	for (size_t i = 0; i < f.len; i++) {
+		f.bytes[i] ^= 0x10;
+		put_index(&s, f.bytes, f.len);
+		f.bytes[i] ^= 0x10;
+		check_healed(&s, &f);
+	}
+	free(f.bytes);
+	subject_release(&s);
+}
+
+static void an_index_of_another_length_is_made_anew(void)
+{
+	struct index_file f;
+	struct subject s;
+
+	subject_init(&s, 2 * MIB + 1, &small_blocks, sample_lines);
+	f = open_index(&s);
+	for (size_t len = 0; len < f.len; len += 7) {
+		put_index(&s, f.bytes, len);
+		check_healed(&s, &f);
+	}
+	f.bytes = realloc(f.bytes, f.len + 1);
+	f.bytes[f.len] = 0;
+	put_index(&s, f.bytes, f.len + 1);
+	check_healed(&s, &f);
+	free(f.bytes);
+	subject_release(&s);
+}
+
+/* The same length, raw and compressed; another CRC-32. */
+static void an_index_of_another_file_is_made_anew(void)
+{
+	static const struct member stored = {.level = 0, .mem_level = 8};
+	struct subject a, b;
+	struct index_file f, own;
+
+	subject_init(&a, 2 * MIB, &stored, sample_random);
+	subject_init(&b, 2 * MIB, &stored, sample_text);
+	CHECK_EQ(a.gz.len, b.gz.len);
+	f = open_index(&a);
+	own = open_index(&b);
+	put_index(&b, f.bytes, f.len);
+	check_healed(&b, &own);
+	free(f.bytes);
+	free(own.bytes);
+	subject_release(&a);
+	subject_release(&b);
+}
+
+/* Nonsense under a right CRC-32: right bytes or an error, and the piece's CRC-32 is the judge.
+ */
+static void a_forged_index_never_gives_wrong_bytes(void)
+{
+	struct index_file f;
+	struct subject s;
+	uint64_t seed = 1;
+
+	subject_init(&s, 2 * MIB + 1, &small_blocks, sample_text);
+	f = open_index(&s);
+	for (int i = 0; i < 300; i++) {
+		CLEANUP_FREE uint8_t *p = malloc(f.len);
+		size_t field = (size_t)sample_below(&seed, 36), piece = 1 + i % 2;
+		struct gzfile_reader *r;
+		uint8_t buf[1000];
+		uint32_t crc;
+
+		memcpy(p, f.bytes, f.len);
+		field += field >= 32 ? 4 : 0; /* all but the CRC-32 of the piece */
+		p[48 + 40 * piece + field] = (uint8_t)sample_next(&seed);
+		put_le32(p + 44, 0);
+		crc = (uint32_t)crc32_z(0, p, 48 + 3 * 40);
+		put_le32(p + 44, crc);
+		put_index(&s, p, f.len);
+		r = subject_open(&s);
+		for (size_t k = 3; k-- > 0;) {
+			ssize_t n = gzfile_read(r, buf, sizeof(buf), k * MIB, NULL);
+
+			CHECK(n == -EIO || n == (ssize_t)MIN(sizeof(buf), s.len - k * MIB));
+			CHECK(n < 0 || memcmp(buf, s.raw + k * MIB, (size_t)n) == 0);
+			CHECK(n > 0 || k == piece);
+		}
+		gzfile_close(r);
+	}
+	free(f.bytes);
+	subject_release(&s);
+}
+
+/* Wherever the disk becomes full, the reader does its work, and nothing is left behind. */
+static void a_full_disk_costs_the_index_only(void)
+{
+	struct subject s;
+
+	subject_init(&s, 4 * MIB, &usual, sample_mixed);
+	disk_is_full = true;
+	for (int writes = 0; writes < 4; writes++) {
+		writes_left = writes;
+		CHECK_EQ(indexes_made(&s), 1);
+		CHECK_EQ(entries(&s.dir), 0);
+	}
+	disk_is_full = false;
+	CHECK_EQ(indexes_made(&s), 1);
+	CHECK_EQ(entries(&s.dir), 1);
+	subject_release(&s);
+}
+
+static void a_missing_directory_costs_the_index_only(void)
+{
+	struct gzfile_reader *r = NULL;
+	struct gzfile_counts counts;
+	const char *reason;
+	struct subject s;
+
+	subject_init(&s, 2 * MIB, &usual, sample_mixed);
+	CHECK_EQ(gzfile_open(dup(s.fd), &s.facts, s.dir.fd, "not/there/index", &r, &reason), 0);
+	check_every_piece(r, &s);
+	check_whole(r, s.raw, s.len);
+	gzfile_counts(r, &counts);
+	CHECK_EQ(counts.indexes_made, 1);
+	gzfile_close(r);
+	subject_release(&s);
+}
+
+static void a_directory_in_the_way_costs_the_index_only(void)
+{
+	struct subject s;
+
+	subject_init(&s, 2 * MIB, &usual, sample_mixed);
+	CHECK_EQ(mkdirat(s.dir.fd, "index", 0700), 0);
+	CHECK_EQ(indexes_made(&s), 1);
+	CHECK_EQ(entries(&s.dir), 1);
+	subject_release(&s);
+}
+
+/* What differs from the facts is not read, and not looked through again. */
+static void check_differs(struct subject *s, const char *reason)
+{
+	struct gzfile_reader *r = subject_open(s);
+	struct gzfile_counts first, second;
+	struct seekgz_damage damage = {0};
+	uint8_t byte;
+
+	CHECK_EQ(gzfile_read(r, &byte, 1, 0, &damage), -EIO);
+	CHECK_STR(damage.reason ? damage.reason : "", reason);
+	gzfile_counts(r, &first);
+	damage.reason = NULL;
+	CHECK_EQ(gzfile_read(r, &byte, 1, MIB, &damage), -EIO);
+	CHECK_STR(damage.reason ? damage.reason : "", reason);
+	gzfile_counts(r, &second);
+	CHECK_EQ(first.inflated_bytes, second.inflated_bytes);
+	CHECK_EQ(second.indexes_made, 0);
+	CHECK_EQ(entries(&s->dir), 0);
+	gzfile_close(r);
+}
+
+static void refuses_a_file_that_is_not_what_was_recorded(void)
+{
+	struct gzfile_reader *r;
+	const char *reason;
+	struct subject s;
+
+	subject_init(&s, 2 * MIB + 5, &usual, sample_mixed);
+	s.facts.crc32 ^= 1;
+	check_differs(&s, "its CRC-32 is not what was recorded");
+	s.facts.crc32 ^= 1;
+	s.facts.raw_bytes++;
+	check_differs(&s, "it is shorter than was recorded");
+	s.facts.raw_bytes -= 2;
+	check_differs(&s, "it is longer than was recorded");
+	s.facts.raw_bytes++;
+	s.facts.gz_bytes++;
+	CHECK_EQ(gzfile_open(dup(s.fd), &s.facts, -1, NULL, &r, &reason), -EBADMSG);
+	CHECK_STR(reason, "its size is not what was recorded");
+	s.facts.gz_bytes--;
+	s.facts.raw_bytes = SEEKGZ_RAW_MAX + 1;
+	CHECK_EQ(gzfile_open(dup(s.fd), &s.facts, -1, NULL, &r, &reason), -EBADMSG);
+	CHECK_STR(reason, "its recorded length is impossible");
+	subject_release(&s);
+}
+
+static void a_file_of_one_piece_is_checked_too(void)
+{
+	struct gzfile_reader *r;
+	struct seekgz_damage damage = {0};
+	struct subject s;
+	uint8_t byte;
+
+	subject_init(&s, 1000, &usual, sample_text);
+	s.facts.crc32 ^= 1;
+	r = subject_open(&s);
+	CHECK_EQ(gzfile_read(r, &byte, 1, 0, &damage), -EIO);
+	CHECK_STR(damage.reason, "a CRC is wrong");
+	gzfile_close(r);
+	s.facts.crc32 ^= 1;
+	s.facts.raw_bytes++;
+	r = subject_open(&s);
+	CHECK_EQ(gzfile_read(r, &byte, 1, 0, &damage), -EIO);
+	CHECK_STR(damage.reason, "it is shorter than was recorded");
+	gzfile_close(r);
+	subject_release(&s);
+}
+
+/* Which pieces cannot be read? The others must be right. Ends with one read over all. */
+static unsigned broken_pieces(struct subject *s)
+{
+	struct gzfile_reader *r = subject_open(s);
+	CLEANUP_FREE uint8_t *buf = malloc(s->len);
+	size_t pieces = (s->len + MIB - 1) / MIB, whole;
+	struct seekgz_damage damage;
+	unsigned broken = 0;
+
+	for (size_t i = 0; i < 2 * pieces; i++) {
+		size_t piece = i < pieces ? i : 2 * pieces - 1 - i;
+		size_t len = MIN(MIB, s->len - piece * MIB);
+		ssize_t n = gzfile_read(r, buf, len, piece * MIB, &damage);
+
+		CHECK(n == -EIO || n == (ssize_t)len);
+		CHECK(n < 0 || memcmp(buf, s->raw + piece * MIB, len) == 0);
+		CHECK(n > 0 || damage.raw_offset == piece * MIB);
+		CHECK(n > 0 || (damage.reason && damage.gz_offset <= s->gz.len));
+		if (i < pieces && n < 0)
+			broken |= 1u << piece;
+		CHECK((n > 0) == !(broken & 1u << piece)); /* both times the same */
+	}
+	whole = broken ? (size_t)__builtin_ctz(broken) * MIB : s->len;
+	CHECK_EQ(gzfile_read(r, buf, s->len, 0, NULL), whole > 0 ? (ssize_t)whole : -EIO);
+	CHECK(memcmp(buf, s->raw, whole) == 0);
+	gzfile_close(r);
+	return broken;
+}
+
+static void flip(struct subject *s, size_t pos)
+{
+	uint8_t byte;
+
+	CHECK_EQ(io_pread(s->fd, &byte, 1, pos), 1);
+	byte ^= 0x40;
+	CHECK_EQ(io_pwrite(s->fd, &byte, 1, pos), 0);
+}
+
+/* Stored blocks: a byte of the file is a byte of one piece. */
+static void damage_in_one_piece_leaves_the_others_readable(void)
+{
+	static const struct member stored = {.level = 0, .mem_level = 8};
+	struct subject s;
+
+	subject_init(&s, 5 * MIB + 100, &stored, sample_random);
+	CHECK_EQ(indexes_made(&s), 1);
+	CHECK_EQ(broken_pieces(&s), 0);
+	for (size_t piece = 0; piece < 5; piece++) {
+		size_t pos = piece * MIB + MIB / 2;
+
+		flip(&s, pos);
+		CHECK_EQ(broken_pieces(&s), 1u << piece);
+		flip(&s, pos);
+	}
+	flip(&s, s.gz.len - 20);
+	CHECK_EQ(broken_pieces(&s), 1u << 5);
+	flip(&s, s.gz.len - 20);
+	flip(&s, MIB + 1000);
+	flip(&s, 3 * MIB + 10000);
+	CHECK_EQ(broken_pieces(&s), 1u << 1 | 1u << 3);
+	subject_release(&s);
+}
+
+/* Deflated: what the bits mean is spoilt up to the end of the block, and what refers to it. */
+static void damage_in_deflated_bytes_is_never_given_out(void)
+{
+	struct subject s;
+	uint64_t seed = 1;
+
+	subject_init(&s, 5 * MIB + 100, &usual, sample_mixed);
+	CHECK_EQ(indexes_made(&s), 1);
+	for (int i = 0; i < 60; i++) {
+		size_t pos = 20 + (size_t)sample_below(&seed, s.gz.len - 30);
+
+		flip(&s, pos);
+		CHECK(__builtin_popcount(broken_pieces(&s)) <= 2);
+		flip(&s, pos);
+	}
+	CHECK_EQ(broken_pieces(&s), 0);
+	CHECK_EQ(indexes_made(&s), 0);
+	subject_release(&s);
+}
+
+/* The end of a member tells nothing that the index does not know. */
+static void a_wrong_end_is_no_damage_to_a_reader_with_an_index(void)
+{
+	struct subject s;
+
+	subject_init(&s, 2 * MIB, &usual, sample_mixed);
+	CHECK_EQ(indexes_made(&s), 1);
+	flip(&s, s.gz.len - 8);
+	CHECK_EQ(broken_pieces(&s), 0);
+	subject_release(&s);
+}
+
+static void notices_a_truncation_under_a_reader(void)
+{
+	struct seekgz_damage damage;
+	struct gzfile_reader *r;
+	struct subject s;
+	uint8_t byte;
+
+	subject_init(&s, 3 * MIB, &usual, sample_random);
+	r = subject_open(&s);
+	check_read(r, s.raw, s.len, 0, 1);
+	CHECK_EQ(ftruncate(s.fd, MIB + MIB / 2), 0);
+	CHECK_EQ(gzfile_read(r, &byte, 1, 2 * MIB + 5, &damage), -EIO);
+	CHECK_STR(damage.reason, "it is cut short");
+	CHECK_EQ(damage.raw_offset, 2 * MIB);
+	check_read(r, s.raw, s.len, 7, 1);
+	gzfile_close(r);
+	subject_release(&s);
+}
+
+static void a_small_file_reads_right_or_not_at_all(void)
+{
+	struct subject s;
+	uint8_t buf[3000];
+
+	subject_init(&s, sizeof(buf), &usual, sample_text);
+	for (size_t bit = 0; bit < 8 * s.gz.len; bit++) {
+		uint8_t byte = s.gz.p[bit / 8] ^ (uint8_t)(1 << bit % 8);
+		struct gzfile_reader *r;
+		ssize_t n;
+
+		CHECK_EQ(io_pwrite(s.fd, &byte, 1, bit / 8), 0);
+		r = subject_open(&s);
+		n = gzfile_read(r, buf, sizeof(buf), 0, NULL);
+		CHECK(n == -EIO || n == (ssize_t)sizeof(buf));
+		CHECK(n < 0 || memcmp(buf, s.raw, sizeof(buf)) == 0);
+		gzfile_close(r);
+		CHECK_EQ(io_pwrite(s.fd, &s.gz.p[bit / 8], 1, bit / 8), 0);
+	}
+	subject_release(&s);
+}
+
+/*
+ * More windows than may be kept in memory: what lies behind is read from the last point there
+ * is. The bytes repeat within what deflate sees, but a window by itself does not compress.
+ */
+static void an_index_in_memory_is_bounded(void)
+{
+	const size_t period = 32000, len = 256 * MIB;
+	struct gzfile_counts before, after;
+	struct gz one = {0}, gz = {0};
+	struct gzfile_facts facts;
+	struct gzfile_reader *r;
+	uint8_t *raw, byte;
+
+	if (getenv("UNIT_QUICK")) {
+		SKIP("UNIT_QUICK");
+		return;
+	}
+	raw = malloc(len);
+	sample_random(raw, period, 1);
+	for (size_t i = period; i < len; i++)
+		raw[i] = raw[i - period];
+	gz_member(&one, raw, len, &(struct member){.level = 1, .mem_level = 1});
+	facts = gz_facts(&one, raw, len);
+	for (uint64_t i = 0; i < 9; i++) {
+		gz_add(&gz, one.p, one.len);
+		facts.crc32 = i == 0 ? facts.crc32
+				     : (uint32_t)crc32_combine(
+					   facts.crc32, crc32_z(0, raw, len), (z_off_t)len);
+	}
+	facts.gz_bytes = gz.len;
+	facts.raw_bytes = 9 * (uint64_t)len;
+	r = open_gz(&gz, &facts, -1);
+	for (uint64_t pos = facts.raw_bytes - 1; pos > 200 * MIB; pos -= 200 * MIB) {
+		gzfile_counts(r, &before);
+		CHECK_EQ(gzfile_read(r, &byte, 1, pos, NULL), 1);
+		CHECK_EQ(byte, raw[pos % len]);
+		gzfile_counts(r, &after);
+	}
+	CHECK(after.inflated_bytes - before.inflated_bytes < 2 * MIB); /* near the start */
+	gzfile_counts(r, &before);
+	CHECK_EQ(gzfile_read(r, &byte, 1, facts.raw_bytes - 1, NULL), 1);
+	gzfile_counts(r, &after);
+	CHECK(after.inflated_bytes - before.inflated_bytes > 3 * MIB); /* far behind a point */
+	gzfile_close(r);
+	free(raw);
+	gz_release(&one);
+	gz_release(&gz);
+}
+
+int main(void)
+{
+	RUN(a_damaged_index_is_made_anew);
+	RUN(an_index_of_another_length_is_made_anew);
+	RUN(an_index_of_another_file_is_made_anew);
+	RUN(a_forged_index_never_gives_wrong_bytes);
+	RUN(a_full_disk_costs_the_index_only);
+	RUN(a_missing_directory_costs_the_index_only);
+	RUN(a_directory_in_the_way_costs_the_index_only);
+	RUN(refuses_a_file_that_is_not_what_was_recorded);
+	RUN(a_file_of_one_piece_is_checked_too);
+	RUN(damage_in_one_piece_leaves_the_others_readable);
+	RUN(damage_in_deflated_bytes_is_never_given_out);
+	RUN(a_wrong_end_is_no_damage_to_a_reader_with_an_index);
+	RUN(notices_a_truncation_under_a_reader);
+	RUN(a_small_file_reads_right_or_not_at_all);
+	RUN(an_index_in_memory_is_bounded);
+	return unit_done();
+}
