@@ -67,7 +67,7 @@ struct gzfile_facts {
  * piece and of what lies before it from its point on: the rest of a deflate block, which for
  * usual writers is less than 1 MiB; a block may be as long as the file, though, and then the
  * time is that of its beginning. Memory: 1 MiB, 100 KiB, and 40 bytes a piece (40 MB for 1
- * TiB); 1 MiB more while the index is made; and 64 MiB at most for an index that cannot be
+ * TiB); 1 MiB more while the index is made; and 32 MiB at most for an index that cannot be
  * saved.
  */
 struct gzfile_reader;

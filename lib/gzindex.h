@@ -47,7 +47,7 @@
 
 /* What the windows of an index may take that is kept in memory; what lies behind goes without
  * points of its own. */
-#define GZINDEX_MEMORY_BYTES ((uint64_t)64 << 20)
+#define GZINDEX_MEMORY_BYTES ((uint64_t)32 << 20)
 
 static inline uint64_t gzindex_pieces(uint64_t raw_bytes)
 {
