@@ -8,7 +8,7 @@
  *	log		read as it grows
  *
  * They can be looked up and listed, but the root's own listing does not show the directory.
- *Nothing in it can be changed. The kernel keeps neither their attributes nor their content.
+ * Nothing in it can be changed. The kernel keeps neither their attributes nor their content.
  */
 #ifndef NOTEPACKFS_FS_CONTROL_H
 #define NOTEPACKFS_FS_CONTROL_H

@@ -9,8 +9,8 @@
  *	→ fuse_session_destroy
  *
  * The store may answer what is still parked until store_close returns, and every answer needs
- *the session: so fs_free and fuse_session_destroy come last. Answers to a connection that is
- *gone do nothing.
+ * the session: so fs_free and fuse_session_destroy come last. Answers to a connection that is
+ * gone do nothing.
  */
 #ifndef NOTEPACKFS_FS_FS_H
 #define NOTEPACKFS_FS_FS_H

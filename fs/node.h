@@ -7,8 +7,8 @@
  *	others		the address of a struct node
  *
  * Every entry that a reply gives the kernel is one reference on its node; FORGET gives them
- *back. So a number in a request is always a node that lives: the kernel holds a reference on it
- *at least until it has the answer.
+ * back. So a number in a request is always a node that lives: the kernel holds a reference on it
+ * at least until it has the answer.
  */
 #ifndef NOTEPACKFS_FS_NODE_H
 #define NOTEPACKFS_FS_NODE_H

@@ -5,8 +5,8 @@
  *	{"time":"SEC.NSEC","event":"seal"|"rename"|"remove"|"fail"|"recover"|…,"seq":…,"path":"…",…}
  *
  * Appended after the fact is durable in the manifest; seq is the manifest's at that time. The
- *newest 64 MiB are kept, in two files (log, log.1). Losing the log loses no data; it is not
- *fsynced.
+ * newest 64 MiB are kept, in two files (log, log.1). Losing the log loses no data; it is not
+ * fsynced.
  */
 #ifndef NOTEPACKFS_LIB_EVENTS_H
 #define NOTEPACKFS_LIB_EVENTS_H

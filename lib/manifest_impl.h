@@ -14,9 +14,9 @@
  *	manifest_fold.c	 the tail into chunks, and full rewrites
  *
  * Who may touch what. The base is changed only by the leader of a group, and only under the
- *lock: so others read it under the lock, and the leader may read it without. The overlay is
- *changed under the lock while the members' functions run and belongs to the leader from then
- *on. struct disk belongs to the leader alone.
+ * lock: so others read it under the lock, and the leader may read it without. The overlay is
+ * changed under the lock while the members' functions run and belongs to the leader from then
+ * on. struct disk belongs to the leader alone.
  */
 #ifndef NOTEPACKFS_LIB_MANIFEST_IMPL_H
 #define NOTEPACKFS_LIB_MANIFEST_IMPL_H

@@ -6,7 +6,7 @@
  *	→ manifest commit → flip → callers' caches, barriers, the event → raw bytes go
  *
  * Each step is done for the whole batch before the next begins: one fsync a directory, one
- *commit.
+ * commit.
  */
 #ifndef NOTEPACKFS_LIB_PUBLISH_H
 #define NOTEPACKFS_LIB_PUBLISH_H

@@ -20,7 +20,7 @@
  *	any other raw file with bytes		is sealed
  *
  * Each step is durable before the next relies on it, and finding the work half done is the same
- *as finding it not done: so recovery can be cut short and run again.
+ * as finding it not done: so recovery can be cut short and run again.
  */
 #ifndef NOTEPACKFS_LIB_RECOVERY_H
 #define NOTEPACKFS_LIB_RECOVERY_H

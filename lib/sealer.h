@@ -6,8 +6,8 @@
  *	    → [publisher thread: batches of lib/publish.h] → next segment of the file
  *
  * A bounded number of segments is open at a time (threads + 2); each has at most 2 * threads +
- *1 chunks in memory, half a MiB each, and never more than it has chunks. So memory is bounded
- *by about (threads + 2) * (2 * threads + 1) / 2 MiB, whatever the sizes: 10 MiB for 2 threads.
+ * 1 chunks in memory, half a MiB each, and never more than it has chunks. So memory is bounded
+ * by about (threads + 2) * (2 * threads + 1) / 2 MiB, whatever the sizes: 10 MiB for 2 threads.
  */
 #ifndef NOTEPACKFS_LIB_SEALER_H
 #define NOTEPACKFS_LIB_SEALER_H

@@ -5,9 +5,9 @@
  *	serve_begin → … → serve_mount → serve_loop → serve_end → … → serve_release
  *
  * SIGTERM, SIGINT and SIGHUP are blocked in all threads and taken by one of this module. Before
- *the mount they end the process at once: a start is crash-safe at any point. Afterwards the
- *mount is detached and served until its last file is closed, or for stop_wait; then the loop
- *ends. Later signals change nothing.
+ * the mount they end the process at once: a start is crash-safe at any point. Afterwards the
+ * mount is detached and served until its last file is closed, or for stop_wait; then the loop
+ * ends. Later signals change nothing.
  */
 #ifndef NOTEPACKFS_MOUNT_SERVE_H
 #define NOTEPACKFS_MOUNT_SERVE_H

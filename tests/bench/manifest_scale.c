@@ -5,8 +5,8 @@
  *	manifest_scale DIR N…
  *
  * For each N: a store in a new directory beneath DIR is built through the interface, in commits
- *of 10,000 records; then 200 commits of one record each are timed, at rest and while the tail
- *grows; then a process of its own loads it, and reports how long that took and its peak memory.
+ * of 10,000 records; then 200 commits of one record each are timed, at rest and while the tail
+ * grows; then a process of its own loads it, and reports how long that took and its peak memory.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * crashwriter write DIR RECORD SEED ROUND	write into the mount at DIR until the daemon
- *dies, or SIGTERM comes; note what was accepted in RECORD crashwriter verify DIR RECORD
- *is it all there?
+ *	crashwriter write DIR RECORD SEED ROUND
+ *		write into the mount at DIR until the daemon dies, or SIGTERM comes; note what was
+ *		accepted in RECORD
+ *	crashwriter verify DIR RECORD
+ *		is it all there?
  *
  * Writes several files in turn: some stay open and are fsynced, some are closed, some are
- *closed and appended to, some get their name by a rename, some are renamed later.
+ * closed and appended to, some get their name by a rename, some are renamed later.
  */
 #include "tests/crash/witness.h"
 

@@ -4,7 +4,7 @@
  *
  * Every byte of a test file is a function of the file's key and the offset, so a file needs no
  * copy to be compared with. The record is a text file, one event a line, each written before
- *the writer goes on:
+ * the writer goes on:
  *
  *	create KEY NAME		about to be created under this name; "created KEY": done
  *	size KEY END		write() has accepted all bytes below END

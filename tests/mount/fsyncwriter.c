@@ -4,13 +4,13 @@
  *
  *	fsyncwriter rounds KIND FILE COPY COUNT WAITED BYTES
  *		COUNT times: write the rest of a record and a torn half of the next, and fsync;
- *in the first WAITED rounds then wait for the next part of FILE. KIND: lines or frames, of
- *BYTES or a little more. Then, the handle still open, read the plain name, and try to change
- *what is sealed. COPY gets what was written.
+ *		in the first WAITED rounds then wait for the next part of FILE. KIND: lines or
+ *		frames, of BYTES or a little more. Then, the handle still open, read the plain
+ *		name, and try to change what is sealed. COPY gets what was written.
  *	fsyncwriter whole KIND		is what comes on stdin whole records, and at least one?
  *	fsyncwriter mapped FILE COPY FENCE
  *		write FILE through a shared mapping, with msync and fsync; then write, fsync and
- *wait for the part of FENCE: by then FILE's deadline is over, and it must not be cut.
+ *		wait for the part of FENCE: by then FILE's deadline is over, and it must not be cut.
  *	fsyncwriter fsync FD · pwrite FD OFFSET TEXT · ftruncate FD SIZE
  *		with a descriptor that the caller has open
  *

@@ -4,7 +4,7 @@
  *
  *	makedata file KIND BYTES SEED		to stdout; KIND: text, binary or random
  *	makedata tree DIR COUNT DIRS MAX SEED	COUNT files of 0 to MAX bytes in DIRS
- *directories
+ *						directories
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * nametool: the calls on names that a shell has no word for. Each prints the error as
- *strerror(3) says it, and exits 1, if it is refused.
+ * strerror(3) says it, and exits 1, if it is refused.
  *
  *	rename FROM TO [noreplace|exchange|whiteout]
  *	truncate PATH BYTES	truncate(2): by path, without opening
@@ -9,7 +9,7 @@
  *	pwrite PATH OFFSET TEXT	opened O_RDWR, without O_CREAT
  *	list DIR BYTES		every name, by getdents64(2) with a buffer of BYTES
  *	seek DIR COMMAND	print half of the names, run COMMAND, seekdir(3) to where it
- *was, print
+ * was, print
  *				"--" and the rest
  *	mknod PATH		a regular file, by mknod(2)
  */

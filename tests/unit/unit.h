@@ -6,8 +6,8 @@
  *	int main(void) { RUN(refuses_a_torn_header); return unit_done(); }
  *
  * A failed check is counted and reported, from any thread; the test goes on. UNIT_FAIL_FAST
- *ends the process at the first one. SKIP says why a test cannot run here, and is counted by
- *TAP.
+ * ends the process at the first one. SKIP says why a test cannot run here, and is counted by
+ * TAP.
  */
 #ifndef NOTEPACKFS_TESTS_UNIT_H
 #define NOTEPACKFS_TESTS_UNIT_H
