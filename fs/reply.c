@@ -27,8 +27,10 @@ int reply_fill_entry(struct fs *fs, struct node *n, struct fuse_entry_param *e)
 {
 	memset(e, 0, sizeof(*e));
 	e->ino = ino_of_node(fs, n);
-	e->attr_timeout = REPLY_KEEP_SECONDS;
-	e->entry_timeout = REPLY_KEEP_SECONDS;
+	if (!node_is_fleeting(fs->store, n)) {
+		e->attr_timeout = REPLY_KEEP_SECONDS;
+		e->entry_timeout = REPLY_KEEP_SECONDS;
+	}
 	return store_getattr(fs->store, n, &e->attr);
 }
 

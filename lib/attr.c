@@ -36,6 +36,16 @@ uint64_t node_ino(struct store *s, struct node *n)
 	}
 }
 
+bool node_is_fleeting(struct store *s, struct node *n)
+{
+	bool fleeting;
+
+	lock_take(&s->lock);
+	fleeting = n->kind == NODE_FILE && to_file(n)->import;
+	lock_drop(&s->lock);
+	return fleeting;
+}
+
 enum node_kind node_kind(const struct node *n)
 {
 	return n->kind;

@@ -120,7 +120,7 @@ static int collect_locked(struct store *s, struct barrier *b, enum proto_op op,
 		bool closing = may && is_closing(f);
 		bool cut = may && (op == PROTO_SEAL || !f->writers);
 
-		if (err || (!cut && !closing && !f->segments) ||
+		if (err || (!cut && !closing && !f->segments && !f->verifying) ||
 		    !within_locked(s, &f->n, scope))
 			continue;
 		err = add_file_locked(b, f);
@@ -140,7 +140,7 @@ static bool is_done(struct wanted *w)
 {
 	if (!w->file->n.linked)
 		return true;
-	if (w->file->hurry || w->file->closing)
+	if (w->file->hurry || w->file->closing || w->file->verifying)
 		return false;
 	if (!w->cut) {
 		w->cut = true;

@@ -64,6 +64,7 @@ static void free_node_locked(struct store *s, struct node *n) REQUIRES(s->lock)
 				close(f->parts[i].pinned_fd);
 		}
 		free(f->parts);
+		free(f->reason);
 	} else if (n->kind == NODE_DIR) {
 		struct dir *d = to_dir(n);
 
@@ -91,110 +92,21 @@ void node_unref_locked(struct store *s, struct node *n, uint64_t count)
 		free_node_locked(s, n);
 }
 
-/* ---- listings ---- */
-
-size_t catalog_slot_behind(const struct dir *d, uint64_t cookie)
-{
-	size_t low = 0, high = d->slot_count;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (d->slots[mid].cookie <= cookie)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-static struct slot *find_slot(struct dir *d, uint64_t cookie)
-{
-	size_t i = catalog_slot_behind(d, cookie);
-
-	return cookie && i > 0 && d->slots[i - 1].cookie == cookie ? &d->slots[i - 1] : NULL;
-}
-
-static int add_slot(struct dir *d, struct node *n, uint32_t part, uint64_t *cookie)
-{
-	if (d->slot_count == d->slot_size) {
-		size_t size = d->slot_size ? d->slot_size * 2 : 8;
-		struct slot *slots = realloc(d->slots, size * sizeof(*slots));
-
-		if (!slots)
-			return -ENOMEM;
-		d->slots = slots;
-		d->slot_size = size;
-	}
-	*cookie = d->next_cookie++;
-	d->slots[d->slot_count++] = (struct slot){.cookie = *cookie, .node = n, .part = part};
-	return 0;
-}
-
-/* Take an entry out. Once half of them are gone, close the gaps: cookies stay sorted. */
-static void remove_slot(struct dir *d, uint64_t *cookie)
-{
-	struct slot *slot = find_slot(d, *cookie);
-	size_t kept = 0;
-
-	*cookie = 0;
-	if (!slot)
-		return;
-	slot->node = NULL;
-	if (++d->slot_gone * 2 <= d->slot_count)
-		return;
-	for (size_t i = 0; i < d->slot_count; i++) {
-		if (d->slots[i].node)
-			d->slots[kept++] = d->slots[i];
-	}
-	d->slot_count = kept;
-	d->slot_gone = 0;
-}
-
-static struct part *newest_part(struct file *f)
-{
-	return f->part_count ? &f->parts[f->part_count - 1] : NULL;
-}
-
-int catalog_list_locked(struct store *s, struct file *f)
-{
-	struct dir *d = f->n.dir;
-	struct part *newest = newest_part(f);
-	bool plain = file_unsealed(f);
-
-	if (!f->n.linked)
-		return 0;
-	if (!plain && f->n.cookie && newest && !newest->cookie) {
-		struct slot *slot = find_slot(d, f->n.cookie);
-
-		slot->part = newest->number;
-		newest->cookie = f->n.cookie;
-		f->n.cookie = 0;
-	}
-	for (uint32_t i = 0; i < f->part_count; i++) {
-		struct part *p = &f->parts[i];
-
-		if (!p->cookie && add_slot(d, &f->n, p->number, &p->cookie) != 0)
-			return -ENOMEM;
-	}
-	if (plain && !f->n.cookie)
-		return add_slot(d, &f->n, 0, &f->n.cookie);
-	if (!plain && f->n.cookie)
-		remove_slot(d, &f->n.cookie);
-	return 0;
-}
-
-bool catalog_slot_name_locked(struct store *s, const struct slot *slot, char *out)
-{
-	if (!slot->node)
-		return false;
-	if (slot->part)
-		return name_sealed(slot->node->name, slot->part, store_suffix(s), out) == 0;
-	snprintf(out, NAME_BYTES + 1, "%s", slot->node->name);
-	return true;
-}
-
 /* ---- names ---- */
+
+/* In store.imports exactly while it has a name, and is an import or a refused one. */
+static void imports_update_locked(struct store *s, struct file *f) REQUIRES(s->lock)
+{
+	bool want = f->n.linked && (f->import || name_is_refused(f->n.name, store_suffix(s)));
+
+	if (want == f->in_imports)
+		return;
+	f->in_imports = want;
+	if (want)
+		DL_APPEND2(s->imports, f, imports_prev, imports_next);
+	else
+		DL_DELETE2(s->imports, f, imports_prev, imports_next);
+}
 
 int catalog_link_locked(struct store *s, struct dir *d, struct node *n, const char *name)
 {
@@ -218,9 +130,11 @@ int catalog_link_locked(struct store *s, struct dir *d, struct node *n, const ch
 		return -ENOMEM;
 	}
 	err = n->kind == NODE_FILE ? catalog_list_locked(s, to_file(n))
-				   : add_slot(d, n, 0, &n->cookie);
+				   : catalog_slot_add(d, n, 0, &n->cookie);
 	if (err)
 		catalog_unlink_locked(s, n);
+	else if (n->kind == NODE_FILE)
+		imports_update_locked(s, to_file(n));
 	return err;
 }
 
@@ -248,13 +162,15 @@ void catalog_unlink_locked(struct store *s, struct node *n)
 
 		HASH_DEL(d->files, n);
 		for (uint32_t i = 0; i < f->part_count; i++)
-			remove_slot(d, &f->parts[i].cookie);
+			catalog_slot_remove(d, &f->parts[i].cookie);
 	} else {
 		HASH_DEL(d->others, n);
 	}
-	remove_slot(d, &n->cookie);
+	catalog_slot_remove(d, &n->cookie);
 	n->linked = false;
 	n->dir = NULL;
+	if (n->kind == NODE_FILE)
+		imports_update_locked(s, to_file(n));
 	if (n->refs == 0)
 		free_node_locked(s, n);
 }
@@ -264,6 +180,26 @@ struct file *catalog_find_stem_locked(struct store *s, struct dir *d, const char
 	struct node *n;
 
 	HASH_FIND(hh, d->files, plain, name_stem_len(plain, store_suffix(s)), n);
+	return n ? to_file(n) : NULL;
+}
+
+struct file *catalog_find_rival_locked(struct store *s, struct dir *d, const char *name,
+				       bool import)
+{
+	struct file *f = catalog_find_stem_locked(s, d, name);
+	char sealed[NAME_BYTES + 1];
+	struct node *n = NULL;
+	size_t stem;
+	uint32_t part;
+
+	if (f)
+		return f;
+	if (import && name_parse_sealed(name, store_suffix(s), &stem, &part)) {
+		HASH_FIND(hh, d->files, name, stem, n);
+	} else if (!import && name_sealed(name, 1, store_suffix(s), sealed) == 0) {
+		HASH_FIND(hh, d->files, sealed, strlen(sealed), n);
+		n = n && to_file(n)->import ? n : NULL;
+	}
 	return n ? to_file(n) : NULL;
 }
 
@@ -329,13 +265,19 @@ void catalog_path_locked(struct store *s, const struct node *n, uint32_t part, s
 
 bool catalog_excluded_locked(struct store *s, const struct dir *d, const char *name)
 {
-	if (globs_match(&s->exclude, name))
+	if (globs_match(&s->exclude, name) || name_is_refused(name, store_suffix(s)))
 		return true;
 	for (; d != s->root; d = d->n.dir) {
 		if (globs_match(&s->exclude, d->n.name))
 			return true;
 	}
 	return false;
+}
+
+bool catalog_is_import_locked(struct store *s, const struct dir *d, const char *name)
+{
+	return name_has_sealed_suffix(name, store_suffix(s)) &&
+	       !catalog_excluded_locked(s, d, name);
 }
 
 /* ---- parts ---- */
@@ -411,6 +353,8 @@ int catalog_add_part_locked(struct store *s, struct file *f, const struct sealed
 	    .offset = rec->offset,
 	    .raw_bytes = rec->raw_bytes,
 	    .gz_bytes = rec->gz_bytes,
+	    .crc32 = rec->crc32,
+	    .codec = rec->codec,
 	};
 	f->part_count++;
 	f->next_part = MAX(f->next_part, rec->part + 1);
@@ -424,7 +368,7 @@ void catalog_drop_part_locked(struct store *s, struct file *f, uint32_t number)
 	if (i < 0)
 		return;
 	if (f->n.linked)
-		remove_slot(f->n.dir, &f->parts[i].cookie);
+		catalog_slot_remove(f->n.dir, &f->parts[i].cookie);
 	if (f->parts[i].pinned_fd >= 0)
 		close(f->parts[i].pinned_fd);
 	f->part_count--;
@@ -453,5 +397,5 @@ void file_check(const struct file *f)
 	must(end <= f->sealed_end);
 	must(f->raw_present || f->size == f->sealed_end);
 	if (f->n.linked && f->n.busy == IDLE)
-		must((f->n.cookie != 0) == file_unsealed(f));
+		must((f->n.cookie != 0) == (file_unsealed(f) && !f->import));
 }

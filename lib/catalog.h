@@ -38,6 +38,11 @@ void catalog_find_locked(struct store *s, struct dir *d, const char *name, struc
 struct file *catalog_find_stem_locked(struct store *s, struct dir *d, const char *plain)
     REQUIRES(s->lock);
 
+/* The file that cannot be beside one of this name, because their sealed names would meet: of
+ * the same stem, or an import of it. NULL: none. */
+struct file *catalog_find_rival_locked(struct store *s, struct dir *d, const char *name,
+				       bool import) REQUIRES(s->lock);
+
 /* Index of a part by number or by offset; -1. */
 int part_by_number(const struct file *f, uint32_t number);
 int part_by_offset(const struct file *f, uint64_t offset);
@@ -60,6 +65,10 @@ static inline bool file_unsealed(const struct file *f)
 	return f->size > f->sealed_end || f->part_count == 0;
 }
 
+/* Entries by themselves: a new one, -ENOMEM, and its cookie; and taking one out. */
+int catalog_slot_add(struct dir *d, struct node *n, uint32_t part, uint64_t *cookie);
+void catalog_slot_remove(struct dir *d, uint64_t *cookie);
+
 /* The name of a slot: into out (NAME_BYTES + 1); false if the slot is gone. */
 bool catalog_slot_name_locked(struct store *s, const struct slot *slot, char *out)
     REQUIRES(s->lock);
@@ -72,6 +81,10 @@ void catalog_path_locked(struct store *s, const struct node *n, uint32_t part, s
     REQUIRES(s->lock);
 /* Is the name or one of the directories above excluded from sealing? */
 bool catalog_excluded_locked(struct store *s, const struct dir *d, const char *name)
+    REQUIRES(s->lock);
+
+/* Is a file of this name an import? */
+bool catalog_is_import_locked(struct store *s, const struct dir *d, const char *name)
     REQUIRES(s->lock);
 
 /* The invariants of core.h; aborts. For tests, and after recovery. */

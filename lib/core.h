@@ -3,8 +3,8 @@
  * core: the structures that the engine's modules share. Private to lib.
  *
  * One lock, store.lock (rank 10), protects everything here that is not said to be otherwise. It
- *is held for memory work only. What must last across a system call is a state, taken and given
- *back under the lock:
+ * is held for memory work only. What must last across a system call is a state, taken and given
+ * back under the lock:
  *
  *	node.busy	BUSY_NAME: the node's name is changing (made, renamed); its holder never
  *			needs the node's gate, so who is in the gate may wait for it.
@@ -96,6 +96,8 @@ struct part {
 	int pinned_fd; /* open because the object was removed while handles are open; else -1 */
 	uint64_t offset, raw_bytes, gz_bytes;
 	uint64_t cookie; /* of its entry; 0: not listed (never, while linked) */
+	uint32_t crc32;	 /* of the plain bytes */
+	uint8_t codec;
 	struct object *object;
 	bool seen; /* its object was met when the directory was loaded */
 };
@@ -112,6 +114,9 @@ struct raw {
 	int fd;
 	unsigned refs;
 };
+
+/* lib/object.h */
+struct object_reader;
 
 /* Bytes of a file that are cut and not sealed yet: one job. lib/segment.h */
 struct segment;
@@ -139,7 +144,20 @@ struct file {
 	struct part *parts;
 	uint32_t part_count, next_part;
 	struct segment *segments; /* in order; the first is the one in work */
-	struct attrs attrs;	  /* of a file without raw bytes */
+	/*
+	 * An import (lib/import.h): under a sealed name, not listed; its raw file lies in
+	 * LAYOUT_IMPORT. It ends by being unlinked: what took its place is another node, since
+	 * the kernel has pages of this one. Then it is settled, and nothing can change it.
+	 */
+	bool import, settled;
+	bool verifying;	 /* busy, and a task of the pool is at it */
+	bool claimed;	 /* busy, for someone who wants to read it and waits for the verdict */
+	bool lingering;	 /* … who waited in vain for the last close */
+	char *reason;	 /* why it is not adopted: of a refused one, or of a failed try */
+	bool in_imports; /* in store.imports: an import, or a refused one */
+	struct file *imports_prev, *imports_next;
+
+	struct attrs attrs; /* of a file without raw bytes */
 	bool attrs_dirty; /* the manifest and the objects do not have them, or the path, yet */
 	struct file *attrs_prev, *attrs_next;
 
@@ -178,7 +196,7 @@ struct handle {
 	/* The reader of the part used last. Rank 5 (store.lock is taken inside) protects these
 	 * three. */
 	struct lock reader_lock;
-	struct seekgz_reader *reader;
+	struct object_reader *reader;
 	uint32_t reader_part;
 	struct handle *prev, *next;
 };
@@ -191,6 +209,7 @@ struct store {
 	struct store_hooks hooks;
 	char *path;
 	int fd, lockfd;
+	int indexfd; /* LAYOUT_INDEX; -1: there is none */
 	struct manifest *manifest;
 	struct globs exclude, deletable;
 	struct sealer *sealer;
@@ -211,6 +230,8 @@ struct store {
 	unsigned fd_count;
 
 	struct file *active;
+	struct file *imports;
+	unsigned verifying; /* tasks */
 	struct file *timers[TIMERS];
 	struct cond timer_wake;
 	pthread_t timer_thread;

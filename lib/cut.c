@@ -13,6 +13,7 @@
 
 #include "lib/barrier.h"
 #include "lib/catalog.h"
+#include "lib/import.h"
 #include "lib/io.h"
 #include "lib/lazy.h"
 #include "lib/log.h"
@@ -116,8 +117,7 @@ void cut_hurry_closed_locked(struct store *s)
 	}
 }
 
-/* After a failure; a drain does not wait for another try. */
-static void try_later_locked(struct store *s, struct file *f, int64_t wait_ns) REQUIRES(s->lock)
+void timer_retry_locked(struct store *s, struct file *f, int64_t wait_ns)
 {
 	if (!s->stopping)
 		timer_arm_locked(s, f, clock_ns() + wait_ns, TIMER_LATER);
@@ -187,7 +187,7 @@ static struct segment *freeze_locked(struct store *s, struct file *f, uint64_t t
 
 	while (f->cut_end < to) {
 		if (!segment_new_locked(s, f, MIN(SEEKGZ_RAW_MAX, to - f->cut_end))) {
-			try_later_locked(s, f, AGAIN_NS);
+			timer_retry_locked(s, f, AGAIN_NS);
 			break;
 		}
 	}
@@ -253,7 +253,7 @@ static void cut_file(struct store *s, struct file *f)
 			submit = freeze_locked(s, f, (uint64_t)to);
 		else if (to < 0) {
 			f->fsync_armed = f->writers > 0;
-			try_later_locked(s, f, AGAIN_NS);
+			timer_retry_locked(s, f, AGAIN_NS);
 		}
 	} else if (f->size <= f->cut_end) {
 		f->dirty = false;
@@ -279,7 +279,7 @@ void file_drop_raw(struct store *s, struct file *f)
 	if (f->n.linked)
 		snprintf(name, sizeof(name), "%s", f->n.name);
 	if (r != 0)
-		try_later_locked(s, f, KEPT_NS);
+		timer_retry_locked(s, f, KEPT_NS);
 	else if (f->dirty)
 		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
 	active_update_locked(s, f);
@@ -317,6 +317,11 @@ static void due(struct store *s, struct file *f)
 	lock_take(&s->lock);
 	closing = f->closing;
 	f->closing = false; /* a duplicate of the descriptor lives on */
+	if (f->import) {
+		lock_drop(&s->lock);
+		import_due(s, f);
+		return;
+	}
 	if (f->writers && (f->fsync_armed || f->hurry)) {
 		later_ns = wait_for_part_locked(s, f, now_ns);
 		if (later_ns)

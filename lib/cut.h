@@ -17,6 +17,9 @@ void timer_arm_locked(struct store *s, struct file *f, int64_t deadline_ns, unsi
     REQUIRES(s->lock);
 void timer_disarm_locked(struct store *s, struct file *f) REQUIRES(s->lock);
 
+/* After a failure; a drain does not wait for another try. */
+void timer_retry_locked(struct store *s, struct file *f, int64_t wait_ns) REQUIRES(s->lock);
+
 /* Something has changed: note that the file is dirty; arm grace if no one has it open to write.
  */
 void file_dirty_locked(struct store *s, struct file *f) REQUIRES(s->lock);

@@ -161,6 +161,20 @@ int dirfd_sync(struct store *s, struct dir *d)
 	return err;
 }
 
+void dirfd_changed(struct store *s, struct dir *d)
+{
+	static const struct timespec now[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
+	int fd = dirfd_get(s, d);
+	int dir = fd < 0 ? -1 : io_open(fd, ".", O_RDONLY | O_DIRECTORY, 0);
+
+	if (dir >= 0) {
+		io_set_times(dir, "", now);
+		close(dir);
+	}
+	if (fd >= 0)
+		dirfd_put(s, d);
+}
+
 void dirfd_touch_locked(struct dir *d)
 {
 	d->touched++;

@@ -21,6 +21,9 @@ void dirfd_put(struct store *s, struct dir *d) EXCLUDES(s->lock);
 /* fsync the directory and, once in its life, the entries that lead to it. */
 int dirfd_sync(struct store *s, struct dir *d) EXCLUDES(s->lock);
 
+/* To its users the directory has changed, and the backing one has not: its times are now. */
+void dirfd_changed(struct store *s, struct dir *d) EXCLUDES(s->lock);
+
 /*
  * The times of a directory are its users': what publication does to it must not show. Between
  * hold and release getattr reports the held mtime; release gives it back to the backing

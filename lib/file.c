@@ -11,8 +11,10 @@
 #include "lib/catalog.h"
 #include "lib/cut.h"
 #include "lib/dirfd.h"
+#include "lib/import.h"
 #include "lib/io.h"
 #include "lib/log.h"
+#include "lib/object.h"
 #include "lib/plain.h"
 #include "lib/raw.h"
 
@@ -123,6 +125,10 @@ int store_open_node(struct store *s, struct caller *c, struct node *n, int flags
 		return n->kind == NODE_DIR ? -EISDIR : -ELOOP;
 	if (is_gone(s, n, change))
 		return -ESTALE;
+	if (n->kind == NODE_FILE)
+		err = import_may_open(s, c, to_file(n), change);
+	if (err)
+		return err;
 	if (change && s->options.read_only)
 		return -EROFS;
 	if (change && n->kind == NODE_OBJECT) {
@@ -141,7 +147,7 @@ void store_release(struct handle *h)
 
 	if (h->node->kind == NODE_FILE)
 		raw_put(s, f, h->raw);
-	seekgz_close(h->reader);
+	object_close(h->reader);
 	if (h->fd >= 0)
 		close(h->fd);
 	lock_take(&s->lock);
@@ -151,6 +157,7 @@ void store_release(struct handle *h)
 		f->opens--;
 		f->flushed -= h->flushed;
 		f->mapped = f->mapped && f->opens > 0;
+		f->lingering = false;
 		if (h->writer && !f->writers)
 			file_closed_locked(s, f);
 		else if (!f->opens)
@@ -196,8 +203,8 @@ static int enter_with_raw(struct store *s, struct handle *h, struct raw **out)
 	for (;;) {
 		lock_take(&s->lock);
 		gate_enter_locked(s, f);
-		if (f->error || !f->raw_present) {
-			err = f->error;
+		if (f->error || !f->raw_present || f->settled) {
+			err = f->settled ? -EPERM : f->error;
 			gate_leave_locked(s, f);
 			lock_drop(&s->lock);
 			if (!err)
@@ -388,7 +395,7 @@ int file_truncate(struct store *s, struct file *f, uint64_t size)
 		return err;
 	lock_take(&s->lock);
 	gate_shut_locked(s, f);
-	if (size < f->cut_end)
+	if (size < f->cut_end || f->settled)
 		err = -EPERM;
 	else if (!f->raw_present)
 		err = size == f->size ? 0 : -EAGAIN;

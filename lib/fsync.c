@@ -11,6 +11,7 @@
 #include "lib/dirfd.h"
 #include "lib/file.h"
 #include "lib/io.h"
+#include "lib/layout.h"
 #include "lib/log.h"
 #include "lib/raw.h"
 
@@ -72,7 +73,7 @@ static int sync_entry(struct store *s, struct file *f)
 	lock_drop(&s->lock);
 	if (!d)
 		return 0;
-	err = dirfd_sync(s, d);
+	err = f->import ? io_syncdir(s->fd, LAYOUT_IMPORT) : dirfd_sync(s, d);
 	lock_take(&s->lock);
 	if (!err && f->n.linked && f->n.dir == d && f->n.busy != BUSY_NAME)
 		f->raw_durable = true;
@@ -91,7 +92,7 @@ static bool is_armed_locked(struct store *s, struct file *f) REQUIRES(s->lock)
 static void arm_after_fsync(struct store *s, struct file *f)
 {
 	lock_take(&s->lock);
-	if (s->options.fsync_seals && f->n.linked && f->dirty && f->writers &&
+	if (s->options.fsync_seals && !f->import && f->n.linked && f->dirty && f->writers &&
 	    !is_armed_locked(s, f) && f->written_end > f->cut_end) {
 		f->fsync_armed = true;
 		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);

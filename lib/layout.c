@@ -58,8 +58,8 @@ int layout_probe(int storefd)
 
 int layout_create(int storefd)
 {
-	static const char *const dirs[] = {NAME_PRIVATE, LAYOUT_CHUNKS, LAYOUT_TMP,
-					   LAYOUT_QUARANTINE};
+	static const char *const dirs[] = {NAME_PRIVATE,  LAYOUT_CHUNKS, LAYOUT_TMP,
+					   LAYOUT_IMPORT, LAYOUT_INDEX,	 LAYOUT_QUARANTINE};
 	bool made = false;
 
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {

@@ -6,17 +6,20 @@
  *	  manifest, chunks/	lib/manifest.h
  *	  reserve		space kept for commits
  *	  tmp/			objects being written; emptied at the start
+ *	  import/		gzip files of others until they are trusted; lib/import.h
+ *	  index/		how to read them at an offset; lib/gzindex.h
  *	  quarantine/		what recovery would not trust, kept for a human
  *	  log, log.1		events, one JSON line each (lib/events.h)
  *	  lock			flock(2): exclusive for a mount or a tool that writes, shared
- *for a reader; its text says who: "PID mounted\n", "PID draining\n", "PID tool\n", or nothing
- *once released drain			while draining: one JSON line, rewritten in place about
- *5 times a second:
+ *				for a reader; its text says who: "PID mounted\n",
+ *				"PID draining\n", "PID tool\n", or nothing once released
+ *	  drain			while draining: one JSON line, rewritten in place about 5 times
+ *				a second:
  *				{"pid":…,"files_total":…,"files_left":…,"bytes_total":…,"bytes_left":…}
  *				(padded with blanks; bytes are raw bytes)
  *	  last_stop		how the last mount ended, written before the lock is released:
  *				{"pid":…,"exit":0,"sealed":…,"unfinished":…,"time":"…"}; exit is
- *the daemon's: 0 clean, 5 not all flushed, 1 failed
+ *				the daemon's: 0 clean, 5 not all flushed, 1 failed
  */
 #ifndef NOTEPACKFS_LIB_LAYOUT_H
 #define NOTEPACKFS_LIB_LAYOUT_H
@@ -31,6 +34,8 @@
 #define LAYOUT_MANIFEST NAME_PRIVATE "/manifest"
 #define LAYOUT_CHUNKS NAME_PRIVATE "/chunks"
 #define LAYOUT_TMP NAME_PRIVATE "/tmp"
+#define LAYOUT_IMPORT NAME_PRIVATE "/import"
+#define LAYOUT_INDEX NAME_PRIVATE "/index"
 #define LAYOUT_QUARANTINE NAME_PRIVATE "/quarantine"
 #define LAYOUT_LOG NAME_PRIVATE "/log"
 #define LAYOUT_LOG_OLD NAME_PRIVATE "/log.1"

@@ -123,6 +123,7 @@ struct raw_facts {
 	struct stat st;
 	struct raw_mark mark;
 	bool marked;
+	char *reason; /* why it was refused as an import; owned */
 };
 
 static int read_facts(struct store *s, struct dir *d, const char *name, struct raw_facts *facts)
@@ -141,6 +142,8 @@ static int read_facts(struct store *s, struct dir *d, const char *name, struct r
 	} else {
 		err = io_fstat(fd, &facts->st);
 		facts->marked = !err && raw_read_mark(fd, &facts->mark) == 0;
+		if (name_is_refused(name, store_suffix(s)))
+			(void)raw_read_reason(fd, &facts->reason);
 		close(fd);
 	}
 	dirfd_put(s, d);
@@ -208,6 +211,7 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 	struct file *f;
 	uint64_t id;
 	int err = read_facts(s, d, name, &facts);
+	CLEANUP_FREE char *reason = facts.reason;
 
 	if (err)
 		return err == -EINVAL || err == -ENOENT ? 0 : err;
@@ -231,6 +235,8 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 		id = 1; /* linked already */
 	if (!f)
 		return -ENOMEM;
+	f->reason = reason;
+	reason = NULL;
 	lock_take(&s->lock);
 	attach_locked(s, f, &facts);
 	if (!f->n.linked) {
@@ -295,7 +301,7 @@ struct entry_context {
 static int load_regular(struct entry_context *c, const char *name)
 {
 	struct stat st;
-	bool recorded;
+	bool recorded, object;
 	int err;
 
 	if (!globs_match(&c->s->exclude, name) &&
@@ -304,11 +310,17 @@ static int load_regular(struct entry_context *c, const char *name)
 		if (err)
 			return err;
 		err = check_object(c->s, c->d, name, (uint64_t)st.st_size, &recorded);
-		if (!err && !recorded)
+		if (err || recorded)
+			return err;
+		lock_take(&c->s->lock);
+		object = catalog_is_import_locked(c->s, c->d, name);
+		lock_drop(&c->s->lock);
+		if (object) {
 			say_odd(name,
 				"lies in the store, but the manifest does not name it; it is "
 				"not shown");
-		return err;
+			return 0;
+		}
 	}
 	return load_raw_file(c->s, c->d, name);
 }

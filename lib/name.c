@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define GZ ".gz"
+#define INVALID ".invalid"
 #define PART_DIGITS 9
 #define PART_BYTES (2 + PART_DIGITS) /* ".p000000002" */
 
@@ -98,6 +99,44 @@ int name_check_plain(const char *plain, const char *suffix)
 	if (strlen(plain) > NAME_PLAIN_BYTES)
 		return -ENAMETOOLONG;
 	return ends_like_a_part(plain, stem) ? -EINVAL : 0;
+}
+
+bool name_is_import(const char *name, const char *suffix)
+{
+	size_t stem;
+	uint32_t part;
+
+	return name_parse_sealed(name, suffix, &stem, &part) && part == 1 &&
+	       stem <= NAME_PLAIN_BYTES;
+}
+
+bool name_is_refused(const char *name, const char *suffix)
+{
+	char import[NAME_BYTES + 1];
+	size_t len = strlen(name), n = strlen(INVALID), digits;
+
+	if (len <= n || len > NAME_BYTES || strcmp(name + len - n, INVALID) != 0)
+		return false;
+	len -= n;
+	digits = len;
+	while (digits > 0 && name[digits - 1] >= '0' && name[digits - 1] <= '9')
+		digits--;
+	if (digits < len && digits > 0 && name[digits - 1] == '.')
+		len = digits - 1;
+	memcpy(import, name, len);
+	import[len] = '\0';
+	return name_has_sealed_suffix(import, suffix);
+}
+
+int name_refused(const char *import, unsigned n, char *out)
+{
+	int len;
+
+	if (n < 2)
+		len = snprintf(out, NAME_BYTES + 1, "%s" INVALID, import);
+	else
+		len = snprintf(out, NAME_BYTES + 1, "%s.%u" INVALID, import, n);
+	return len > NAME_BYTES ? -ENAMETOOLONG : 0;
 }
 
 int name_check_suffix(const char *suffix)

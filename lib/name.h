@@ -49,6 +49,18 @@ int name_check_plain(const char *plain, const char *suffix);
  */
 int name_check_suffix(const char *suffix);
 
+/*
+ * Names of imports: gzip files that someone else made (lib/import.h).
+ *
+ * name_is_import: could this be the sealed name of a whole file, part 1 of a plain name that is
+ * good? name_is_refused: is it what an import is called that was refused (X.notepack.gz.invalid
+ * or, where that was taken, X.notepack.gz.2.invalid, …)? name_refused: make that, n from 1, into
+ * out (NAME_BYTES + 1): 0, or -ENAMETOOLONG.
+ */
+bool name_is_import(const char *name, const char *suffix);
+bool name_is_refused(const char *name, const char *suffix);
+int name_refused(const char *import, unsigned n, char *out);
+
 bool name_is_utf8(const char *s, size_t len);
 
 /* A list of globs, split at colons ("*.tmp:*~"). */

@@ -12,6 +12,7 @@
 #include "lib/dirfd.h"
 #include "lib/io.h"
 #include "lib/log.h"
+#include "lib/object.h"
 #include "lib/raw.h"
 
 enum source { AT_END, IN_RAW, IN_PART, IN_HOLE };
@@ -84,13 +85,6 @@ int plain_open_part(struct store *s, struct file *f, uint32_t number)
 	}
 }
 
-/* Is this object the part that the manifest speaks of? */
-static bool is_part(const struct seekgz_header *header, const struct part *part)
-{
-	return header->part == part->number && header->offset == part->offset &&
-	       header->layout.raw_bytes == part->raw_bytes;
-}
-
 /* For a line in the log: the path of a part's object; nothing if the file was removed. */
 static void path_of_part(struct store *s, struct file *f, uint32_t number, struct buf *out)
 {
@@ -104,27 +98,32 @@ static void path_of_part(struct store *s, struct file *f, uint32_t number, struc
 static int use_part_locked(struct store *s, struct handle *h, struct file *f,
 			   const struct part *part) REQUIRES(h->reader_lock)
 {
-	const char *reason = "it is not the part that the manifest names";
+	/* Enough for one that was removed and is still open; it has no index to be kept. */
+	struct sealed rec = {.part = part->number,
+			     .offset = part->offset,
+			     .raw_bytes = part->raw_bytes,
+			     .gz_bytes = part->gz_bytes,
+			     .crc32 = part->crc32,
+			     .codec = part->codec};
+	bool recorded;
+	const char *reason = NULL;
 	int fd, err;
 
 	if (h->reader && h->reader_part == part->number)
 		return 0;
-	seekgz_close(h->reader);
+	object_close(h->reader);
 	h->reader = NULL;
+	recorded = manifest_get(s->manifest, f->id, part->number, &rec);
 	fd = plain_open_part(s, f, part->number);
-	err = fd < 0 ? fd : seekgz_open(fd, &h->reader, &reason);
-	if (!err && !is_part(seekgz_header(h->reader), part)) {
-		seekgz_close(h->reader);
-		h->reader = NULL;
-		err = -EBADMSG;
-	}
+	err = fd < 0 ? fd
+		     : object_open(fd, &rec, recorded ? s->indexfd : -1, &h->reader, &reason);
 	if (err) {
 		CLEANUP_BUF struct buf path = {0};
 
 		path_of_part(s, f, part->number, &path);
 		log_error("%s: cannot be read: %s; run notepackctl check --deep",
 			  path.data ? path.data : "a removed file",
-			  err == -EBADMSG ? reason : strerror(-err));
+			  err == -EBADMSG && reason ? reason : strerror(-err));
 		return err == -ENOMEM || err == -EMFILE || err == -ENFILE ? err : -EIO;
 	}
 	h->reader_part = part->number;
@@ -140,7 +139,7 @@ static ssize_t read_part(struct store *s, struct handle *h, struct file *f,
 	lock_take(&h->reader_lock);
 	n = use_part_locked(s, h, f, part);
 	if (n == 0)
-		n = seekgz_read(h->reader, buf, len, offset - part->offset, &damage);
+		n = object_read(h->reader, buf, len, offset - part->offset, &damage);
 	lock_drop(&h->reader_lock);
 	if (n == -EIO && damage.reason) {
 		CLEANUP_BUF struct buf path = {0};

@@ -4,17 +4,17 @@
  * MNT/.notepackfs/status (opened O_RDONLY).
  *
  * An ioctl arrives behind the RELEASEs of everything that its caller closed before it. The
- *daemon parks it: no thread waits, and interrupting the caller ends it with EINTR and undoes
- *nothing.
+ * daemon parks it: no thread waits, and interrupting the caller ends it with EINTR and undoes
+ * nothing.
  *
  * path is relative to the root of the mount, without a leading slash; "" is the whole mount. It
- *may name a directory (everything beneath), a plain name, or a sealed name (its file).
+ * may name a directory (everything beneath), a plain name, or a sealed name (its file).
  *
  *	PROTO_WAIT	cut what is closed, grace or not; return when everything that was
  *			cut or dirty and closed when the request came is sealed
  *	PROTO_SEAL	the same, and cut open files, too (at their last complete record)
  *	PROTO_REMOVE	remove the file, sealed or not; allowed to root, the daemon's user and
- *the file's owner. Not a directory (EISDIR).
+ *			the file's owner. Not a directory (EISDIR).
  *
  * Errors: ENOENT no such path · EPERM · EISDIR · EROFS · ENAMETOOLONG · EINVAL unknown op ·
  * EIO a wait ended because the mount is stopping and a segment could not be sealed.
@@ -43,10 +43,12 @@ struct proto_request {
  *	 "sealed_files":…,"pending_files":…,"pending_bytes":…,"failed_files":…,
  *	 "records":…,"seq":…,"threads":…,
  *	 "pending":[{"path":"a/x","id":…,"bytes":…,"age":SECONDS,"state":"open"|"grace"|"queued"|
- *	   "sealing"|"publishing"|"retry"|"kept","error":null|"text"},…],
+ *	   "sealing"|"publishing"|"retry"|"kept"|"importing","error":null|"text"},…],
+ *	 "invalid":[{"path":"a/x.notepack.gz.invalid","error":null|"text"},…],
  *	 "options":{"level":6,"threads":2,"grace":1.0,…}}
- * bytes are raw bytes not sealed yet; age counts from the first of them. A path that is no
- *UTF-8 is path_b64.
+ * bytes are raw bytes not sealed yet; age counts from the first of them. invalid: imports that
+ * were refused, those of this mount and of directories that were looked into. A path that is no
+ * UTF-8 is path_b64.
  */
 
 #endif

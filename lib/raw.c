@@ -45,6 +45,74 @@ int raw_write_mark(struct store *s, int fd, const struct raw_mark *mark)
 	return fsetxattr(fd, MARK, text, (size_t)n, 0) == 0 ? 0 : -errno;
 }
 
+#define PATH MARK ".path"
+#define REASON MARK ".error"
+
+int raw_write_path(int fd, const char *path)
+{
+	if (path)
+		return fsetxattr(fd, PATH, path, strlen(path), 0) == 0 ? 0 : -errno;
+	fremovexattr(fd, PATH);
+	fremovexattr(fd, MARK);
+	return 0;
+}
+
+static int read_text(int fd, const char *name, char **out)
+{
+	ssize_t size = fgetxattr(fd, name, NULL, 0);
+	char *text = size < 0 ? NULL : malloc((size_t)size + 1);
+
+	if (size < 0)
+		return errno == ENOTSUP ? -ENODATA : -errno;
+	if (!text)
+		return -ENOMEM;
+	size = fgetxattr(fd, name, text, (size_t)size);
+	if (size < 0) {
+		free(text);
+		return -errno;
+	}
+	text[size] = '\0';
+	*out = text;
+	return 0;
+}
+
+int raw_read_path(int fd, char **path)
+{
+	return read_text(fd, PATH, path);
+}
+
+void raw_write_reason(int fd, const char *reason)
+{
+	(void)fsetxattr(fd, REASON, reason, strlen(reason), 0);
+}
+
+int raw_read_reason(int fd, char **reason)
+{
+	return read_text(fd, REASON, reason);
+}
+
+void raw_place_init(struct raw_place *p, struct dir *dir, const char *name, uint64_t id,
+		    bool import)
+{
+	p->dir = import ? NULL : dir;
+	if (import)
+		snprintf(p->name, sizeof(p->name), LAYOUT_IMPORT "/%llu",
+			 (unsigned long long)id);
+	else
+		snprintf(p->name, sizeof(p->name), "%s", name);
+}
+
+int raw_place_get(struct store *s, const struct raw_place *p)
+{
+	return p->dir ? dirfd_get(s, p->dir) : s->fd;
+}
+
+void raw_place_put(struct store *s, const struct raw_place *p)
+{
+	if (p->dir)
+		dirfd_put(s, p->dir);
+}
+
 /* Open name; a daemon without privileges may have to lift the file's own permissions for it. */
 static int open_raw(struct store *s, int dfd, const char *name)
 {
@@ -66,7 +134,7 @@ static int open_raw(struct store *s, int dfd, const char *name)
 /* One try by name; -EAGAIN: it was being renamed. */
 static int open_by_name(struct store *s, struct file *f, int *out)
 {
-	char name[NAME_BYTES + 1];
+	struct raw_place place, now;
 	struct dir *d;
 	struct stat st;
 	int dfd, fd;
@@ -81,21 +149,24 @@ static int open_by_name(struct store *s, struct file *f, int *out)
 	}
 	d = f->n.dir;
 	node_ref_locked(&d->n);
-	memcpy(name, f->n.name, strlen(f->n.name) + 1);
+	raw_place_init(&place, d, f->n.name, f->id, f->import);
 	lock_drop(&s->lock);
 
-	dfd = dirfd_get(s, d);
-	fd = dfd < 0 ? dfd : open_raw(s, dfd, name);
+	dfd = raw_place_get(s, &place);
+	fd = dfd < 0 ? dfd : open_raw(s, dfd, place.name);
 	if (dfd >= 0)
-		dirfd_put(s, d);
+		raw_place_put(s, &place);
 	if (fd >= 0 && (io_fstat(fd, &st) != 0 || st.st_ino != f->raw_ino)) {
 		close(fd);
 		fd = -ENOENT;
 	}
 
 	lock_take(&s->lock);
-	moved = !f->n.linked || f->n.dir != d || f->n.busy == BUSY_NAME ||
-		strcmp(f->n.name, name) != 0;
+	moved = !f->n.linked || f->n.busy == BUSY_NAME;
+	if (!moved) {
+		raw_place_init(&now, f->n.dir, f->n.name, f->id, f->import);
+		moved = now.dir != place.dir || strcmp(now.name, place.name) != 0;
+	}
 	held = f->n.busy == BUSY_HELD;
 	node_unref_locked(s, &d->n, 1);
 	lock_drop(&s->lock);

@@ -23,6 +23,31 @@ int raw_read_mark(int fd, struct raw_mark *mark);
 int raw_write_mark(struct store *s, int fd, const struct raw_mark *mark);
 
 /*
+ * Where a raw file lies: under the file's name in its directory; an import's under its id in
+ * LAYOUT_IMPORT. get: the directory's descriptor, given back with put, or -errno; dir (not
+ * referenced by the place) must live as long.
+ */
+struct raw_place {
+	struct dir *dir; /* NULL: name is a path from the store's root */
+	char name[NAME_BYTES + 1];
+};
+void raw_place_init(struct raw_place *p, struct dir *dir, const char *name, uint64_t id,
+		    bool import);
+int raw_place_get(struct store *s, const struct raw_place *p) EXCLUDES(s->lock);
+void raw_place_put(struct store *s, const struct raw_place *p) EXCLUDES(s->lock);
+
+/*
+ * Where an import belongs, for a start after a crash: an attribute "user.notepackfs.path", from
+ * the store's root. path NULL: take it off, with the mark. read: -ENODATA, or a string that is
+ * the caller's.
+ */
+int raw_write_path(int fd, const char *path);
+int raw_read_path(int fd, char **path);
+/* Why one was refused: "user.notepackfs.error". As far as there is room. */
+void raw_write_reason(int fd, const char *reason);
+int raw_read_reason(int fd, char **reason);
+
+/*
  * The open raw file, referenced: O_RDWR (O_RDONLY where the store is). Enter with the gate
  * held (shared or exclusive). -ENOENT: the file has none. -ESTALE: it is being removed. raw_put
  * closes the last one.

@@ -64,6 +64,7 @@ struct record {
 	uint64_t intent; /* DONE: the seq of the intent; INTENT: its own file id is sealed.id */
 };
 
+#define RECORD_CODEC_IMPORT 3 /* "import": the object is not in the form of lib/seekgz.h */
 const char *record_codec_name(unsigned codec); /* NULL past the last */
 int record_codec_number(const char *name);     /* -EINVAL */
 

@@ -7,6 +7,7 @@
 #include "lib/io.h"
 #include "lib/layout.h"
 #include "lib/log.h"
+#include "lib/object.h"
 #include "lib/raw.h"
 
 /* A stray object under examination. */
@@ -15,7 +16,6 @@ struct candidate {
 	const char *path;
 	int fd;
 	struct stat st;
-	struct seekgz_header header;
 	char plain[NAME_BYTES + 1]; /* the stem */
 	uint32_t part;		    /* by its name */
 	struct sealed rec;
@@ -59,18 +59,20 @@ static int finish_removal(struct store *s, struct candidate *c)
 static int match_missing(struct store *s, struct differences *diff, struct candidate *c)
 {
 	uint8_t sha256[SHA256_BYTES];
-	int err;
+	bool hashed = false;
+	int err = 0;
 
 	for (size_t i = 0; i < diff->missing_count; i++) {
 		struct missing *m = &diff->missing[i];
 
 		if (m->found || m->rec.gz_bytes != (uint64_t)c->st.st_size ||
-		    m->rec.part != c->part || m->rec.offset != c->header.offset ||
-		    memcmp(m->rec.raw_sha256, c->header.raw_sha256, SHA256_BYTES) != 0)
+		    m->rec.part != c->part)
 			continue;
-		err = recovery_hash(c->fd, 0, (uint64_t)c->st.st_size, sha256);
+		if (!hashed)
+			err = recovery_hash(c->fd, 0, (uint64_t)c->st.st_size, sha256);
 		if (err)
 			return err;
+		hashed = true;
 		if (memcmp(sha256, m->rec.sha256, SHA256_BYTES) != 0)
 			continue;
 		m->found = true;
@@ -116,23 +118,21 @@ static int find_neighbour(void *ctx, const struct sealed *rec, const char *dir,
 /* Does this raw file hold the object's bytes, where they should be? */
 static bool raw_agrees(struct store *s, const struct found_raw *raw, const struct candidate *c)
 {
-	uint64_t end = c->header.offset + c->header.layout.raw_bytes;
+	uint64_t end = c->rec.offset + c->rec.raw_bytes;
 	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
 	CLEANUP_FD int fd =
 	    dfd < 0 ? dfd : io_open(dfd, raw->at.name, O_RDONLY | O_NOFOLLOW, 0);
 	uint8_t sha256[SHA256_BYTES];
 
-	return fd >= 0 && raw->base <= c->header.offset && raw->bytes >= end &&
-	       recovery_hash(fd, c->header.offset, c->header.layout.raw_bytes, sha256) == 0 &&
-	       memcmp(sha256, c->header.raw_sha256, SHA256_BYTES) == 0;
+	return fd >= 0 && raw->base <= c->rec.offset && raw->bytes >= end &&
+	       recovery_hash(fd, c->rec.offset, c->rec.raw_bytes, sha256) == 0 &&
+	       memcmp(sha256, c->rec.raw_sha256, SHA256_BYTES) == 0;
 }
 
 static int find_owner(struct store *s, struct differences *diff, struct candidate *c)
 {
-	struct neighbours n = {.stem = c->plain,
-			       .suffix = store_suffix(s),
-			       .end = c->header.offset,
-			       .part = c->part};
+	struct neighbours n = {
+	    .stem = c->plain, .suffix = store_suffix(s), .end = c->rec.offset, .part = c->part};
 
 	for (size_t i = 0; i < diff->raw_count; i++) {
 		const struct found_raw *raw = &diff->raws[i];
@@ -155,52 +155,38 @@ static int find_owner(struct store *s, struct differences *diff, struct candidat
 	return 0;
 }
 
-static int scan_frames(void *ctx, const uint8_t *data, size_t len)
-{
-	frames_feed(ctx, data, len);
-	return 0;
-}
-
 /* Check every byte of it, and record it. 1: it is damaged. */
 static int adopt(struct store *s, struct differences *diff, struct candidate *c)
 {
-	struct seekgz_header header = {0};
-	struct seekgz_summary summary;
-	struct seekgz_damage damage = {0};
-	struct frames frames;
-	int err;
+	struct seekgz_damage damage;
+	const char *suffix = store_suffix(s);
+	int err = object_verify(c->fd, &c->rec, NULL, NULL, &damage);
 
-	frames_init(&frames);
-	err = seekgz_verify(c->fd, &header, &summary, scan_frames, &frames, &damage);
-	if (err == -EBADMSG) {
-		log_error("%s: is damaged at object offset %llu: %s", c->path,
-			  (unsigned long long)damage.gz_offset,
-			  damage.reason ? damage.reason : "?");
+	if (!err && c->rec.part != c->part) {
+		log_error("%s: its header and its name name different parts", c->path);
 		return 1;
 	}
-	if (!err)
-		seekgz_header_release(&header);
+	if (err == -EBADMSG || err == -EFBIG || (!err && c->rec.raw_bytes == 0)) {
+		log_error("%s: is damaged at object offset %llu: %s", c->path,
+			  (unsigned long long)damage.gz_offset,
+			  !err		  ? "there is nothing in it"
+			  : damage.reason ? damage.reason
+					  : "?");
+		return 1;
+	}
 	if (!err)
 		err = find_owner(s, diff, c);
 	if (err)
 		return err;
-	c->rec.part = c->header.part;
-	c->rec.offset = c->header.offset;
-	c->rec.raw_bytes = c->header.layout.raw_bytes;
-	c->rec.gz_bytes = summary.gz_bytes;
-	c->rec.crc32 = summary.crc32;
-	memcpy(c->rec.sha256, summary.sha256, SHA256_BYTES);
-	memcpy(c->rec.raw_sha256, c->header.raw_sha256, SHA256_BYTES);
-	c->rec.is_notepack = frames_is_notepack(&frames);
-	c->rec.records = c->rec.is_notepack ? frames.records : 0;
-	c->rec.first_created_at = c->rec.is_notepack ? frames.first_created_at : 0;
-	c->rec.last_created_at = c->rec.is_notepack ? frames.last_created_at : 0;
+	/* Nothing knows its plain name: so it is what gunzip(1) would make of it. */
+	if (c->rec.codec == RECORD_CODEC_IMPORT && c->rec.is_notepack &&
+	    strlen(c->plain) + strlen(suffix) <= NAME_PLAIN_BYTES)
+		strcat(c->plain, suffix);
 	c->rec.mode = (c->st.st_mode & 0777) | 0200;
 	c->rec.uid = c->st.st_uid;
 	c->rec.gid = c->st.st_gid;
 	c->rec.mtime_ns = (int64_t)c->st.st_mtim.tv_sec * 1000000000 + c->st.st_mtim.tv_nsec;
 	c->rec.sealed_at_ns = clock_wall_ns();
-	c->rec.codec = (uint8_t)record_codec_number("zlib");
 	err = manifest_commit(s->manifest, put_candidate, c);
 	if (!err) {
 		log_notice("%s: was sealed and not yet in the manifest; it is now", c->path);
@@ -232,29 +218,18 @@ int recovery_quarantine(struct store *s, const struct place *at, const char *pat
 
 static int examine(struct store *s, struct differences *diff, struct candidate *c)
 {
-	const char *reason = "its name is no part's";
 	size_t stem;
-	int r = -EBADMSG;
+	int r;
 
-	if (name_parse_sealed(c->at->name, store_suffix(s), &stem, &c->part) &&
-	    S_ISREG(c->st.st_mode)) {
-		snprintf(c->plain, sizeof(c->plain), "%.*s", (int)stem, c->at->name);
-		r = seekgz_header_read(c->fd, (uint64_t)c->st.st_size, &c->header, &reason);
-		if (!r && c->header.part != c->part) {
-			seekgz_header_release(&c->header);
-			memset(&c->header, 0, sizeof(c->header));
-			reason = "its header and its name name different parts";
-			r = -EBADMSG;
-		}
-	}
-	if (r == -EBADMSG) {
-		log_error("%s: is not a sealed object: %s", c->path, reason);
+	if (!name_parse_sealed(c->at->name, store_suffix(s), &stem, &c->part) ||
+	    !S_ISREG(c->st.st_mode)) {
+		log_error("%s: is not a sealed object: its name is no part's", c->path);
 		return recovery_quarantine(s, c->at, c->path);
 	}
+	snprintf(c->plain, sizeof(c->plain), "%.*s", (int)stem, c->at->name);
 	/* A file with the bytes of one that was removed may have got its name since: so a
 	 * record that looks for these bytes comes first. */
-	if (!r)
-		r = match_missing(s, diff, c);
+	r = match_missing(s, diff, c);
 	if (!r)
 		r = finish_removal(s, c);
 	if (r)
@@ -273,7 +248,6 @@ static int recover_stray(struct store *s, struct differences *diff, const struct
 
 	if (!err)
 		err = examine(s, diff, &c);
-	seekgz_header_release(&c.header);
 	return err;
 }
 

@@ -13,11 +13,13 @@
 #include "lib/dirfd.h"
 #include "lib/events.h"
 #include "lib/file.h"
+#include "lib/import.h"
 #include "lib/io.h"
 #include "lib/lazy.h"
 #include "lib/log.h"
 #include "lib/notify.h"
 #include "lib/plain.h"
+#include "lib/raw.h"
 #include "lib/segment.h"
 #include "lib/tree.h"
 
@@ -110,11 +112,16 @@ static int unlink_objects(struct store *s, const struct removal *r)
 
 static int unlink_raw(struct store *s, struct file *f)
 {
-	int dfd = dirfd_get(s, f->n.dir);
-	int err = dfd < 0 ? dfd : io_unlink(dfd, f->n.name, 0);
+	struct raw_place place;
+	int dfd, err;
 
+	raw_place_init(&place, f->n.dir, f->n.name, f->id, f->import);
+	dfd = raw_place_get(s, &place);
+	err = dfd < 0 ? dfd : io_unlink(dfd, place.name, 0);
 	if (dfd >= 0)
-		dirfd_put(s, f->n.dir);
+		raw_place_put(s, &place);
+	if (!err && f->import)
+		dirfd_changed(s, f->n.dir);
 	return err == -ENOENT ? 0 : err;
 }
 
@@ -300,10 +307,12 @@ int store_rmdir(struct store *s, struct caller *c, struct node *dir, const char 
 
 	if (err)
 		return err;
-	/* The store knows best whether it is empty: it has every entry of ours, and any other.
-	 */
-	err = found.node->kind == NODE_DIR ? remove_other(s, c, found.node, AT_REMOVEDIR)
-					   : -ENOTDIR;
+	/* The store knows best whether it is empty: it has every entry of ours, and any other;
+	 * but imports lie elsewhere. */
+	err = found.node->kind != NODE_DIR ? -ENOTDIR
+	      : import_is_within(s, to_dir(found.node))
+		  ? -ENOTEMPTY
+		  : remove_other(s, c, found.node, AT_REMOVEDIR);
 	node_unref(s, found.node, 1);
 	return err;
 }

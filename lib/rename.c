@@ -15,6 +15,7 @@
 #include "lib/cut.h"
 #include "lib/dirfd.h"
 #include "lib/events.h"
+#include "lib/import.h"
 #include "lib/io.h"
 #include "lib/lazy.h"
 #include "lib/load.h"
@@ -56,12 +57,16 @@ static int find_target_locked(struct store *s, struct rename *r, struct node **o
 	struct file *g;
 
 	catalog_find_locked(s, r->to_dir, r->to, &found);
-	if (found.part) /* an object has this name: only an excluded name gets here */
+	if (found.part && !r->to_import) /* only an excluded name gets here */
 		return -EEXIST;
 	*out = found.node;
+	if (found.part) { /* a new object instead of the one there is */
+		g = to_file(found.node);
+		return g->part_count > 1 || file_unsealed(g) ? -EEXIST : 0;
+	}
 	if (r->src->kind != NODE_FILE)
 		return 0;
-	g = catalog_find_stem_locked(s, r->to_dir, r->to);
+	g = catalog_find_rival_locked(s, r->to_dir, r->to, r->to_import);
 	if (g && &g->n != r->src && &g->n != found.node)
 		return -EEXIST;
 	return 0;
@@ -133,6 +138,22 @@ static int take_locked(struct store *s, struct rename *r, struct node *dst) REQU
 	return err;
 }
 
+/* A file comes under the name of an object, or leaves it: it becomes an import, or an ordinary
+ * file. */
+static int note_imports_locked(struct store *s, struct rename *r) REQUIRES(s->lock)
+{
+	if (r->src->kind != NODE_FILE)
+		return 0;
+	r->from_import = to_file(r->src)->import;
+	r->to_import = catalog_is_import_locked(s, r->to_dir, r->to);
+	if ((r->from_import || r->to_import) && (r->flags & RENAME_EXCHANGE))
+		return -EINVAL;
+	if (!r->to_import || !has_sealed_bytes(r->src))
+		return 0;
+	r->refusal = "it is sealed already; rename its object, or give it a plain name";
+	return -EPERM;
+}
+
 static int prepare_locked(struct store *s, struct rename *r, const char *from, const char *to)
     REQUIRES(s->lock)
 {
@@ -148,6 +169,8 @@ static int prepare_locked(struct store *s, struct rename *r, const char *from, c
 	snprintf(r->to, sizeof(r->to), "%s", to);
 	if (found.part)
 		err = plain_names_of_object(r, to_file(found.node), to);
+	else
+		err = note_imports_locked(s, r);
 	if (!err)
 		err = check_new_name_locked(s, r->to_dir, r->to, r->src->kind);
 	if (!err)
@@ -210,6 +233,11 @@ static void publish_locked(struct store *s, struct rename *r) REQUIRES(s->lock)
 			catalog_unlink_locked(s, r->dst);
 			if (r->dst->kind == NODE_FILE)
 				active_update_locked(s, to_file(r->dst));
+		}
+		if (r->src->kind == NODE_FILE) {
+			f->import = r->to_import;
+			free(f->reason);
+			f->reason = NULL;
 		}
 		relink_locked(s, r->src, r->to_dir, r->to);
 	}
@@ -286,6 +314,8 @@ static int perform(struct rename *r)
 	lock_take(&s->lock);
 	publish_locked(s, r);
 	lock_drop(&s->lock);
+	if (r->src->kind == NODE_DIR)
+		import_paths_moved(s, to_dir(r->src));
 	if (r->src->kind == NODE_FILE) {
 		notify_name(s, r->from_dir, r->from);
 		notify_file(s, r->from_dir, r->from, to_file(r->src));

@@ -19,7 +19,8 @@ struct rename {
 	struct buf from_path, to_path;
 	uint64_t intent;
 	const char *refusal; /* why, and what helps: a constant */
-	bool arm;	     /* it was excluded: what is dirty beneath may be sealed now */
+	bool from_import, to_import;
+	bool arm; /* it was excluded: what is dirty beneath may be sealed now */
 };
 
 static inline bool has_sealed_bytes(const struct node *n)

@@ -7,8 +7,10 @@
 
 #include "lib/catalog.h"
 #include "lib/dirfd.h"
+#include "lib/import.h"
 #include "lib/io.h"
 #include "lib/log.h"
+#include "lib/raw.h"
 #include "lib/rename_impl.h"
 #include "lib/tree.h"
 
@@ -36,6 +38,23 @@ static bool same_stem_names(const struct rename *r)
 	return n == name_stem_len(r->to, store_suffix(r->s)) && memcmp(r->from, r->to, n) == 0;
 }
 
+/* Replaces a raw file, atomically, if dst is one. */
+static int move_raw(struct rename *r, struct file *f, int from_fd, int to_fd)
+{
+	struct raw_place from, to;
+
+	raw_place_init(&from, r->from_dir, r->from, f->id, r->from_import);
+	raw_place_init(&to, r->to_dir, r->to, f->id, r->to_import);
+	if (r->from_import)
+		from_fd = r->s->fd;
+	if (r->to_import)
+		to_fd = r->s->fd;
+	if (r->from_import && r->to_import)
+		return 0; /* it lies under its id */
+	return r->dst ? io_rename(from_fd, from.name, to_fd, to.name, 0)
+		      : io_rename_noreplace(from_fd, from.name, to_fd, to.name);
+}
+
 /* Rename every name of the file; those done are undone if one fails. */
 static int move_names(struct rename *r, struct file *f, int from_fd, int to_fd)
 {
@@ -52,9 +71,8 @@ static int move_names(struct rename *r, struct file *f, int from_fd, int to_fd)
 		if (!err)
 			err = io_rename_noreplace(from_fd, from, to_fd, to);
 	}
-	if (!err && f->raw_present) /* replaces a raw file, atomically, if dst is one */
-		err = r->dst ? io_rename(from_fd, r->from, to_fd, r->to, 0)
-			     : io_rename_noreplace(from_fd, r->from, to_fd, r->to);
+	if (!err && f->raw_present)
+		err = move_raw(r, f, from_fd, to_fd);
 	while (err && !same_stem && done-- > 0) {
 		name_sealed(r->from, f->parts[done].number, suffix, from);
 		name_sealed(r->to, f->parts[done].number, suffix, to);
@@ -110,12 +128,15 @@ static int move_file(struct rename *r)
 	int from_fd, to_fd, err = 0;
 
 	if (r->dst && r->dst->kind == NODE_FILE &&
-	    (has_sealed_bytes(r->dst) || !f->raw_present)) {
+	    (has_sealed_bytes(r->dst) || !f->raw_present || r->to_import)) {
 		err = remove_file(r->s, to_file(r->dst));
 		if (err)
 			return err;
 	}
-	if (many)
+	/* Before it lies where only this says where it belongs. */
+	if (r->to_import)
+		err = import_note_new_path(r->s, f, r->to_dir, r->to);
+	if (!err && many)
 		err = manifest_commit(r->s->manifest, begin_intent, r);
 	if (err)
 		return err;
@@ -126,6 +147,10 @@ static int move_file(struct rename *r)
 		dirfd_put(r->s, r->to_dir);
 	if (from_fd >= 0)
 		dirfd_put(r->s, r->from_dir);
+	if (!err && r->from_import)
+		dirfd_changed(r->s, r->from_dir);
+	if (!err && r->to_import)
+		dirfd_changed(r->s, r->to_dir);
 	if (err && many)
 		manifest_commit(r->s->manifest, end_intent, r);
 	else if (many && finish_intent(r, f) != 0)

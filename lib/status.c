@@ -24,6 +24,8 @@ static const char *state_name(const struct file *f)
 			return "queued";
 		}
 	}
+	if (f->import && !f->writers)
+		return "importing";
 	if (f->kept)
 		return "kept";
 	return f->writers ? "open" : "grace";
@@ -34,7 +36,7 @@ static void add_pending_locked(struct store *s, const struct file *f, int64_t no
 {
 	CLEANUP_BUF struct buf path = {0};
 	int64_t since_ns = f->segments ? f->segments->cut_ns : f->dirty_since_ns;
-	const char *error = f->segments ? f->segments->error : "";
+	const char *error = f->segments ? f->segments->error : f->reason ? f->reason : "";
 
 	catalog_path_locked(s, &f->n, 0, &path);
 	if (path.failed)
@@ -75,16 +77,42 @@ static void add_all_pending_locked(struct store *s, struct buf *list, struct tot
 	}
 }
 
+/* Imports that were refused: of this mount, and of directories that were looked into. */
+static void add_refused_locked(struct store *s, struct buf *list) REQUIRES(s->lock)
+{
+	struct file *f;
+	bool first = true;
+
+	DL_FOREACH2(s->imports, f, imports_next)
+	{
+		CLEANUP_BUF struct buf path = {0};
+
+		if (f->import)
+			continue;
+		catalog_path_locked(s, &f->n, 0, &path);
+		buf_str(list, first ? "{" : ",{");
+		first = false;
+		buf_json_path(list, "path", path.data ? path.data : "", path.len);
+		buf_str(list, ",\"error\":");
+		if (f->reason)
+			buf_json_string(list, f->reason, strlen(f->reason));
+		else
+			buf_str(list, "null");
+		buf_str(list, "}");
+	}
+}
+
 void store_status(struct store *s, struct buf *out)
 {
 	const struct store_options *o = &s->options;
-	CLEANUP_BUF struct buf list = {0};
+	CLEANUP_BUF struct buf list = {0}, refused = {0};
 	struct totals t = {0};
 	bool draining;
 	uint64_t sealed;
 
 	lock_take(&s->lock);
 	add_all_pending_locked(s, &list, &t);
+	add_refused_locked(s, &refused);
 	draining = s->stopping;
 	sealed = s->sealed_total;
 	lock_drop(&s->lock);
@@ -103,6 +131,9 @@ void store_status(struct store *s, struct buf *out)
 	    (unsigned long long)manifest_last_seq(s->manifest), o->threads);
 	if (list.data)
 		buf_add(out, list.data, list.len);
+	buf_str(out, "],\"invalid\":[");
+	if (refused.data)
+		buf_add(out, refused.data, refused.len);
 	buf_printf(
 	    out,
 	    "],\"options\":{\"level\":%d,\"threads\":%u,\"grace\":%.3f,\"suffix\":\"%s\","

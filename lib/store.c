@@ -15,6 +15,7 @@
 #include "lib/cut.h"
 #include "lib/dirfd.h"
 #include "lib/events.h"
+#include "lib/import.h"
 #include "lib/io.h"
 #include "lib/layout.h"
 #include "lib/lazy.h"
@@ -253,6 +254,8 @@ static int start_threads(struct store *s, struct store_error *e)
 		err = timers_start(s);
 	if (!err)
 		err = recovery_arm(s);
+	if (!err)
+		err = import_load(s);
 	if (err)
 		return fail(e, 1, "%s: the store's threads could not be started: %s", s->path,
 			    strerror(-err));
@@ -265,6 +268,7 @@ static int open_steps(struct store *s, struct store_error *e)
 
 	if (open_directory(s, e) || check_kind(s, &fresh, e) || lock_store(s, e))
 		return -1;
+	s->indexfd = io_open(s->fd, LAYOUT_INDEX, O_RDONLY | O_DIRECTORY, 0);
 	if (!s->options.read_only)
 		probe_xattrs(s);
 	if (load_manifest(s, fresh, e))
@@ -291,6 +295,7 @@ static void free_node_all_locked(struct store *s, struct node *n) REQUIRES(s->lo
 				free(f->parts[i].object);
 		}
 		free(f->parts);
+		free(f->reason);
 	} else if (n->kind == NODE_DIR) {
 		struct dir *d = to_dir(n);
 
@@ -313,6 +318,8 @@ static void free_node_all_locked(struct store *s, struct node *n) REQUIRES(s->lo
 static void free_store(struct store *s)
 {
 	recovery_forget(s);
+	if (s->indexfd >= 0)
+		close(s->indexfd);
 	manifest_close(s->manifest);
 	events_close(s->events);
 	if (s->root) {
@@ -346,7 +353,7 @@ int store_open(const struct store_options *options, const struct store_hooks *ho
 	lock_init(&s->lock);
 	cond_init(&s->changed);
 	cond_init(&s->timer_wake);
-	s->fd = s->lockfd = -1;
+	s->fd = s->lockfd = s->indexfd = -1;
 	if (hooks)
 		s->hooks = *hooks;
 	if (copy_options(s, options) != 0) {
@@ -356,6 +363,7 @@ int store_open(const struct store_options *options, const struct store_hooks *ho
 		return 0;
 	}
 	timers_stop(s);
+	import_drain(s);
 	if (s->sealer)
 		sealer_drain(s->sealer, NULL);
 	sealer_close(s->sealer);
@@ -459,6 +467,7 @@ static int stop(struct store *s)
 	barrier_end_all(s, -EIO);
 	write_drain(s);
 	timers_stop(s);
+	import_drain(s);
 	sealer_drain(s->sealer, write_drain);
 	unfinished = count_unfinished(s);
 	err = lazy_flush(s);

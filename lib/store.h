@@ -121,7 +121,8 @@ bool store_may_cache_absence(const struct store *s, const char *name);
 
 /* mode: permission bits and set-ID bits, the umask applied. A new file is opened with flags.
  * -EEXIST: the name, or the other spelling of its stem, is there · -EINVAL, -ENAMETOOLONG:
- * lib/name.h · -EPERM: a sealed name · -EROFS */
+ * lib/name.h · -EROFS. A file with a sealed name is an import (lib/import.h); -EPERM: another
+ * thing of such a name · -EOPNOTSUPP: no imports in this store, for want of attributes */
 int store_create(struct store *s, struct caller *c, struct node *dir, const char *name,
 		 mode_t mode, int flags, struct node **out, struct handle **handle);
 int store_mkdir(struct store *s, struct caller *c, struct node *dir, const char *name,
@@ -168,6 +169,8 @@ enum {
 	STORE_SET_NO_SET_ID = 256, /* take off what a writer without privileges may not keep */
 };
 
+/* Its name means this node for a moment only (an import): not to be remembered. */
+bool node_is_fleeting(struct store *s, struct node *n);
 uint64_t node_ino(struct store *s, struct node *n);
 int store_getattr(struct store *s, struct node *n, struct stat *out);
 /* -EPERM: cut or sealed bytes would change, or n is an object (mode, owner and times of an
@@ -178,11 +181,12 @@ int store_setattr(struct store *s, struct caller *c, struct node *n, const struc
 /*
  * Extended attributes, all read-only facts about a file or an object: what is known of this
  * one. STORE_XATTR_PREFIX and
- *	state		active, sealing or sealed
+ *	state		active, sealing, sealed, importing, or invalid (a refused import)
  *	sha256		of the object, and
- *	raw_sha256	of the plain bytes: of an object, and of a plain name that one part
- *holds raw_size	how many plain bytes records		of a notepack, when all of it is
- *sealed error		why it cannot be sealed just now
+ *	raw_sha256	of the plain bytes: of an object, and of a plain name that one part holds
+ *	raw_size	how many plain bytes
+ *	records		of a notepack, when all of it is sealed
+ *	error		why it cannot be sealed just now, or was refused
  */
 #define STORE_XATTR_PREFIX "user.notepack."
 #define STORE_XATTR_BYTES 256 /* the longest value, and all names together */
@@ -195,7 +199,8 @@ ssize_t store_listxattr(struct store *s, struct node *n, char *out);
 /* ---- data ---- */
 
 /* flags as open(2). -EPERM: O_TRUNC on cut bytes; an object for writing. -ESTALE: it was
- * removed; look the name up again. */
+ * removed, or an import that is settled; look the name up again. -EBUSY: reading an import that
+ * someone writes. */
 int store_open_node(struct store *s, struct caller *c, struct node *n, int flags,
 		    struct handle **out);
 ssize_t store_read(struct handle *h, void *buf, size_t len, uint64_t offset);

@@ -12,6 +12,7 @@
 #include "lib/cut.h"
 #include "lib/dirfd.h"
 #include "lib/file.h"
+#include "lib/import.h"
 #include "lib/io.h"
 #include "lib/load.h"
 #include "lib/log.h"
@@ -32,6 +33,14 @@ bool store_may_cache_absence(const struct store *s, const char *name)
 
 /* ---- looking ---- */
 
+/* An import that is being written is no one's but its writer's. */
+static bool is_hidden_locked(const struct node *n)
+{
+	const struct file *f = (const struct file *)n;
+
+	return n->kind == NODE_FILE && f->import && f->writers > f->flushed;
+}
+
 int store_lookup(struct store *s, struct node *dir, const char *name, struct node **out)
 {
 	struct found found;
@@ -44,6 +53,8 @@ int store_lookup(struct store *s, struct node *dir, const char *name, struct nod
 		return -ENAMETOOLONG;
 	lock_take(&s->lock);
 	catalog_find_locked(s, d, name, &found);
+	if (found.node && is_hidden_locked(found.node))
+		found.node = NULL;
 	*out = found.node;
 	if (found.node && found.part) {
 		struct object *o = catalog_object_locked(s, to_file(found.node), found.part);
@@ -128,10 +139,9 @@ int store_readlink(struct store *s, struct node *link, char *out, size_t size)
 void refuse_new_name(struct store *s, const char *name)
 {
 	if (name_has_sealed_suffix(name, store_suffix(s)))
-		log_notice(
-		    "%s: refused: names that end in %s.gz are given by notepackfs alone; write "
-		    "the plain file under the name without .gz",
-		    name, store_suffix(s));
+		log_notice("%s: refused: names that end in %s.gz are for sealed files, and for "
+			   "gzip files that are imported as a whole",
+			   name, store_suffix(s));
 }
 
 int check_new_name_locked(struct store *s, struct dir *d, const char *name, enum node_kind kind)
@@ -140,10 +150,15 @@ int check_new_name_locked(struct store *s, struct dir *d, const char *name, enum
 		return -ENAMETOOLONG;
 	if (d == s->root && strcmp(name, NAME_PRIVATE) == 0)
 		return -EPERM;
-	if (globs_match(&s->exclude, name))
+	if (globs_match(&s->exclude, name) || name_is_refused(name, store_suffix(s)))
 		return 0;
-	if (name_has_sealed_suffix(name, store_suffix(s)))
-		return -EPERM;
+	if (catalog_is_import_locked(s, d, name)) {
+		if (kind != NODE_FILE)
+			return -EPERM;
+		if (!name_is_import(name, store_suffix(s)))
+			return -EINVAL;
+		return s->have_xattrs ? 0 : -EOPNOTSUPP;
+	}
 	return kind == NODE_FILE ? name_check_plain(name, store_suffix(s)) : 0;
 }
 
@@ -158,7 +173,8 @@ static int begin_locked(struct store *s, struct caller *c, struct dir *d, struct
 		return -ENOENT;
 	catalog_find_locked(s, d, name, &found);
 	if (!found.node && n->kind == NODE_FILE) {
-		struct file *f = catalog_find_stem_locked(s, d, name);
+		struct file *f =
+		    catalog_find_rival_locked(s, d, name, catalog_is_import_locked(s, d, name));
 
 		found.node = f ? &f->n : NULL;
 	}
@@ -169,6 +185,8 @@ static int begin_locked(struct store *s, struct caller *c, struct dir *d, struct
 	err = check_new_name_locked(s, d, name, n->kind);
 	if (err)
 		return err;
+	if (n->kind == NODE_FILE)
+		to_file(n)->import = catalog_is_import_locked(s, d, name);
 	n->busy = BUSY_NAME;
 	node_ref_locked(n);
 	err = catalog_link_locked(s, d, n, name);
@@ -195,11 +213,12 @@ static void end(struct store *s, struct dir *d, struct node *n, int err)
 }
 
 /* Owner of something new: the caller, and the directory's group if it hands that on. */
-static int own(int dfd, const char *name, const struct caller *c, mode_t *mode, bool is_dir)
+static int own(int parent, int dfd, const char *name, const struct caller *c, mode_t *mode,
+	       bool is_dir)
 {
 	struct stat st;
 	gid_t gid = c->gid;
-	int err = io_fstat(dfd, &st);
+	int err = io_fstat(parent, &st);
 
 	if (err)
 		return err;
@@ -214,28 +233,35 @@ static int own(int dfd, const char *name, const struct caller *c, mode_t *mode, 
 }
 
 /* The raw file of a new file, owned and marked. Returns a descriptor. */
-static int create_raw(struct store *s, struct caller *c, struct dir *d, const char *name,
-		      mode_t mode, uint64_t id, struct stat *st)
+static int create_raw(struct store *s, struct caller *c, struct dir *d, const struct file *f,
+		      mode_t mode, struct stat *st)
 {
-	struct raw_mark mark = {.id = id};
-	int dfd = dirfd_get(s, d);
-	int fd, err;
+	struct raw_mark mark = {.id = f->id};
+	struct raw_place place;
+	int parent = dirfd_get(s, d);
+	int dfd, fd, err;
 
-	if (dfd < 0)
-		return dfd;
-	fd = io_open(dfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode & 0777);
-	err = fd < 0 ? fd : own(dfd, name, c, &mode, false);
+	if (parent < 0)
+		return parent;
+	raw_place_init(&place, d, f->n.name, f->id, f->import);
+	dfd = f->import ? s->fd : parent;
+	fd = io_open(dfd, place.name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode & 0777);
+	err = fd < 0 ? fd : own(parent, dfd, place.name, c, &mode, false);
 	if (!err && (mode & 07000) && fchmod(fd, mode & 07777) != 0)
 		err = -errno;
 	if (!err)
 		err = raw_write_mark(s, fd, &mark);
+	if (!err && f->import)
+		err = import_note_path(s, fd, d, f->n.name);
 	if (!err)
 		err = io_fstat(fd, st);
 	if (err && fd >= 0) {
-		io_unlink(dfd, name, 0);
+		io_unlink(dfd, place.name, 0);
 		close(fd);
 	}
 	dirfd_put(s, d);
+	if (!err && f->import)
+		dirfd_changed(s, d);
 	return err ? err : fd;
 }
 
@@ -245,7 +271,7 @@ static int fill_new_file(struct store *s, struct caller *c, struct dir *d, struc
 {
 	struct raw *raw = malloc(sizeof(*raw));
 	struct stat st = {0};
-	int fd = raw ? create_raw(s, c, d, f->n.name, mode, f->id, &st) : -ENOMEM;
+	int fd = raw ? create_raw(s, c, d, f, mode, &st) : -ENOMEM;
 
 	if (fd < 0) {
 		free(raw);
@@ -308,7 +334,7 @@ static int make_other(struct store *s, struct caller *c, struct dir *d, const ch
 	if ((target ? symlinkat(target, dfd, name) : mkdirat(dfd, name, mode & 0777)) != 0) {
 		err = -errno;
 	} else {
-		err = own(dfd, name, c, &mode, !target);
+		err = own(dfd, dfd, name, c, &mode, !target);
 		if (!err && !target && ((given | mode) & 07000) &&
 		    fchmodat(dfd, name, mode & 07777, 0) != 0)
 			err = -errno;

@@ -30,6 +30,10 @@ struct facts {
 
 static const char *state_locked(const struct file *f)
 {
+	if (f->import)
+		return "importing";
+	if (f->in_imports)
+		return "invalid";
 	if (f->size > f->cut_end || f->part_count + (f->segments != NULL) == 0)
 		return "active";
 	return f->segments ? "sealing" : "sealed";
@@ -56,7 +60,9 @@ static void facts_of_file_locked(struct store *s, struct file *f, struct facts *
 	count_records_locked(s, f, out);
 	out->one_part = f->part_count == 1 && !file_unsealed(f) &&
 			manifest_get(s->manifest, f->id, f->parts[0].number, &out->rec);
-	if (f->segments)
+	if (f->reason)
+		snprintf(out->error, sizeof(out->error), "%s", f->reason);
+	else if (f->segments)
 		snprintf(out->error, sizeof(out->error), "%s", f->segments->error);
 	else if (f->error)
 		snprintf(out->error, sizeof(out->error), "fsync: %s", strerror(-f->error));

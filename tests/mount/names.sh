@@ -27,15 +27,15 @@ check_refused "a stem that ends like a part is refused" "Invalid argument" \
 	touch "$MNT/b.p000000002"
 check_refused "a stem that ends like a part is refused under its notepack name" \
 	"Invalid argument" touch "$MNT/b.p000000002.notepack"
-check_refused "creating a sealed name is refused" "Operation not permitted" \
-	touch "$MNT/import.notepack.gz"
-check "the log says what to do instead of creating a sealed name" \
-	logged "import.notepack.gz: refused: names that end in .notepack.gz are given by notepackfs alone"
+check_refused "a part's sealed name is refused" "Invalid argument" \
+	touch "$MNT/b.p000000002.notepack.gz"
 echo x >"$MNT/plain"
-check_refused "renaming to a sealed name is refused" "Operation not permitted" \
-	"$TOOL" rename "$MNT/plain" "$MNT/renamed.notepack.gz"
-check "the log says what to do instead of renaming to a sealed name" \
-	logged "renamed.notepack.gz: refused: names that end in"
+check_refused "renaming to a part's sealed name is refused" "Invalid argument" \
+	"$TOOL" rename "$MNT/plain" "$MNT/b.p000000002.notepack.gz"
+check_refused "a symbolic link with a sealed name is refused" "Operation not permitted" \
+	ln -s x "$MNT/link.notepack.gz"
+check "the log says what such names are for" \
+	logged "link.notepack.gz: refused: names that end in .notepack.gz are for sealed files"
 check_refused "a directory with a sealed name is refused" "Operation not permitted" \
 	mkdir "$MNT/dir.notepack.gz"
 

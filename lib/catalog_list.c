@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A listing is an array of entries, sorted by cookies that only rise; what goes leaves a gap, and
+ * half an array of gaps is closed.
+ */
+#include <stdio.h>
+
+#include "lib/catalog.h"
+
+size_t catalog_slot_behind(const struct dir *d, uint64_t cookie)
+{
+	size_t low = 0, high = d->slot_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (d->slots[mid].cookie <= cookie)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static struct slot *find_slot(struct dir *d, uint64_t cookie)
+{
+	size_t i = catalog_slot_behind(d, cookie);
+
+	return cookie && i > 0 && d->slots[i - 1].cookie == cookie ? &d->slots[i - 1] : NULL;
+}
+
+int catalog_slot_add(struct dir *d, struct node *n, uint32_t part, uint64_t *cookie)
+{
+	if (d->slot_count == d->slot_size) {
+		size_t size = d->slot_size ? d->slot_size * 2 : 8;
+		struct slot *slots = realloc(d->slots, size * sizeof(*slots));
+
+		if (!slots)
+			return -ENOMEM;
+		d->slots = slots;
+		d->slot_size = size;
+	}
+	*cookie = d->next_cookie++;
+	d->slots[d->slot_count++] = (struct slot){.cookie = *cookie, .node = n, .part = part};
+	return 0;
+}
+
+/* Take an entry out. Once half of them are gone, close the gaps: cookies stay sorted. */
+void catalog_slot_remove(struct dir *d, uint64_t *cookie)
+{
+	struct slot *slot = find_slot(d, *cookie);
+	size_t kept = 0;
+
+	*cookie = 0;
+	if (!slot)
+		return;
+	slot->node = NULL;
+	if (++d->slot_gone * 2 <= d->slot_count)
+		return;
+	for (size_t i = 0; i < d->slot_count; i++) {
+		if (d->slots[i].node)
+			d->slots[kept++] = d->slots[i];
+	}
+	d->slot_count = kept;
+	d->slot_gone = 0;
+}
+
+static struct part *newest_part(struct file *f)
+{
+	return f->part_count ? &f->parts[f->part_count - 1] : NULL;
+}
+
+int catalog_list_locked(struct store *s, struct file *f)
+{
+	struct dir *d = f->n.dir;
+	struct part *newest = newest_part(f);
+	bool plain = file_unsealed(f) && !f->import;
+
+	if (!f->n.linked)
+		return 0;
+	if (!plain && f->n.cookie && newest && !newest->cookie) {
+		struct slot *slot = find_slot(d, f->n.cookie);
+
+		slot->part = newest->number;
+		newest->cookie = f->n.cookie;
+		f->n.cookie = 0;
+	}
+	for (uint32_t i = 0; i < f->part_count; i++) {
+		struct part *p = &f->parts[i];
+
+		if (!p->cookie && catalog_slot_add(d, &f->n, p->number, &p->cookie) != 0)
+			return -ENOMEM;
+	}
+	if (plain && !f->n.cookie)
+		return catalog_slot_add(d, &f->n, 0, &f->n.cookie);
+	if (!plain && f->n.cookie)
+		catalog_slot_remove(d, &f->n.cookie);
+	return 0;
+}
+
+bool catalog_slot_name_locked(struct store *s, const struct slot *slot, char *out)
+{
+	if (!slot->node)
+		return false;
+	if (slot->part)
+		return name_sealed(slot->node->name, slot->part, store_suffix(s), out) == 0;
+	snprintf(out, NAME_BYTES + 1, "%s", slot->node->name);
+	return true;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/import_impl.h"
+
+#include "lib/barrier.h"
+#include "lib/catalog.h"
+#include "lib/cut.h"
+
+#define CLOSING_NS 200000000 /* as long as a barrier waits for a last close */
+
+void import_due(struct store *s, struct file *f)
+{
+	bool begin = false, give = false;
+
+	lock_take(&s->lock);
+	if (f->claimed) {
+		f->claimed = false;
+		begin = !f->writers;
+		give = !begin;
+		f->lingering = give;
+	} else if (f->import && f->n.linked && !f->writers && f->size > 0 && !f->verifying) {
+		begin = f->n.busy == IDLE;
+		if (begin)
+			node_take_wait_locked(s, &f->n, BUSY_HELD);
+		else
+			timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
+	}
+	f->hurry = false;
+	f->verifying = f->verifying || begin;
+	s->verifying += begin;
+	active_update_locked(s, f);
+	lock_drop(&s->lock);
+	if (begin)
+		import_start(s, f);
+	if (give)
+		node_give(s, &f->n);
+	if (!begin)
+		barrier_check(s);
+}
+
+int import_may_open(struct store *s, struct caller *c, struct file *f, bool change)
+{
+	int err = 0;
+
+	lock_take(&s->lock);
+	if (!f->import || f->settled) {
+		err = f->settled ? -ESTALE : 0;
+	} else if (f->n.busy != IDLE) {
+		err = node_take_locked(s, &f->n, BUSY_HELD, c);
+	} else if (!change && f->size > 0) {
+		err = f->writers > f->flushed || f->lingering ? -EBUSY : STORE_BUSY;
+		if (err == STORE_BUSY) {
+			node_take_wait_locked(s, &f->n, BUSY_HELD);
+			f->claimed = true;
+			node_ref_locked(&f->n);
+			c->busy = &f->n;
+			f->closing = f->writers > 0;
+			timer_arm_locked(s, f, clock_ns() + (f->writers ? CLOSING_NS : 0),
+					 f->writers ? TIMER_LATER : TIMER_SOON);
+		}
+	}
+	lock_drop(&s->lock);
+	return err;
+}
+
+void import_drain(struct store *s)
+{
+	lock_take(&s->lock);
+	while (s->verifying > 0)
+		cond_wait(&s->changed, &s->lock);
+	lock_drop(&s->lock);
+}
+
+bool import_is_within(struct store *s, const struct dir *d)
+{
+	struct file *f;
+	bool within = false;
+
+	lock_take(&s->lock);
+	DL_FOREACH2(s->imports, f, imports_next)
+	within = within || (f->import && f->n.dir == d);
+	lock_drop(&s->lock);
+	return within;
+}

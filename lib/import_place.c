@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/barrier.h"
+#include "lib/catalog.h"
+#include "lib/cut.h"
+#include "lib/events.h"
+#include "lib/import_impl.h"
+#include "lib/io.h"
+#include "lib/layout.h"
+#include "lib/load.h"
+#include "lib/log.h"
+#include "lib/raw.h"
+#include "lib/record.h"
+
+/* ---- the note ---- */
+
+int import_note_path(struct store *s, int fd, struct dir *d, const char *name)
+{
+	CLEANUP_BUF struct buf path = {0};
+
+	lock_take(&s->lock);
+	catalog_path_locked(s, &d->n, 0, &path);
+	lock_drop(&s->lock);
+	if (path.len)
+		buf_str(&path, "/");
+	buf_str(&path, name);
+	return path.failed ? -ENOMEM : raw_write_path(fd, path.data);
+}
+
+/* It is busy with a rename, whose end raw_get would wait for. */
+static int note_by_place(struct store *s, struct file *f, struct dir *d, const char *name)
+{
+	struct raw_place place;
+	CLEANUP_FD int fd = -1;
+	int dfd;
+
+	raw_place_init(&place, f->n.dir, f->n.name, f->id, f->import);
+	dfd = raw_place_get(s, &place);
+	if (dfd < 0)
+		return dfd;
+	fd = io_open(dfd, place.name, O_RDONLY | O_NOFOLLOW, 0);
+	raw_place_put(s, &place);
+	return fd < 0 ? fd : import_note_path(s, fd, d, name);
+}
+
+int import_note_new_path(struct store *s, struct file *f, struct dir *d, const char *name)
+{
+	struct raw *raw;
+	int err;
+
+	lock_take(&s->lock);
+	gate_enter_locked(s, f);
+	raw = f->raw;
+	if (raw)
+		raw->refs++;
+	lock_drop(&s->lock);
+	err = raw ? import_note_path(s, raw->fd, d, name) : note_by_place(s, f, d, name);
+	raw_put(s, f, raw);
+	lock_take(&s->lock);
+	gate_leave_locked(s, f);
+	lock_drop(&s->lock);
+	return err;
+}
+
+/* One that belongs beneath d, referenced, behind those that were looked at. */
+static struct file *next_beneath_locked(struct store *s, struct dir *d, size_t *skip)
+    REQUIRES(s->lock)
+{
+	struct file *f;
+	size_t i = 0;
+
+	DL_FOREACH2(s->imports, f, imports_next)
+	{
+		struct node *n = &f->n;
+
+		if (i++ < *skip)
+			continue;
+		++*skip;
+		while (n != &d->n && n != &s->root->n)
+			n = &n->dir->n;
+		if (f->import && n == &d->n) {
+			node_ref_locked(&f->n);
+			return f;
+		}
+	}
+	return NULL;
+}
+
+void import_paths_moved(struct store *s, struct dir *d)
+{
+	struct file *f;
+	size_t skip = 0;
+
+	for (;;) {
+		int err;
+
+		lock_take(&s->lock);
+		f = next_beneath_locked(s, d, &skip);
+		lock_drop(&s->lock);
+		if (!f)
+			return;
+		err = import_note_new_path(s, f, f->n.dir, f->n.name);
+		if (err)
+			log_warning("%s: after a crash it would go to quarantine: its new path "
+				    "could not be noted: %s",
+				    f->n.name, strerror(-err));
+		node_unref(s, &f->n, 1);
+	}
+}
+
+/* ---- the start ---- */
+
+struct found_import {
+	const char *file; /* its name there: the file id */
+	char *path;	  /* where it belongs */
+	struct stat st;
+};
+
+static void put_away(struct store *s, int dirfd, const struct found_import *found,
+		     const char *reason)
+{
+	char name[64];
+	int err = -EEXIST;
+
+	for (unsigned i = 1; err == -EEXIST; i++) {
+		snprintf(name, sizeof(name), LAYOUT_QUARANTINE "/import.%u.gz", i);
+		err = io_rename_noreplace(dirfd, found->file, s->fd, name);
+	}
+	log_error("%s: an unfinished import %s, and was %s%s in the store",
+		  found->path ? found->path : found->file, reason,
+		  err ? "left in " LAYOUT_IMPORT ": " : "moved to ",
+		  err ? strerror(-err) : name);
+}
+
+/* Is it, under its final name, an object already? The old name is all that is left to do. */
+static bool is_in_place(struct store *s, const struct found_import *found)
+{
+	struct stat st;
+
+	return io_stat(s->fd, found->path, &st) == 0 && st.st_ino == found->st.st_ino &&
+	       st.st_dev == found->st.st_dev;
+}
+
+static int attach_locked(struct store *s, struct dir *d, const struct found_import *found,
+			 const char *name) REQUIRES(s->lock)
+{
+	struct file *f = catalog_new_file(strtoull(found->file, NULL, 10));
+	int err;
+
+	if (!f)
+		return -ENOMEM;
+	f->import = true;
+	f->raw_present = true;
+	f->raw_recovered = true;
+	f->raw_durable = true; /* what is not is not ours to promise */
+	f->raw_ino = found->st.st_ino;
+	f->size = f->written_end = (uint64_t)found->st.st_size;
+	err = catalog_link_locked(s, d, &f->n, name);
+	if (!err && f->size > 0)
+		file_dirty_locked(s, f);
+	node_unref_locked(s, &f->n, 1);
+	return err;
+}
+
+/* NULL, or why it cannot be taken up again; *err: a failure of ours. */
+static const char *take_up(struct store *s, const struct found_import *found, int *err)
+{
+	const char *slash = strrchr(found->path, '/');
+	const char *name = slash ? slash + 1 : found->path;
+	CLEANUP_FREE char *dir =
+	    slash ? strndup(found->path, (size_t)(slash - found->path)) : strdup("");
+	struct node *n = NULL;
+	struct found there;
+	bool taken = false;
+
+	*err = dir ? store_resolve(s, dir, &n) : -ENOMEM;
+	if (*err == -ENOENT || *err == -EINVAL || (n && n->kind != NODE_DIR)) {
+		*err = 0;
+		if (n)
+			node_unref(s, n, 1);
+		return "belongs to a directory that is not there any more";
+	}
+	if (!*err)
+		*err = dir_load(s, to_dir(n));
+	if (!*err) {
+		lock_take(&s->lock);
+		catalog_find_locked(s, to_dir(n), name, &there);
+		taken = there.node || !name_is_import(name, store_suffix(s)) ||
+			catalog_find_rival_locked(s, to_dir(n), name, true);
+		if (!taken)
+			*err = attach_locked(s, to_dir(n), found, name);
+		lock_drop(&s->lock);
+	}
+	if (n)
+		node_unref(s, n, 1);
+	return taken ? "has a name that another file has taken" : NULL;
+}
+
+static int load_one(struct store *s, int dirfd, const char *file)
+{
+	struct found_import found = {.file = file};
+	CLEANUP_FD int fd = io_open(dirfd, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	int err = fd < 0 ? fd : io_fstat(fd, &found.st);
+	const char *refusal = "has no note of where it belongs";
+
+	if (err || !S_ISREG(found.st.st_mode))
+		return err == -ENOMEM ? err : 0;
+	err = raw_read_path(fd, &found.path);
+	if (!err && !record_path_ok(found.path))
+		err = -ENODATA;
+	if (!err && is_in_place(s, &found)) {
+		err = io_unlink(dirfd, file, 0);
+		refusal = NULL;
+	} else if (!err) {
+		refusal = take_up(s, &found, &err);
+	} else if (err == -ENODATA) {
+		err = 0;
+	}
+	if (!err && refusal)
+		put_away(s, dirfd, &found, refusal);
+	free(found.path);
+	return err;
+}
+
+int import_load(struct store *s)
+{
+	int fd = io_open(s->fd, LAYOUT_IMPORT, O_RDONLY | O_DIRECTORY, 0);
+	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	int err = 0;
+
+	if (!stream) {
+		if (fd >= 0)
+			close(fd);
+		return fd == -ENOENT ? 0 : fd < 0 ? fd : -ENOMEM;
+	}
+	while (!err && (errno = 0, e = readdir(stream))) {
+		if (e->d_name[0] != '.')
+			err = load_one(s, fd, e->d_name);
+	}
+	if (!err && errno)
+		err = -errno;
+	closedir(stream);
+	return err;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * object: a sealed object of either form: ours (lib/seekgz.h), or a gzip file that someone else
+ * wrote and that was imported (lib/gzfile.h).
+ */
+#ifndef NOTEPACKFS_LIB_OBJECT_H
+#define NOTEPACKFS_LIB_OBJECT_H
+
+#include "lib/record.h"
+#include "lib/seekgz.h"
+
+/*
+ * Read every byte of a gzip file of either form, and check everything. On 0 these fields of
+ * *rec are filled in: part and offset (of ours by its header, else 1 and 0), sizes, checksums,
+ * what the frame scanner found, and codec ("import" where it is not ours; who compressed one of
+ * ours is not in it: "zlib"). progress (may be NULL) is told how many plain bytes there are so
+ * far; what it returns, if not 0, ends the call.
+ *
+ * 0 · -EBADMSG, -EFBIG: no good, *damage says where and why · -ENOMEM · an I/O error.
+ */
+int object_verify(int fd, struct sealed *rec, int (*progress)(void *ctx, uint64_t raw_bytes),
+		  void *ctx, struct seekgz_damage *damage);
+
+struct object_reader;
+
+/*
+ * A reader for the object of this record: any number of threads may use it. Takes fd over in
+ * every case. index_dirfd: where indexes of imports are kept, -1: nowhere; it must stay open as
+ * long as the reader.
+ *
+ * 0 · -EBADMSG: it is not what the record says, *reason (a constant) why · -ENOMEM · an I/O
+ * error.
+ */
+int object_open(int fd, const struct sealed *rec, int index_dirfd, struct object_reader **out,
+		const char **reason);
+void object_close(struct object_reader *r);
+
+/* As seekgz_read; offset is within the part. */
+ssize_t object_read(struct object_reader *r, void *buf, size_t len, uint64_t offset,
+		    struct seekgz_damage *damage);
+
+/* Its index, if it is an import, is not needed any more. */
+void object_forget_index(int index_dirfd, const struct sealed *rec);
+
+#endif
