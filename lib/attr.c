@@ -12,6 +12,7 @@
 #include "lib/file.h"
 #include "lib/io.h"
 #include "lib/lazy.h"
+#include "lib/notify.h"
 #include "lib/plain.h"
 #include "lib/raw.h"
 
@@ -421,8 +422,22 @@ static int set_file(struct store *s, struct caller *c, struct file *f, const str
 	if (present || err)
 		return err;
 	err = set_sealed(s, f, want, set);
+	if (!err) /* it may have been asked for by the object's */
+		notify_name(s, f->n.dir, f->n.name);
 	node_give(s, &f->n);
 	return err;
+}
+
+/* The object that is all there is of its file has the file's mode, owner and times. */
+static bool is_whole(struct store *s, const struct node *n)
+{
+	const struct file *f = ((const struct object *)n)->file;
+	bool whole;
+
+	lock_take(&s->lock);
+	whole = f->part_count == 1 && !file_unsealed(f);
+	lock_drop(&s->lock);
+	return whole;
 }
 
 int store_setattr(struct store *s, struct caller *c, struct node *n, const struct stat *want,
@@ -432,9 +447,13 @@ int store_setattr(struct store *s, struct caller *c, struct node *n, const struc
 
 	if (s->options.read_only)
 		return -EROFS;
-	if (n->kind == NODE_OBJECT) {
+	if (n->kind == NODE_OBJECT && ((set & STORE_SET_SIZE) || !is_whole(s, n))) {
 		refuse_change(s, n, "changing a sealed object");
 		return -EPERM;
+	}
+	if (n->kind == NODE_OBJECT) {
+		err = set_file(s, c, ((struct object *)n)->file, want, set);
+		return err ? err : store_getattr(s, n, out);
 	}
 	if ((set & STORE_SET_SIZE) && c->uid != 0)
 		set |= STORE_SET_NO_SET_ID;

@@ -215,6 +215,9 @@ struct store {
 	struct sealer *sealer;
 	struct events *events;
 	bool have_xattrs;
+	store_adopted *adopted; /* store_adopt, not a mount; else NULL */
+	void *adopted_ctx;
+	uint64_t adopted_bytes, adopt_total;
 	struct differences *recovered; /* between recovery_run and recovery_arm */
 
 	/* Rank 10. Protects all below, and every node. */

@@ -72,8 +72,7 @@ static int verify_foreign(int fd, struct sealed *rec, struct pass *pass,
 	return 0;
 }
 
-/* Does it begin like one of ours? Then it must be good as one of ours. */
-static int is_ours(int fd)
+int object_is_ours(int fd)
 {
 	static const uint8_t magic[4] = {0x1f, 0x8b, 8, 4};
 	uint8_t start[14];
@@ -89,7 +88,7 @@ int object_verify(int fd, struct sealed *rec, int (*progress)(void *ctx, uint64_
 		  void *ctx, struct seekgz_damage *damage)
 {
 	struct pass pass = {.progress = progress, .ctx = ctx};
-	int ours = is_ours(fd);
+	int ours = object_is_ours(fd);
 	int err;
 
 	memset(damage, 0, sizeof(*damage));

@@ -21,6 +21,9 @@
 int object_verify(int fd, struct sealed *rec, int (*progress)(void *ctx, uint64_t raw_bytes),
 		  void *ctx, struct seekgz_damage *damage);
 
+/* Does it begin like one of ours (and must then be good as one of ours)? 0 or 1, or -errno. */
+int object_is_ours(int fd);
+
 struct object_reader;
 
 /*

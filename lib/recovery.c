@@ -100,6 +100,7 @@ void recovery_sweep(struct store *s)
 	sweep(s, LAYOUT_TMP, every);
 	sweep(s, NAME_PRIVATE, replace_is_temporary);
 	sweep(s, LAYOUT_CHUNKS, replace_is_temporary);
+	sweep(s, LAYOUT_INDEX, replace_is_temporary);
 }
 
 /* ---- intents ---- */

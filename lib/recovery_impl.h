@@ -20,6 +20,7 @@ struct place {
 
 struct stray { /* an object that no record names */
 	struct place at;
+	uint64_t bytes;
 };
 
 struct missing { /* a record whose object is not there */

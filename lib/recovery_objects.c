@@ -18,6 +18,7 @@ struct candidate {
 	struct stat st;
 	char plain[NAME_BYTES + 1]; /* the stem */
 	uint32_t part;		    /* by its name */
+	char reason[160];	    /* why it is bad; else "" */
 	struct sealed rec;
 };
 
@@ -162,16 +163,18 @@ static int adopt(struct store *s, struct differences *diff, struct candidate *c)
 	const char *suffix = store_suffix(s);
 	int err = object_verify(c->fd, &c->rec, NULL, NULL, &damage);
 
-	if (!err && c->rec.part != c->part) {
-		log_error("%s: its header and its name name different parts", c->path);
-		return 1;
-	}
-	if (err == -EBADMSG || err == -EFBIG || (!err && c->rec.raw_bytes == 0)) {
-		log_error("%s: is damaged at object offset %llu: %s", c->path,
-			  (unsigned long long)damage.gz_offset,
-			  !err		  ? "there is nothing in it"
-			  : damage.reason ? damage.reason
-					  : "?");
+	if (err == -EBADMSG || err == -EFBIG)
+		snprintf(c->reason, sizeof(c->reason), "at offset %llu: %s",
+			 (unsigned long long)damage.gz_offset,
+			 damage.reason ? damage.reason : "damaged");
+	else if (!err && c->rec.part != c->part)
+		snprintf(c->reason, sizeof(c->reason),
+			 "its header and its name name different parts");
+	else if (!err && c->rec.raw_bytes == 0)
+		snprintf(c->reason, sizeof(c->reason), "there is nothing in it");
+	if (*c->reason) {
+		if (!s->adopted)
+			log_error("%s: is damaged: %s", c->path, c->reason);
 		return 1;
 	}
 	if (!err)
@@ -189,7 +192,9 @@ static int adopt(struct store *s, struct differences *diff, struct candidate *c)
 	c->rec.sealed_at_ns = clock_wall_ns();
 	err = manifest_commit(s->manifest, put_candidate, c);
 	if (!err) {
-		log_notice("%s: was sealed and not yet in the manifest; it is now", c->path);
+		if (!s->adopted)
+			log_notice("%s: was sealed and not yet in the manifest; it is now",
+				   c->path);
 		recovery_event(s, "adopted", c->path);
 	}
 	/* A part that was removed cannot come back (L19). */
@@ -216,6 +221,23 @@ int recovery_quarantine(struct store *s, const struct place *at, const char *pat
 	return err;
 }
 
+/* Someone's archive: what is bad in it stays beside the others. */
+static int call_invalid(struct store *s, struct candidate *c)
+{
+	CLEANUP_FD int dfd = recovery_open_dir(s, c->at->dir);
+	char name[NAME_BYTES + 1];
+	int err = dfd < 0 ? dfd : -EEXIST;
+
+	for (unsigned n = 1; err == -EEXIST; n++) {
+		err = name_refused(c->at->name, n, name);
+		if (!err)
+			err = io_rename_noreplace(dfd, c->at->name, dfd, name);
+	}
+	if (!err)
+		raw_write_reason(c->fd, c->reason);
+	return err;
+}
+
 static int examine(struct store *s, struct differences *diff, struct candidate *c)
 {
 	size_t stem;
@@ -235,7 +257,9 @@ static int examine(struct store *s, struct differences *diff, struct candidate *
 	if (r)
 		return r < 0 ? r : 0;
 	r = adopt(s, diff, c);
-	return r == 1 ? recovery_quarantine(s, c->at, c->path) : r;
+	if (r == 1)
+		return s->adopted ? call_invalid(s, c) : recovery_quarantine(s, c->at, c->path);
+	return r;
 }
 
 static int recover_stray(struct store *s, struct differences *diff, const struct place *at)
@@ -248,6 +272,11 @@ static int recover_stray(struct store *s, struct differences *diff, const struct
 
 	if (!err)
 		err = examine(s, diff, &c);
+	if (!err && s->adopted) {
+		s->adopted_bytes += (uint64_t)c.st.st_size;
+		s->adopted(s->adopted_ctx, path, *c.reason ? c.reason : NULL, s->adopted_bytes,
+			   s->adopt_total);
+	}
 	return err;
 }
 
@@ -267,6 +296,8 @@ int recovery_objects(struct store *s, struct differences *diff)
 
 	if (diff->stray_count)
 		qsort(diff->strays, diff->stray_count, sizeof(*diff->strays), by_place);
+	for (size_t i = 0; s->adopted && i < diff->stray_count; i++)
+		s->adopt_total += diff->strays[i].bytes;
 	for (size_t i = 0; i < diff->stray_count && !err; i++)
 		err = recover_stray(s, diff, &diff->strays[i].at);
 	for (size_t i = 0; i < diff->missing_count && !err; i++) {

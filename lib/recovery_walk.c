@@ -95,7 +95,7 @@ static int expect(void *ctx, const struct sealed *rec, const char *dir, const ch
 	return 0;
 }
 
-static int add_stray(struct walk *w, const char *name)
+static int add_stray(struct walk *w, const char *name, uint64_t bytes)
 {
 	struct differences *d = w->diff;
 	int err =
@@ -103,6 +103,8 @@ static int add_stray(struct walk *w, const char *name)
 
 	if (!err)
 		err = place_init(&d->strays[d->stray_count].at, w->dir, name);
+	if (!err)
+		d->strays[d->stray_count].bytes = bytes;
 	d->stray_count += !err;
 	return err;
 }
@@ -156,7 +158,7 @@ static int walk_object(struct walk *w, int dfd, const char *name)
 		return err;
 	HASH_FIND_STR(w->expected, name, e);
 	if (!e)
-		return add_stray(w, name);
+		return add_stray(w, name, (uint64_t)st.st_size);
 	e->seen = true;
 	if ((uint64_t)st.st_size != e->rec.gz_bytes)
 		log_error(

@@ -18,6 +18,7 @@
 #include "lib/lazy.h"
 #include "lib/log.h"
 #include "lib/notify.h"
+#include "lib/object.h"
 #include "lib/plain.h"
 #include "lib/raw.h"
 #include "lib/segment.h"
@@ -34,6 +35,7 @@ struct removal {
 	struct file *file;
 	uint32_t *numbers;
 	uint32_t count;
+	struct sealed import; /* its record; codec 0: it is none */
 };
 
 static int remove_records(struct manifest_txn *txn, void *ctx)
@@ -58,7 +60,7 @@ static void cancel_locked(struct file *f)
 }
 
 /* Which parts go; and no segment of the file is sealed any more if all do. */
-static int plan_locked(struct removal *r)
+static int plan_locked(struct store *s, struct removal *r) REQUIRES(s->lock)
 {
 	struct file *f = r->file;
 
@@ -68,6 +70,8 @@ static int plan_locked(struct removal *r)
 	for (uint32_t i = 0; i < f->part_count; i++)
 		r->numbers[r->count++] = f->parts[i].number;
 	cancel_locked(f);
+	if (f->part_count && f->parts[0].codec == RECORD_CODEC_IMPORT)
+		manifest_get(s->manifest, f->id, f->parts[0].number, &r->import);
 	return 0;
 }
 
@@ -167,7 +171,7 @@ int remove_file(struct store *s, struct file *f)
 	lock_take(&s->lock);
 	node_ref_locked(&d->n);
 	snprintf(plain, sizeof(plain), "%s", f->n.name);
-	err = plan_locked(&r);
+	err = plan_locked(s, &r);
 	catalog_path_locked(s, &f->n, 0, &path);
 	pin = f->opens > 0;
 	lock_drop(&s->lock);
@@ -187,6 +191,7 @@ int remove_file(struct store *s, struct file *f)
 			forget_locked(s, &r);
 			lock_drop(&s->lock);
 			notify(s, d, plain, &r);
+			object_forget_index(s->indexfd, &r.import);
 			if (r.count)
 				tell(s, path.data ? path.data : "", &r);
 		}

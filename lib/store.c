@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Start and stop. The order of the stop is L7's: producers first, then the queue, then the
- * threads, then the last commit, then the lock.
- */
-#include "lib/store.h"
+#include "lib/store_impl.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/xattr.h>
 
-#include "lib/barrier.h"
 #include "lib/catalog.h"
 #include "lib/cut.h"
 #include "lib/dirfd.h"
@@ -22,7 +17,6 @@
 #include "lib/log.h"
 #include "lib/raw.h"
 #include "lib/recovery.h"
-#include "lib/replace.h"
 #include "lib/sealer.h"
 
 #define LOG_BYTES ((uint64_t)64 << 20)
@@ -138,7 +132,8 @@ static int lock_store(struct store *s, struct store_error *e)
 			    "%s: the private directory could not be made: %s; is the store "
 			    "writable? (ro mounts it for reading)",
 			    s->path, strerror(-err));
-	s->lockfd = layout_lock(s->fd, write, "mounted", s->options.lockwait_ns);
+	s->lockfd =
+	    layout_lock(s->fd, write, s->adopted ? "tool" : "mounted", s->options.lockwait_ns);
 	if (s->lockfd >= 0)
 		return 0;
 	if (s->lockfd != -EBUSY)
@@ -197,12 +192,6 @@ static int load_manifest(struct store *s, bool fresh, struct store_error *e)
 static int mark_unclean(struct manifest_txn *txn, void *ctx)
 {
 	manifest_set_clean(txn, false);
-	return 0;
-}
-
-static int mark_clean(struct manifest_txn *txn, void *ctx)
-{
-	manifest_set_clean(txn, true);
 	return 0;
 }
 
@@ -279,7 +268,7 @@ static int open_steps(struct store *s, struct store_error *e)
 	if (recover(s, e))
 		return -1;
 	manifest_forget_recovery(s->manifest);
-	return start_threads(s, e);
+	return 0;
 }
 
 static void free_node_all_locked(struct store *s, struct node *n) REQUIRES(s->lock)
@@ -343,22 +332,32 @@ static void free_store(struct store *s)
 	free(s);
 }
 
-int store_open(const struct store_options *options, const struct store_hooks *hooks,
-	       struct store **out, struct store_error *error)
+static struct store *new_store(const struct store_options *options)
 {
 	struct store *s = calloc(1, sizeof(*s));
 
 	if (!s)
-		return fail(error, 1, "%s: no memory", options->path);
+		return NULL;
 	lock_init(&s->lock);
 	cond_init(&s->changed);
 	cond_init(&s->timer_wake);
 	s->fd = s->lockfd = s->indexfd = -1;
+	if (copy_options(s, options) == 0)
+		return s;
+	free_store(s);
+	return NULL;
+}
+
+int store_open(const struct store_options *options, const struct store_hooks *hooks,
+	       struct store **out, struct store_error *error)
+{
+	struct store *s = new_store(options);
+
+	if (!s)
+		return fail(error, 1, "%s: no memory", options->path);
 	if (hooks)
 		s->hooks = *hooks;
-	if (copy_options(s, options) != 0) {
-		fail(error, 1, "%s: no memory", options->path);
-	} else if (open_steps(s, error) == 0) {
+	if (open_steps(s, error) == 0 && start_threads(s, error) == 0) {
 		*out = s;
 		return 0;
 	}
@@ -371,6 +370,23 @@ int store_open(const struct store_options *options, const struct store_hooks *ho
 		layout_lock_note(s->lockfd, NULL);
 	free_store(s);
 	return -1;
+}
+
+int store_adopt(const struct store_options *options, store_adopted *adopted, void *ctx,
+		struct store_error *error)
+{
+	struct store *s = new_store(options);
+	int r;
+
+	if (!s)
+		return fail(error, 1, "%s: no memory", options->path);
+	s->adopted = adopted;
+	s->adopted_ctx = ctx;
+	r = open_steps(s, error);
+	if (s->lockfd >= 0)
+		layout_lock_note(s->lockfd, NULL);
+	free_store(s);
+	return r;
 }
 
 /* ---- what the whole store does ---- */
@@ -392,105 +408,13 @@ int store_sync(struct store *s)
 	return lazy_flush(s);
 }
 
-/* ---- the stop ---- */
-
-/* The progress file: for those who wait, rewritten in place, always of one length. */
-static void write_drain(struct store *s)
-{
-	struct store_progress p;
-	char text[256];
-	int fd, n;
-
-	store_progress(s, &p);
-	s->drain_files = MAX(s->drain_files, p.files_left);
-	s->drain_bytes = MAX(s->drain_bytes, p.bytes_left);
-	n = snprintf(
-	    text, sizeof(text),
-	    "{\"pid\":%ld,\"files_total\":%llu,\"files_left\":%llu,\"bytes_total\":%llu,"
-	    "\"bytes_left\":%llu}",
-	    (long)getpid(), (unsigned long long)s->drain_files,
-	    (unsigned long long)p.files_left, (unsigned long long)s->drain_bytes,
-	    (unsigned long long)p.bytes_left);
-	memset(text + n, ' ', sizeof(text) - (size_t)n);
-	text[sizeof(text) - 1] = '\n';
-	fd = io_open(s->fd, LAYOUT_DRAIN, O_WRONLY | O_CREAT, 0600);
-	if (fd >= 0) {
-		io_pwrite(fd, text, sizeof(text), 0);
-		close(fd);
-	}
-}
-
-/* Files whose bytes are not all sealed, though they should be. */
-static uint64_t count_unfinished(struct store *s)
-{
-	uint64_t count = 0;
-	struct file *f;
-
-	lock_take(&s->lock);
-	DL_FOREACH2(s->active, f, active_next)
-	{
-		if (!f->kept && !f->segments && catalog_excluded_locked(s, f->n.dir, f->n.name))
-			continue;
-		count++;
-		log_warning(
-		    "%s: not all of it is sealed; its bytes are safe in the store, and the "
-		    "next mount takes it up",
-		    f->n.name);
-	}
-	lock_drop(&s->lock);
-	return count;
-}
-
-static void write_last_stop(struct store *s, int status, uint64_t unfinished)
-{
-	char text[256];
-	int64_t now_ns = clock_wall_ns();
-	int n = snprintf(text, sizeof(text),
-			 "{\"pid\":%ld,\"exit\":%d,\"sealed\":%llu,\"unfinished\":%llu,"
-			 "\"time\":\"%lld.%09lld\"}\n",
-			 (long)getpid(), status, (unsigned long long)s->sealed_total,
-			 (unsigned long long)unfinished, (long long)(now_ns / 1000000000),
-			 (long long)(now_ns % 1000000000));
-	struct iovec iov = {.iov_base = text, .iov_len = (size_t)n};
-	int err = replace_file(s->fd, LAYOUT_LAST_STOP, &iov, 1, NULL);
-
-	if (err)
-		log_warning(LAYOUT_LAST_STOP ": not written: %s", strerror(-err));
-}
-
-static int stop(struct store *s)
-{
-	uint64_t unfinished;
-	int err, status;
-
-	layout_lock_note(s->lockfd, "draining");
-	barrier_end_all(s, -EIO);
-	write_drain(s);
-	timers_stop(s);
-	import_drain(s);
-	sealer_drain(s->sealer, write_drain);
-	unfinished = count_unfinished(s);
-	err = lazy_flush(s);
-	if (!err && !unfinished)
-		err = manifest_commit(s->manifest, mark_clean, NULL);
-	sealer_close(s->sealer);
-	status = err ? 1 : unfinished ? 5 : 0;
-	if (err)
-		log_error("the last commit failed: %s; the next mount recovers",
-			  strerror(-err));
-	write_last_stop(s, status, unfinished);
-	io_unlink(s->fd, LAYOUT_DRAIN, 0);
-	layout_lock_note(s->lockfd, NULL);
-	return status;
-}
-
 int store_close(struct store *s)
 {
 	int status = 0;
 
 	store_release_all(s);
 	if (!s->options.read_only)
-		status = stop(s);
+		status = store_stop(s);
 	free_store(s);
 	return status;
 }

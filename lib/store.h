@@ -80,6 +80,19 @@ int store_open(const struct store_options *options, const struct store_hooks *ho
 	       struct store **out, struct store_error *error);
 
 /*
+ * Without mounting it, have a store agree with its directory as a start after a crash does: every
+ * object that is not recorded is read in full and recorded; a bad one is renamed to
+ * NAME.invalid, and stays where it is. Nothing is copied, no raw file is sealed.
+ *
+ * adopted is told of each file when it is done with: reason NULL (recorded), or why it is bad;
+ * done and total count bytes of objects. 0, or -1 with *error, as store_open.
+ */
+typedef void store_adopted(void *ctx, const char *path, const char *reason, uint64_t done,
+			   uint64_t total);
+int store_adopt(const struct store_options *options, store_adopted *adopted, void *ctx,
+		struct store_error *error);
+
+/*
  * Stop: cut what is active, seal everything, join every thread, commit, and mark the store
  * clean. All handles must have been released (store_release_all does what an unmount left
  * undone). Returns the exit status: 0 clean, 5 not everything could be sealed (it is kept, and
@@ -173,8 +186,8 @@ enum {
 bool node_is_fleeting(struct store *s, struct node *n);
 uint64_t node_ino(struct store *s, struct node *n);
 int store_getattr(struct store *s, struct node *n, struct stat *out);
-/* -EPERM: cut or sealed bytes would change, or n is an object (mode, owner and times of an
- * object are its file's) */
+/* An object that is all there is of its file stands for the file; it never shows the right to
+ * write. -EPERM: cut or sealed bytes would change, or n is one object of several */
 int store_setattr(struct store *s, struct caller *c, struct node *n, const struct stat *want,
 		  unsigned set, struct stat *out);
 

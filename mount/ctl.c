@@ -20,6 +20,8 @@ static const struct ctl_command commands[] = {
     {"rm", "PATH...", "remove files, sealed or not", ctl_rm},
     {"check", "STORE|MNT [--deep] [--json]", "verify a store against its manifest", ctl_check},
     {"init", "[--adopt] STORE [--suffix S]", "make a directory a store", ctl_init},
+    {"import", "FILE... MNT[/DIR]", "take gzip files over, unchanged, as sealed files",
+     ctl_import},
     {"cat", "PATH...", "print the plain bytes of files", ctl_cat},
     {"ls", "[-l] [--json] PATH", "list files with their state", ctl_ls},
 };

@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "lib/manifest.h"
+#include "lib/proto.h"
 
 enum ctl_exit {
 	CTL_DONE = 0,
@@ -41,6 +42,7 @@ int ctl_check(int argc, char **argv);
 int ctl_init(int argc, char **argv);
 int ctl_cat(int argc, char **argv);
 int ctl_ls(int argc, char **argv);
+int ctl_import(int argc, char **argv);
 
 /* Print one line to stderr. Control characters in it are replaced: a name must not forge a
  * line. */
@@ -105,6 +107,10 @@ char *ctl_mount_other(const char *device);
 
 /* Open a file in the mount's control directory. A descriptor or -errno. */
 int ctl_control_open(const struct ctl_mount *m, const char *name);
+
+/* One request to the daemon (lib/proto.h), interrupted by SIGINT and SIGTERM only. 0 or -errno.
+ */
+int ctl_request(const struct ctl_mount *m, enum proto_op op, const char *rel);
 
 /*
  * Stores (ctl_store.c).

@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/io.h"
 #include "lib/name.h"
-#include "lib/seekgz.h"
+#include "lib/store.h"
 #include "mount/ctl.h"
 #include "mount/ctl_hash.h"
 
@@ -33,36 +34,14 @@ static void refuse(struct adopt *a, const char *path, const char *reason)
 	ctl_error("%s: %s", path, reason);
 }
 
-static void judge_object(struct adopt *a, int dirfd, const char *name, const char *path)
+/* What is in it is looked at later; it takes as long as reading all of it. */
+static void judge_object(struct adopt *a, const char *name, const char *path)
 {
-	CLEANUP_FD int fd = io_open(dirfd, name, O_RDONLY | O_NOFOLLOW, 0);
-	struct seekgz_header header;
-	const char *reason = NULL;
-	struct stat st;
 	size_t stem;
 	uint32_t part;
-	int err = fd < 0 ? fd : io_fstat(fd, &st);
 
-	if (!name_parse_sealed(name, a->suffix, &stem, &part)) {
+	if (!name_parse_sealed(name, a->suffix, &stem, &part))
 		refuse(a, path, "has a sealed name with an impossible part number; rename it");
-		return;
-	}
-	if (!err)
-		err = seekgz_header_read(fd, (uint64_t)st.st_size, &header, &reason);
-	if (err == -EBADMSG) {
-		CLEANUP_FREE char *text = ctl_format(
-		    "is no sealed object of notepackfs (%s); move it away or rename it",
-		    reason ? reason : "damaged");
-		refuse(a, path, text);
-		return;
-	}
-	if (err) {
-		refuse(a, path, strerror(-err));
-		return;
-	}
-	if (header.part != part)
-		refuse(a, path, "its header has another part number than its name; rename it");
-	seekgz_header_release(&header);
 }
 
 static void judge_raw(struct adopt *a, struct stem **stems, const char *name, const char *path)
@@ -120,7 +99,7 @@ static void judge_entry(struct adopt *a, int dirfd, struct stem **stems, const c
 		refuse(a, path,
 		       "is neither a file, a directory nor a symbolic link; move it away");
 	else if (name_has_sealed_suffix(name, a->suffix))
-		judge_object(a, dirfd, name, path);
+		judge_object(a, name, path);
 	else
 		judge_raw(a, stems, name, path);
 }
@@ -175,4 +154,50 @@ int adopt_check(int storefd, const char *path, const char *suffix)
 	adopt_dir(&a, storefd, path);
 	globs_release(&a.exclude);
 	return a.refused ? CTL_FAILED : CTL_DONE;
+}
+
+/* ---- what is in the objects ---- */
+
+struct adoption {
+	const char *store;
+	bool terminal;
+	uint64_t good, bad;
+};
+
+static void adopted(void *ctx, const char *path, const char *reason, uint64_t done,
+		    uint64_t total)
+{
+	struct adoption *a = ctx;
+	char done_text[CTL_SIZE_TEXT], total_text[CTL_SIZE_TEXT];
+
+	if (a->terminal)
+		fprintf(stderr, "\r\033[K");
+	if (reason) {
+		a->bad++;
+		ctl_error("%s/%s: %s; it is called .invalid now", a->store, path, reason);
+	} else {
+		a->good++;
+	}
+	if (a->terminal && done < total)
+		fprintf(stderr, "%s of %s verified", ctl_size(done, done_text),
+			ctl_size(total, total_text));
+}
+
+int adopt_objects(const char *path, const char *suffix)
+{
+	struct adoption a = {.store = path, .terminal = isatty(STDERR_FILENO)};
+	struct store_error error = {.text = ""};
+	struct store_options options = {.path = path, .suffix = suffix, .threads = 1};
+	CLEANUP_FREE char *absolute = realpath(path, NULL);
+
+	if (absolute)
+		options.path = absolute;
+	if (store_adopt(&options, adopted, &a, &error) != 0) {
+		ctl_error("%s", error.text);
+		return error.exit_status;
+	}
+	if (a.good || a.bad)
+		printf("%llu %s adopted, %llu not\n", (unsigned long long)a.good,
+		       ctl_files(a.good), (unsigned long long)a.bad);
+	return a.bad ? CTL_DAMAGED : CTL_DONE;
 }

@@ -20,8 +20,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/gzfile.h"
 #include "lib/io.h"
 #include "lib/name.h"
+#include "lib/object.h"
 #include "lib/seekgz.h"
 
 #define COPY_BYTES ((size_t)1 << 20)
@@ -120,14 +122,36 @@ static int print_groups(struct seekgz_reader *r, const char *path)
 	return status;
 }
 
+/* An import has one CRC-32, at its end: so it is read twice. */
+static int print_import(int fd, const char *path, uint64_t *raw_bytes)
+{
+	struct seekgz_damage damage = {0};
+	struct gzfile_summary summary;
+	int write_err = 0;
+	int err = gzfile_verify(fd, &summary, NULL, NULL, &damage);
+
+	if (!err)
+		err = gzfile_verify(fd, &summary, write_out, &write_err, &damage);
+	if (write_err)
+		return say("standard output", write_err);
+	*raw_bytes = summary.raw_bytes;
+	return err ? say_damaged(path, &damage, err) : CTL_DONE;
+}
+
 /* Print a sealed object; fd is taken over. */
 static int print_object(int fd, const char *path)
 {
 	struct seekgz_reader *r;
 	const char *reason = NULL;
-	int err = seekgz_open(fd, &r, &reason);
-	int status;
+	uint64_t raw_bytes;
+	int status, err;
 
+	if (object_is_ours(fd) == 0) {
+		status = print_import(fd, path, &raw_bytes);
+		close(fd);
+		return status;
+	}
+	err = seekgz_open(fd, &r, &reason);
 	if (err == -EBADMSG) {
 		ctl_error("%s: damaged at offset 0: %s", path, reason ? reason : "its header");
 		return CTL_DAMAGED;
@@ -219,6 +243,8 @@ static int print_part(const char *path, uint32_t number, bool first, uint64_t *e
 	int err = fd < 0 ? -errno : io_fstat(fd, &st);
 	bool joins;
 
+	if (!err && number == 1 && object_is_ours(fd) == 0)
+		return print_import(fd, path, end);
 	if (!err)
 		err = seekgz_header_read(fd, (uint64_t)st.st_size, &h, &reason);
 	if (err == -EBADMSG) {

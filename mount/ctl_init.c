@@ -2,10 +2,11 @@
 /*
  * notepackctl init: make a directory a store.
  *
- * --adopt takes over what is there: raw files stay raw files, and sealed objects of ours stay
- * objects. Everything is looked at before anything is changed. The manifest that is made knows
- * nothing of them and is not clean: the next mount recovers, verifies every object in full
- * and records it, and queues the raw files. A manifest is never initialised over objects
+ * --adopt takes over what is there, without copying a byte: gzip files under sealed names become
+ * objects, whoever wrote them, and raw files stay raw files. All names are looked at before
+ * anything is changed. The manifest that is made knows nothing of them; then every object is
+ * read in full and recorded, and one that is bad is renamed to NAME.invalid. An adoption that
+ * is interrupted is completed by the next mount, which queues the raw files, too. A manifest is never initialised over objects
  * (lib/manifest.h, L17), so it is made in a directory of its own, and put in its place by a
  * rename: before it this is no store, after it it is one.
  */
@@ -68,8 +69,8 @@ static int make_manifest(int fd, const char *suffix, bool clean, struct manifest
 /* Remove the directory in which a manifest was made, with what init may have left in it. */
 static void remove_adopt_dir(int storefd)
 {
-	static const char *const dirs[] = {LAYOUT_CHUNKS, LAYOUT_TMP, LAYOUT_QUARANTINE,
-					   NAME_PRIVATE};
+	static const char *const dirs[] = {LAYOUT_CHUNKS, LAYOUT_TMP,	     LAYOUT_IMPORT,
+					   LAYOUT_INDEX,  LAYOUT_QUARANTINE, NAME_PRIVATE};
 	CLEANUP_FD int fd = io_open(storefd, ADOPT_DIR, O_RDONLY | O_DIRECTORY, 0);
 
 	if (fd < 0)
@@ -120,7 +121,11 @@ static int make_store(const struct options *o, int storefd, int kind)
 	else
 		err = make_manifest(storefd, o->suffix, kind == LAYOUT_EMPTY, &error);
 	layout_lock_note(lockfd, NULL);
-	return err ? say(o->store, err, &error) : CTL_DONE;
+	if (err)
+		return say(o->store, err, &error);
+	close(lockfd); /* store_adopt takes it */
+	lockfd = -1;
+	return o->adopt ? adopt_objects(o->store, o->suffix) : CTL_DONE;
 }
 
 /* A store in a mount or in another store would be sealed by that one. The directory may not

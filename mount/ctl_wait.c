@@ -34,7 +34,7 @@ static void catch_signals(void)
 	sigaction(SIGTERM, &sa, NULL);
 }
 
-static int request(const struct ctl_mount *m, enum proto_op op, const char *rel)
+int ctl_request(const struct ctl_mount *m, enum proto_op op, const char *rel)
 {
 	CLEANUP_FREE struct proto_request *r = ctl_alloc(sizeof(*r));
 	CLEANUP_FD int fd = -1;
@@ -105,7 +105,7 @@ static int request_path(enum proto_op op, const char *path)
 		return CTL_FAILED;
 	if (op == PROTO_REMOVE && !*rel)
 		return report(op, path, -EISDIR);
-	return report(op, path, request(&m, op, rel));
+	return report(op, path, ctl_request(&m, op, rel));
 }
 
 static int run(int argc, char **argv, enum proto_op op)

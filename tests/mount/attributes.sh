@@ -78,8 +78,15 @@ object_follows() {
 	[ "$(stat -c '%a %u %g' "$MNT/sealed.notepack.gz")" = "404 11 22" ]
 }
 check "the object follows" wait_for 5 object_follows
-check_refused "an object's own mode is not to be changed" "Operation not permitted" \
-	chmod 777 "$MNT/sealed.notepack.gz"
+check "an object that is alone takes changes for its file" chmod 640 "$MNT/sealed.notepack.gz"
+plain_follows() {
+	[ "$(stat -c '%a %u %g' "$MNT/sealed")" = "640 11 22" ]
+}
+check "the plain name follows" wait_for 5 plain_follows
+check "the object never shows the right to write" [ "$(stat -c %a "$MNT/sealed.notepack.gz")" = 440 ]
+chmod 604 "$MNT/sealed"
+check_refused "one object of several is not to be changed" "Operation not permitted" \
+	chmod 777 "$MNT/parts.notepack.gz"
 mv "$MNT/excluded.tmp" "$MNT/excluded"
 "$NOTEPACKCTL" seal "$MNT"
 for state in "${STATES[@]}"; do

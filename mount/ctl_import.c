@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * notepackctl import: gzip files, and directories of them, into a mount as sealed files.
+ *
+ * X.notepack.gz keeps its name, X.gz becomes X.notepack.gz. What is no gzip file by its name is
+ * left out and counted: cp and rsync copy it. A file that is there already, with the same size
+ * and time, is not copied again, so an import that was interrupted can be run once more. The
+ * daemon's verdict is waited for in the end: it reads the files while others are copied.
+ */
+#include "mount/ctl.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "lib/io.h"
+#include "lib/lock.h"
+#include "lib/name.h"
+
+#define COPY_BYTES ((size_t)1 << 20)
+#define SHOW_NS 200000000
+
+struct copied {
+	char *path; /* in the mount */
+	struct copied *next;
+};
+
+struct import {
+	char *suffix;
+	struct copied *copied;
+	uint64_t files, bytes, there, left_out;
+	bool terminal;
+	int64_t shown_ns;
+	char *buf;
+};
+
+static int say(const char *path, int err)
+{
+	ctl_error("%s: %s", path, strerror(-err));
+	return CTL_FAILED;
+}
+
+static void show(struct import *im)
+{
+	char text[CTL_SIZE_TEXT];
+	int64_t now_ns = clock_ns();
+
+	if (!im->terminal || now_ns - im->shown_ns < SHOW_NS)
+		return;
+	im->shown_ns = now_ns;
+	fprintf(stderr, "\r\033[K%llu %s, %s", (unsigned long long)im->files,
+		ctl_files(im->files), ctl_size(im->bytes, text));
+}
+
+static void end_line(const struct import *im)
+{
+	if (im->terminal)
+		fprintf(stderr, "\r\033[K");
+}
+
+/* The name in the mount: NULL if this is no gzip file. Free it. */
+static char *import_name(const struct import *im, const char *name)
+{
+	size_t len = strlen(name);
+
+	if (name_has_sealed_suffix(name, im->suffix))
+		return ctl_strdup(name);
+	if (len <= 3 || strcmp(name + len - 3, ".gz") != 0)
+		return NULL;
+	return ctl_format("%.*s%s.gz", (int)len - 3, name, im->suffix);
+}
+
+static int copy_bytes(struct import *im, int from, int to)
+{
+	uint64_t offset = 0;
+	ssize_t n;
+
+	while ((n = io_pread(from, im->buf, COPY_BYTES, offset)) > 0) {
+		int err = io_write(to, im->buf, (size_t)n);
+
+		if (err)
+			return err;
+		offset += (uint64_t)n;
+		im->bytes += (uint64_t)n;
+		show(im);
+	}
+	return (int)n;
+}
+
+/* As cp -p does; not to be able to give a file away is no error. */
+static int copy_attributes(int fd, const struct stat *st)
+{
+	const struct timespec times[2] = {st->st_atim, st->st_mtim};
+
+	if (fchown(fd, st->st_uid, st->st_gid) != 0 && errno != EPERM)
+		return -errno;
+	if (fchmod(fd, st->st_mode & 07777) != 0)
+		return -errno;
+	return io_set_times(fd, "", times);
+}
+
+static bool is_there(const char *to, const struct stat *st)
+{
+	struct stat there;
+
+	return lstat(to, &there) == 0 && S_ISREG(there.st_mode) &&
+	       there.st_size == st->st_size && there.st_mtim.tv_sec == st->st_mtim.tv_sec &&
+	       there.st_mtim.tv_nsec == st->st_mtim.tv_nsec;
+}
+
+static void note_copied(struct import *im, const char *to)
+{
+	struct copied *c = ctl_alloc(sizeof(*c));
+
+	c->path = ctl_strdup(to);
+	c->next = im->copied;
+	im->copied = c;
+	im->files++;
+}
+
+static int import_file(struct import *im, const char *from, const char *to)
+{
+	CLEANUP_FD int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+	int err = in < 0 ? -errno : io_fstat(in, &st);
+	int out;
+
+	if (err)
+		return say(from, err);
+	if (is_there(to, &st)) {
+		im->there++;
+		return CTL_DONE;
+	}
+	out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (out < 0)
+		return say(to, -errno);
+	err = copy_bytes(im, in, out);
+	if (!err)
+		err = copy_attributes(out, &st);
+	if (close(out) != 0 && !err)
+		err = -errno;
+	if (err) {
+		unlink(to);
+		return say(to, err);
+	}
+	note_copied(im, to);
+	return CTL_DONE;
+}
+
+static int import_dir(struct import *im, const char *from, const char *to);
+
+static int import_entry(struct import *im, const char *from, const char *to_dir,
+			const char *name, bool operand)
+{
+	CLEANUP_FREE char *to_name = NULL, *to = NULL;
+	struct stat st;
+
+	if (lstat(from, &st) != 0)
+		return say(from, -errno);
+	if (S_ISDIR(st.st_mode)) {
+		to = strcmp(name, ".") == 0 ? ctl_strdup(to_dir)
+					    : ctl_format("%s/%s", to_dir, name);
+		return import_dir(im, from, to);
+	}
+	if (S_ISREG(st.st_mode))
+		to_name = import_name(im, name);
+	if (!to_name && operand) {
+		ctl_error("%s: is no gzip file by its name; cp copies it, and it is sealed",
+			  from);
+		return CTL_FAILED;
+	}
+	if (!to_name) {
+		im->left_out++;
+		return CTL_DONE;
+	}
+	to = ctl_format("%s/%s", to_dir, to_name);
+	return import_file(im, from, to);
+}
+
+static int import_entries(struct import *im, DIR *d, const char *from, const char *to)
+{
+	int status = CTL_DONE;
+	struct dirent *e;
+
+	for (errno = 0; (e = readdir(d)); errno = 0) {
+		CLEANUP_FREE char *path = NULL;
+
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+		    strcmp(e->d_name, NAME_PRIVATE) == 0)
+			continue;
+		path = ctl_format("%s/%s", from, e->d_name);
+		status = ctl_worse(status, import_entry(im, path, to, e->d_name, false));
+	}
+	return errno ? ctl_worse(status, say(from, -errno)) : status;
+}
+
+/* A directory that is made gets the times of the other when all is in it. */
+static int import_dir(struct import *im, const char *from, const char *to)
+{
+	DIR *d = opendir(from);
+	bool made = false;
+	struct stat st;
+	int status, fd;
+
+	if (!d)
+		return say(from, -errno);
+	if (mkdir(to, 0700) == 0)
+		made = true;
+	else if (errno != EEXIST) {
+		status = say(to, -errno);
+		closedir(d);
+		return status;
+	}
+	status = import_entries(im, d, from, to);
+	if (made && fstat(dirfd(d), &st) == 0) {
+		fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0 || copy_attributes(fd, &st) != 0)
+			status = ctl_worse(status, say(to, -errno));
+		if (fd >= 0)
+			close(fd);
+	}
+	closedir(d);
+	return status;
+}
+
+/* What has become of one: CTL_DONE, or a line that says why it was refused. */
+static int verdict(const char *path)
+{
+	CLEANUP_FREE char *invalid = ctl_format("%s.invalid", path);
+	char reason[256];
+	ssize_t n;
+
+	if (access(path, F_OK) == 0)
+		return CTL_DONE;
+	n = getxattr(invalid, "user.notepack.error", reason, sizeof(reason) - 1);
+	if (n < 0)
+		return say(path, -errno);
+	reason[n] = '\0';
+	ctl_error("%s: refused: %s", invalid, reason);
+	return CTL_DAMAGED;
+}
+
+static int verdicts(struct import *im)
+{
+	uint64_t refused = 0;
+	int status = CTL_DONE;
+
+	while (im->copied) {
+		struct copied *c = im->copied;
+		int one = verdict(c->path);
+
+		refused += one != CTL_DONE;
+		status = ctl_worse(status, one);
+		im->copied = c->next;
+		free(c->path);
+		free(c);
+	}
+	printf("%llu %s imported", (unsigned long long)(im->files - refused),
+	       ctl_files(im->files - refused));
+	if (im->there)
+		printf(", %llu there already", (unsigned long long)im->there);
+	if (im->left_out)
+		printf(", %llu left out (no gzip files)", (unsigned long long)im->left_out);
+	if (refused)
+		printf(", %llu refused", (unsigned long long)refused);
+	printf("\n");
+	return status;
+}
+
+static int import_all(struct import *im, char **from, int count, const struct ctl_mount *m,
+		      const char *to, const char *rel)
+{
+	int status = CTL_DONE, err;
+
+	for (int i = 0; i < count; i++) {
+		CLEANUP_FREE char *path = ctl_strdup(from[i]);
+		size_t len = strlen(path);
+		char *slash;
+
+		while (len > 1 && path[len - 1] == '/')
+			path[--len] = '\0';
+		slash = strrchr(path, '/');
+		status =
+		    ctl_worse(status, import_entry(im, path, to,
+						   slash && slash[1] ? slash + 1 : path, true));
+	}
+	end_line(im);
+	err = ctl_request(m, PROTO_WAIT, rel);
+	if (err) {
+		say(to, err);
+		status = ctl_worse(status, err == -EIO ? CTL_NOT_FLUSHED : CTL_FAILED);
+	}
+	return ctl_worse(status, verdicts(im));
+}
+
+int ctl_import(int argc, char **argv)
+{
+	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
+	CLEANUP_MOUNT struct ctl_mount m = {0};
+	CLEANUP_FREE char *rel = NULL, *above = NULL;
+	struct import im = {.terminal = isatty(STDERR_FILENO)};
+	struct stat st;
+	const char *to;
+	int c, status;
+
+	while ((c = getopt_long(argc, argv, "h", longs, NULL)) >= 0)
+		return c == 'h' ? ctl_help() : ctl_usage(NULL);
+	if (argc - optind < 2)
+		return ctl_usage("files, and a directory in a mount, are needed");
+	to = argv[argc - 1];
+	if (ctl_mount_need(to, &m, &rel) != CTL_DONE)
+		return CTL_FAILED;
+	if (stat(to, &st) != 0 || !S_ISDIR(st.st_mode)) {
+		ctl_error("%s: is not a directory", to);
+		return CTL_FAILED;
+	}
+	above = ctl_store_above(m.mountpoint, &im.suffix);
+	im.buf = ctl_alloc(COPY_BYTES);
+	status = import_all(&im, argv + optind, argc - optind - 1, &m, to, rel);
+	free(im.buf);
+	free(im.suffix);
+	return status;
+}
