@@ -176,7 +176,7 @@ leg_tsan() {
 # be run; for a push what is quick, too.
 leg_valgrind() {
 	local tests="buf codec frames name record record_refuse seekgz_forged"
-	[ -z "$all" ] || tests+=" options pool seekgz seekgz_damage"
+	[ -z "$all" ] || tests+=" gzfile_verify options pool seekgz seekgz_damage"
 	build valgrind gcc --buildtype=debugoptimized || return
 	# shellcheck disable=SC2086
 	UNIT_QUICK=1 run_tests valgrind --suite unit -t 10 $tests --wrap \

@@ -146,6 +146,20 @@ static void full_devices_say_so(void)
 	CHECK_EQ(io_pwrite(fd, "x", 1, 0), -ENOSPC);
 }
 
+static void a_file_in_memory_has_no_name(void)
+{
+	CLEANUP_FD int fd = io_memory_file();
+	struct stat st;
+	char byte;
+
+	CHECK_EQ(io_pwrite(fd, "x", 1, 1000), 0);
+	CHECK_EQ(io_pread(fd, &byte, 1, 1000), 1);
+	CHECK_EQ(byte, 'x');
+	CHECK_EQ(io_fstat(fd, &st), 0);
+	CHECK_EQ(st.st_nlink, 0);
+	CHECK_EQ(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+}
+
 int main(void)
 {
 	RUN(rename_noreplace_replaces_nothing);
@@ -156,5 +170,6 @@ int main(void)
 	RUN(reads_stop_only_at_the_end);
 	RUN(whole_files_have_a_limit);
 	RUN(full_devices_say_so);
+	RUN(a_file_in_memory_has_no_name);
 	return unit_done();
 }
