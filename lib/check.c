@@ -276,7 +276,7 @@ static int check_entry(struct check *c, int dirfd, const char *dir, const char *
 
 	if (!*dir && (strcmp(name, NAME_PRIVATE) == 0 || strcmp(name, "lost+found") == 0))
 		return 0;
-	if (globs_match(&c->exclude, name)) {
+	if (globs_match(&c->exclude, name) || name_is_refused(name, items->suffix)) {
 		c->counts->excluded_files++;
 		return 0;
 	}

@@ -198,7 +198,7 @@ static int walk_entry(struct walk *w, int dfd, const struct dirent *e)
 		return add_dir(w, name);
 	if (type != DT_REG)
 		return 0;
-	if (globs_match(&w->s->exclude, name))
+	if (globs_match(&w->s->exclude, name) || name_is_refused(name, store_suffix(w->s)))
 		return 0;
 	if (name_has_sealed_suffix(name, store_suffix(w->s)))
 		return walk_object(w, dfd, name);

@@ -95,6 +95,9 @@ static void add_object(struct list *l, int dirfd, const char *name, const struct
 	size_t stem;
 	uint32_t part;
 
+	if (name_parse_sealed(name, l->suffix, &stem, &part) && part == 1 &&
+	    (e = find_stem(l, name, stem)) && e->parts)
+		return; /* recorded; an import has no header of ours */
 	if (!name_parse_sealed(name, l->suffix, &stem, &part) || fd < 0 ||
 	    seekgz_header_read(fd, (uint64_t)st->st_size, &h, &reason) != 0) {
 		e = add(l, name, strlen(name));
@@ -120,6 +123,7 @@ static void add_raw(struct list *l, const char *name, const struct stat *st)
 	e->raw_bytes = MAX(e->raw_bytes, (uint64_t)st->st_size);
 	e->mtime_ns = to_ns(&st->st_mtim);
 	e->active = e->raw_bytes > e->sealed_end || !e->parts;
+	e->invalid = name_is_refused(name, l->suffix);
 	e->excluded = globs_match(&l->exclude, name);
 }
 
@@ -216,6 +220,8 @@ const char *entry_state(const struct entry *e)
 
 	if (e->other)
 		return others[e->other];
+	if (e->invalid)
+		return "invalid";
 	if (e->excluded && e->active)
 		return "excluded";
 	return e->active ? "active" : "sealed";

@@ -28,6 +28,7 @@ struct entry {
 	int64_t mtime_ns;
 	bool active;   /* it has bytes that are not sealed, or no part */
 	bool excluded; /* never sealed under this name */
+	bool invalid;  /* an import that was refused */
 	UT_hash_handle hh;
 	char name[]; /* plain */
 };

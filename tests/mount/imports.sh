@@ -1,0 +1,251 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Gzip files that someone else made: written under a sealed name, imported by command, adopted.
+# shellcheck source=tests/mount/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+DATA=$WORK/data
+mkdir "$DATA"
+"$BUILD/tests/mount/makedata" file text 5000000 1 >"$DATA/text"
+gzip -k -6 "$DATA/text"
+head -c 100000 "$DATA/text.gz" >"$DATA/short.gz"
+{ gzip -c "$DATA/text"; echo garbage; } >"$DATA/tail.gz"
+{ echo one | gzip; echo two | gzip; } >"$DATA/members.gz"
+
+sum() {
+	sha256sum <"$1" | cut -d' ' -f1
+}
+
+error_of() {
+	getfattr --absolute-names --only-values -n user.notepack.error "$1" 2>/dev/null
+}
+
+state_of() {
+	getfattr --absolute-names --only-values -n user.notepack.state "$1" 2>/dev/null
+}
+
+absent() {
+	! [ -e "$1" ]
+}
+
+start grace=60
+
+# ---- a good one ----
+
+touch -d '2019-01-02 03:04:05.678' "$DATA/text.gz"
+chmod 640 "$DATA/text.gz"
+cp -p "$DATA/text.gz" "$MNT/a.notepack.gz"
+check "an import is not listed before it is verified" [ -z "$(ls "$MNT")" ]
+check "its plain name is not there yet" absent "$MNT/a"
+check_refused "its stem is taken" "cannot overwrite existing file" bash -c "set -C; : >'$MNT/a'"
+check_refused "and in the other spelling" "cannot overwrite existing file" bash -c "set -C; : >'$MNT/a.notepack'"
+check "who reads it waits for the verdict, not for grace" \
+	cmp "$DATA/text.gz" "$MNT/a.notepack.gz"
+check "it is listed" [ "$(ls "$MNT")" = a.notepack.gz ]
+check "not a byte is different" [ "$(sum "$MNT/a.notepack.gz")" = "$(sum "$DATA/text.gz")" ]
+check "in the store, too" [ "$(sum "$STORE/a.notepack.gz")" = "$(sum "$DATA/text.gz")" ]
+check "its plain name reads" cmp "$DATA/text" "$MNT/a"
+check "at random offsets" quietly \
+	"$BUILD/tests/mount/randread" "$MNT/a" "$DATA/text" "$MNT/a.notepack.gz" 200 60
+check "time and mode are kept" \
+	[ "$(stat -c '%y %a' "$MNT/a")" = "2019-01-02 03:04:05.678000000 +0000 640" ]
+check "the object is read-only" [ "$(stat -c '%y %a' "$MNT/a.notepack.gz")" = \
+	"2019-01-02 03:04:05.678000000 +0000 440" ]
+check "an index was made, beside the manifest" \
+	[ "$(ls "$STORE/.notepackfs/index")" = "$(sum "$DATA/text.gz")" ]
+check "nothing is left where imports lie" [ -z "$(ls "$STORE/.notepackfs/import")" ]
+check_refused "it is sealed: no writing" "Operation not permitted" \
+	bash -c "echo >>'$MNT/a.notepack.gz'"
+check_refused "no removing" "Operation not permitted" rm -f "$MNT/a.notepack.gz"
+echo more >>"$MNT/a"
+"$NOTEPACKCTL" seal "$MNT/a"
+{ cat "$DATA/text"; echo more; } >"$DATA/longer"
+check "it can be appended to: the next part" cmp "$DATA/longer" "$MNT/a"
+check "… which is one of ours" [ "$(zcat "$MNT/a.p000000002.notepack.gz")" = more ]
+
+cp "$DATA/members.gz" "$MNT/members.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "several members are one file" [ "$(cat "$MNT/members")" = "one
+two" ]
+
+# One of our own objects, from another store.
+mkdir "$WORK/other"
+"$BUILD/tests/mount/makedata" file binary 1000000 2 >"$MNT/ours"
+"$NOTEPACKCTL" seal "$MNT/ours"
+cp "$MNT/ours.notepack.gz" "$MNT/copy.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "one of our own is imported" cmp "$MNT/ours" "$MNT/copy"
+check "and needs no index" [ "$(find "$STORE/.notepackfs/index" -type f | wc -l)" = 1 ]
+cp "$MNT/a.p000000002.notepack.gz" "$MNT/part.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "a later part is no file" \
+	[ "$(error_of "$MNT/part.notepack.gz.invalid")" = "it is a later part of a file, and only whole files are imported" ]
+
+# ---- bad ones ----
+
+cp "$DATA/short.gz" "$MNT/short.notepack.gz"
+cp "$DATA/tail.gz" "$MNT/tail.notepack.gz"
+echo text >"$MNT/text.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "one that is cut short is refused" \
+	grep -q "cut short" <<<"$(error_of "$MNT/short.notepack.gz.invalid")"
+check "one with bytes behind its end is refused" \
+	grep -q "offset $(stat -c %s "$DATA/text.gz")" <<<"$(error_of "$MNT/tail.notepack.gz.invalid")"
+check "what is no gzip is refused" \
+	grep -q "not a gzip file" <<<"$(error_of "$MNT/text.notepack.gz.invalid")"
+check "its state is invalid" [ "$(state_of "$MNT/text.notepack.gz.invalid")" = invalid ]
+check "its bytes are all there" cmp "$DATA/short.gz" "$MNT/short.notepack.gz.invalid"
+check "its sealed name is not" absent "$MNT/short.notepack.gz"
+check "the status names it, with the reason" \
+	grep -q '"invalid":\[.*{"path":"short.notepack.gz.invalid","error":"at offset 100000: it is cut short"}' \
+	"$MNT/.notepackfs/status"
+check "the log names it" grep -q '"event":"refuse".*short.notepack.gz.invalid' "$MNT/.notepackfs/log"
+check "it is never sealed" "$NOTEPACKCTL" seal "$MNT"
+check "… really" listed "$MNT/short.notepack.gz.invalid"
+cp "$DATA/short.gz" "$MNT/short.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "a second one of the same name is kept beside it" listed "$MNT/short.notepack.gz.2.invalid"
+check "it can be removed" rm "$MNT/short.notepack.gz.2.invalid"
+cat "$DATA/text.gz" >"$MNT/short.notepack.gz.invalid"
+mv "$MNT/short.notepack.gz.invalid" "$MNT/short.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "mended and renamed, it is imported" cmp "$DATA/text" "$MNT/short"
+
+check "ls shows both" [ "$("$NOTEPACKCTL" ls "$MNT" | grep -cE '^(members|text.notepack.gz.invalid)$')" = 2 ]
+check "ls -l shows their states" \
+	[ "$("$NOTEPACKCTL" ls -l "$MNT" | sed -n 's/^\([a-z]*\) .* \(members\|text.notepack.gz.invalid\)$/\1/p' | sort | tr '\n' ' ')" = "invalid sealed " ]
+
+# ---- by rename, and while it is written ----
+
+cp "$DATA/text.gz" "$MNT/.r.notepack.gz.Xy12"
+mv "$MNT/.r.notepack.gz.Xy12" "$MNT/r.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "a rename to a sealed name imports" cmp "$DATA/text" "$MNT/r"
+mkdir "$MNT/d"
+# A writer that closes no duplicate: each would look like the last close.
+coproc WRITER { exec perl -e 'open(F, "+>", $ARGV[0]); open(G, "<", $ARGV[1]); local $/;
+	syswrite(F, <G>); syswrite(STDOUT, "written\n"); sysread(STDIN, $x, 1)' \
+	"$MNT/d/w.notepack.gz" "$DATA/text.gz"; }
+read -r _ <&"${WRITER[0]}"
+check "what is being written is not there for others" absent "$MNT/d/w.notepack.gz"
+check_refused "its directory is not empty" "Directory not empty" rmdir "$MNT/d"
+mv "$MNT/d" "$MNT/e"
+writer=$WRITER_PID
+eval "exec ${WRITER[1]}>&-"
+wait "$writer"
+check "closed, it is read as soon as it is verified" cmp "$DATA/text.gz" "$MNT/e/w.notepack.gz"
+cp "$DATA/text.gz" "$MNT/u.notepack.gz"
+check "one that is not verified yet can be removed" rm "$MNT/u.notepack.gz"
+check "and is gone" [ -z "$(ls "$STORE/.notepackfs/import")" ]
+cp "$DATA/text.gz" "$MNT/v.notepack.gz"
+mv "$MNT/v.notepack.gz" "$MNT/v.tmp"
+check "renamed away, it is an ordinary file" cmp "$DATA/text.gz" "$MNT/v.tmp"
+mkdir "$MNT/.~tmp~"
+cp "$DATA/text.gz" "$MNT/.~tmp~/x.notepack.gz"
+check "in an excluded directory it is one, too" listed "$MNT/.~tmp~/x.notepack.gz"
+mv "$MNT/.~tmp~/x.notepack.gz" "$MNT/x.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "and an import when it leaves it" cmp "$DATA/text" "$MNT/x"
+touch "$MNT/empty.notepack.gz"
+check "an empty one waits for its bytes" [ "$(stat -c %s "$MNT/empty.notepack.gz")" = 0 ]
+cat "$DATA/members.gz" >>"$MNT/empty.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "and then is imported" [ "$(wc -l <"$MNT/empty")" = 2 ]
+
+# ---- rsync, twice ----
+
+mkdir -p "$DATA/tree/sub"
+cp "$DATA/text.gz" "$DATA/tree/one.notepack.gz"
+cp "$DATA/members.gz" "$DATA/tree/sub/two.notepack.gz"
+rsync -a "$DATA/tree" "$MNT/"
+"$NOTEPACKCTL" wait "$MNT"
+check "rsync -a brings them in" diff -r "$DATA/tree" "$MNT/tree"
+check "and transfers nothing the second time" \
+	[ -z "$(rsync -a --out-format=%n "$DATA/tree" "$MNT/" --stats | grep 'regular files transferred: [1-9]')" ]
+
+# ---- the command ----
+
+mkdir -p "$DATA/old/2020"
+cp "$DATA/text.gz" "$DATA/old/2020/log.jsonl.gz"
+cp "$DATA/members.gz" "$DATA/old/m.notepack.gz"
+cp "$DATA/short.gz" "$DATA/old/bad.notepack.gz"
+echo plain >"$DATA/old/readme"
+"$NOTEPACKCTL" import "$DATA/old" "$MNT" >"$WORK/out" 2>"$WORK/err"
+check "import says that one is damaged" [ $? = 4 ]
+check "and which, and why" grep -q "old/bad.notepack.gz.invalid: refused: at offset 100000: it is cut short" "$WORK/err"
+check "and how many are good" grep -qx "2 files imported, 1 left out (no gzip files), 1 refused" "$WORK/out"
+check "X.gz becomes X" cmp "$DATA/text" "$MNT/old/2020/log.jsonl"
+check "unchanged" [ "$(sum "$MNT/old/2020/log.jsonl.notepack.gz")" = "$(sum "$DATA/text.gz")" ]
+rm "$DATA/old/bad.notepack.gz"
+"$NOTEPACKCTL" import "$DATA/old" "$MNT" >"$WORK/out"
+check "a second run copies nothing" grep -qx "0 files imported, 2 there already, 1 left out (no gzip files)" "$WORK/out"
+check_refused "what is no gzip file is refused as an operand" "is no gzip file by its name" \
+	"$NOTEPACKCTL" import "$DATA/old/readme" "$MNT"
+
+# ---- the stop, a crash ----
+
+cp "$DATA/text.gz" "$MNT/late.notepack.gz"
+cp "$DATA/short.gz" "$MNT/latebad.notepack.gz"
+stop "with imports to be verified"
+check "the stop verified them" [ -e "$STORE/late.notepack.gz" ]
+check "the bad one, too" [ -e "$STORE/latebad.notepack.gz.invalid" ]
+check "check --deep is content" quietly "$NOTEPACKCTL" check --deep "$STORE"
+check "cat needs no mount" cmp "$DATA/longer" <("$NOTEPACKCTL" cat "$STORE/a")
+start grace=60
+check "they read after a remount" cmp "$DATA/text" "$MNT/late"
+check "the reason is still known" \
+	grep -q "cut short" <<<"$(error_of "$MNT/latebad.notepack.gz.invalid")"
+check "and the part behind an import" cmp "$DATA/longer" "$MNT/a"
+mkdir "$MNT/c"
+cp "$DATA/text.gz" "$MNT/c/crash.notepack.gz"
+cp "$DATA/text.gz" "$MNT/c/moved.notepack.gz"
+mv "$MNT/c" "$MNT/cc"
+crash
+start grace=60
+check "an import survives the daemon" cmp "$DATA/text.gz" "$MNT/cc/crash.notepack.gz"
+check "so does the other" cmp "$DATA/text" <(zcat "$MNT/cc/moved.notepack.gz"; "$NOTEPACKCTL" wait "$MNT")
+check "its plain name, too" cmp "$DATA/text" "$MNT/cc/moved"
+stop
+# Damage behind our back: the index knows what each piece must be.
+size=$(stat -c %s "$STORE/late.notepack.gz")
+printf '\377\377\377\377' | dd of="$STORE/late.notepack.gz" bs=1 seek=$((size / 2)) conv=notrunc status=none
+start grace=60
+check_refused "a damaged import gives EIO" "Input/output error" cat "$MNT/late"
+check "what is in front of the damage reads" \
+	cmp -n 100000 "$DATA/text" "$MNT/late"
+start_of_damage=$("$NOTEPACKCTL" check --deep "$MNT" 2>&1 || :)
+check "check --deep names it" grep -q late.notepack.gz <<<"$start_of_damage"
+"$NOTEPACKCTL" rm "$MNT/late"
+stop
+start allow_delete,grace=60
+rm "$MNT/a.notepack.gz" 2>/dev/null || rm "$MNT/short.notepack.gz"
+cp "$DATA/members.gz" "$MNT/.new"
+mv -f "$MNT/.new" "$MNT/members.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "with allow_delete an import replaces a sealed file" [ "$(wc -l <"$MNT/members")" = 2 ]
+stop
+
+# ---- adopting ----
+
+ADOPT=$WORK/adopt
+mkdir -p "$ADOPT/2021"
+cp -p "$DATA/text.gz" "$ADOPT/2021/x.notepack.gz"
+cp "$DATA/short.gz" "$ADOPT/bad.notepack.gz"
+echo raw >"$ADOPT/raw"
+inode=$(stat -c %i "$ADOPT/2021/x.notepack.gz")
+"$NOTEPACKCTL" init --adopt "$ADOPT" >"$WORK/out" 2>"$WORK/err"
+check "init --adopt says that one is bad" [ $? = 4 ]
+check "which, and why" grep -q "bad.notepack.gz: at offset 100000: it is cut short; it is called .invalid now" "$WORK/err"
+check "and how many are good" grep -qx "1 file adopted, 1 not" "$WORK/out"
+check "not a byte was copied" [ "$(stat -c %i "$ADOPT/2021/x.notepack.gz")" = "$inode" ]
+check "check --deep is content with it" quietly "$NOTEPACKCTL" check --deep "$ADOPT"
+rm -rf "$STORE"
+mv "$ADOPT" "$STORE"
+start grace=0
+check "the plain name reads" cmp "$DATA/text" "$MNT/2021/x"
+check "the bad one is there, by another name" cmp "$DATA/short.gz" "$MNT/bad.notepack.gz.invalid"
+check "why is known" grep -q "cut short" <<<"$(error_of "$MNT/bad.notepack.gz.invalid")"
+check "the raw file is sealed by the mount" wait_for 10 sealed "$MNT/raw"
+stop
+finish
