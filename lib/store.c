@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/xattr.h>
 
 #include "lib/catalog.h"
 #include "lib/cut.h"
@@ -15,7 +14,7 @@
 #include "lib/layout.h"
 #include "lib/lazy.h"
 #include "lib/log.h"
-#include "lib/raw.h"
+#include "lib/probe.h"
 #include "lib/recovery.h"
 #include "lib/sealer.h"
 
@@ -148,26 +147,6 @@ static int lock_store(struct store *s, struct store_error *e)
 		    (long)pid);
 }
 
-static void probe_xattrs(struct store *s)
-{
-	static const char name[] = LAYOUT_TMP "/probe";
-	struct raw_mark mark = {.id = 1};
-	int fd = io_open(s->fd, name, O_RDWR | O_CREAT | O_TRUNC, 0600);
-
-	s->have_xattrs = true;
-	if (fd < 0 || raw_write_mark(s, fd, &mark) != 0 || raw_read_mark(fd, &mark) != 0)
-		s->have_xattrs = false;
-	if (fd >= 0) {
-		close(fd);
-		io_unlink(s->fd, name, 0);
-	}
-	if (!s->have_xattrs)
-		log_notice(
-		    "%s: the file system has no user attributes: file ids of unsealed files "
-		    "are not kept over a remount, and sealed files cannot be appended to",
-		    s->path);
-}
-
 static int load_manifest(struct store *s, bool fresh, struct store_error *e)
 {
 	struct manifest_options options = {
@@ -259,7 +238,7 @@ static int open_steps(struct store *s, struct store_error *e)
 		return -1;
 	s->indexfd = io_open(s->fd, LAYOUT_INDEX, O_RDONLY | O_DIRECTORY, 0);
 	if (!s->options.read_only)
-		probe_xattrs(s);
+		probe_store(s);
 	if (load_manifest(s, fresh, e))
 		return -1;
 	s->events = events_open(s->fd, LOG_BYTES, s->options.read_only);

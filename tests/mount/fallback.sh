@@ -33,6 +33,8 @@ chmod +x "$WORK/traced"
 NOTEPACKFS=$WORK/traced
 
 start grace=1h
+check "what is missing is noted once" \
+	[ "$(grep -c 'no RENAME_NOREPLACE: names are given by link and unlink' "$LOG")" = 1 ]
 mkdir -p "$MNT/d/e"
 echo hello >"$MNT/a.txt"
 cp /bin/bash "$MNT/d/program"
