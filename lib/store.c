@@ -135,6 +135,8 @@ static int lock_store(struct store *s, struct store_error *e)
 	    layout_lock(s->fd, write, s->adopted ? "tool" : "mounted", s->options.lockwait_ns);
 	if (s->lockfd >= 0)
 		return 0;
+	if (s->lockfd == -EROFS)
+		return fail(e, 1, "%s: %s; ro mounts it for reading", s->path, strerror(EROFS));
 	if (s->lockfd != -EBUSY)
 		return fail(e, 1, "%s: cannot be locked: %s", s->path, strerror(-s->lockfd));
 	layout_holder(s->fd, &pid);
@@ -295,10 +297,11 @@ static void free_store(struct store *s)
 		free_node_all_locked(s, &s->root->n);
 		lock_drop(&s->lock);
 	}
-	if (s->lockfd >= 0)
-		close(s->lockfd); /* the lock goes with it */
 	if (s->fd >= 0)
 		close(s->fd);
+	if (s->lockfd >= 0)
+		close(s->lockfd); /* the lock goes with it; who waited for it may unmount the
+				     disk */
 	globs_release(&s->exclude);
 	globs_release(&s->deletable);
 	free((char *)s->options.exclude);
