@@ -198,7 +198,8 @@ static int umount_dead(const struct options *o, const struct ctl_mount *m)
 	    "%s: the daemon had died; the dead mountpoint is cleared. Nothing is lost: mount "
 	    "%s again to recover",
 	    m->mountpoint, m->store);
-	return CTL_FAILED;
+	/* For umount(8) it is unmounted, and that was all that was asked for. */
+	return o->helper ? CTL_DONE : CTL_FAILED;
 }
 
 static int umount_live(const struct options *o, const struct ctl_mount *m)
