@@ -6,16 +6,8 @@
 # GlusterFS refuses 127.0.0.1, listens on fixed ports, and keeps its things in /run and /var. So all
 # of this runs in namespaces of its own: addresses, directories, and processes, which end with it.
 # shellcheck disable=SC2317 # functions that check and wait_for call
-
-if [ -z "${IN_NAMESPACES-}" ]; then
-	export IN_NAMESPACES=1
-	set -- unshare --mount --net --pid --fork --kill-child --mount-proc
-	if ! reason=$("$@" true 2>&1); then
-		echo "1..0 # SKIP no namespaces: $reason"
-		exit 0
-	fi
-	exec "$@" bash "$0"
-fi
+NAMESPACES=--net
+. "$(dirname "$0")/namespaces.sh"
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/states.sh"
 
