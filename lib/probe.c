@@ -32,7 +32,8 @@ static void probe_rename(struct store *s)
 {
 	int err = io_rename(s->fd, NAME, s->fd, FREE_NAME, RENAME_NOREPLACE);
 
-	if (err == -EINVAL || err == -ENOSYS)
+	s->have_noreplace = err != -EINVAL && err != -ENOSYS;
+	if (!s->have_noreplace)
 		log_notice("%s: the file system has no RENAME_NOREPLACE: names are given by "
 			   "link and unlink",
 			   s->path);

@@ -8,8 +8,8 @@
 
 struct store;
 
-/* Try it on names in .notepackfs/tmp, with the store locked for writing: sets s->have_xattrs,
- * and logs one line for each thing that is missing. */
+/* Try it on names in .notepackfs/tmp, with the store locked for writing: sets s->have_xattrs
+ * and s->have_noreplace, and logs one line for each thing that is missing. */
 void probe_store(struct store *s);
 
 #endif

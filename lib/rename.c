@@ -2,8 +2,8 @@
 /*
  * Renaming. One name in the store: the rename itself, and the manifest follows lazily; after a
  * crash in between recovery finds the object by its content. More than one name (parts, a raw
- * file with parts), or a directory with sealed files beneath: an intent is committed first, and
- * recovery completes it.
+ * file with parts; any file, where the filesystem has no RENAME_NOREPLACE), or a directory with
+ * sealed files beneath: an intent is committed first, and recovery completes it.
  *
  * A sealed file that is replaced (allow_delete) is removed first: the removal is durable before
  * its name is used again.

@@ -124,7 +124,8 @@ static int finish_intent(struct rename *r, struct file *f)
 static int move_file(struct rename *r)
 {
 	struct file *f = to_file(r->src);
-	bool many = f->part_count + f->raw_present > 1;
+	/* A link and an unlink are two steps as well: cut in between, both names are there. */
+	bool many = f->part_count + f->raw_present > 1 || !r->s->have_noreplace;
 	int from_fd, to_fd, err = 0;
 
 	if (r->dst && r->dst->kind == NODE_FILE &&

@@ -66,5 +66,38 @@ check "sha256sums verifies" sh -c "cd '$MNT' && sha256sum --quiet -c .notepackfs
 check "the store is sound" quietly "$NOTEPACKCTL" check --deep "$MNT"
 stop "after a remount"
 
+# Named bug: a daemon that was killed between link and unlink left both names, and two files of one id.
+# killed_while_renaming FILE NAME: at the unlink of NAME, its name in the store
+killed_while_renaming() {
+	cat >"$WORK/killed" <<EOF
+#!/bin/sh
+export ASAN_OPTIONS="\$ASAN_OPTIONS:detect_leaks=0"
+exec strace -f -qq -o '$WORK/trace' -P '$2' -e trace=unlinkat \\
+	-e inject=unlinkat:error=EINTR:signal=KILL '$BUILD/mount/notepackfs' "\$@"
+EOF
+	chmod +x "$WORK/killed"
+	NOTEPACKFS=$WORK/killed
+	start grace=1h
+	check_refused "the daemon is killed while it renames $1" "" mv "$MNT/$1" "$MNT/moved/$1-new"
+	wait "$DAEMON"
+	DAEMON=
+	umount "$MNT" || umount -l "$MNT"
+	check "… between link and unlink" [ "$(stat -c %h "$WORK/backing/$2")" = 2 ]
+	NOTEPACKFS=$BUILD/mount/notepackfs
+	start grace=1h
+	check "its renaming is completed" [ "$(cat "$MNT/moved/$1-new")" = "$1" ]
+	check "… and its old name is gone" sh -c "[ ! -e '$MNT/$1' ] && [ ! -e '$WORK/backing/$2' ]"
+	stop "after the kill while renaming $1"
+	check "the store is sound" quietly "$NOTEPACKCTL" check --deep "$STORE"
+}
+NOTEPACKFS=$BUILD/mount/notepackfs
+start grace=1h
+echo sealed >"$MNT/sealed"
+"$NOTEPACKCTL" seal "$MNT/sealed"
+echo excluded.tmp >"$MNT/excluded.tmp"
+stop "with one sealed and one excluded"
+killed_while_renaming sealed sealed.notepack.gz
+killed_while_renaming excluded.tmp excluded.tmp
+
 check "no mount is left in the store" umount "$STORE"
 finish

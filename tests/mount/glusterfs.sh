@@ -156,7 +156,11 @@ end_load() {
 }
 
 everything_there() {
-	timeout 120 "$NOTEPACKCTL" wait "$MNT" && "$WRITER" verify "$MNT" "$RECORD"
+	timeout 120 "$NOTEPACKCTL" wait "$MNT" || return 1
+	"$WRITER" verify "$MNT" "$RECORD" >"$WORK/verdict" || {
+		sed 's/^/# /' "$WORK/verdict"
+		return 1
+	}
 }
 
 : >"$RECORD"
@@ -165,7 +169,7 @@ load 1 300
 crash
 end_load 1
 start "$OPTIONS"
-check "every byte accepted before the kill is there" quietly everything_there
+check "every byte accepted before the kill is there" everything_there
 
 # ---- a third of the volume dies, too, and comes back ----
 
@@ -175,14 +179,14 @@ check "writing goes on with two of three replicas" wait_for 120 has_written $(($
 crash
 end_load 2
 start "$OPTIONS"
-check "every byte is there with two of three" quietly everything_there
+check "every byte is there with two of three" everything_there
 check "the store is sound with two of three" quietly "$NOTEPACKCTL" check --deep "$MNT"
 check "the brick comes back" quietly volume start archive force
 check "… and is online" wait_for 60 all_online
 load 3 100
 kill -TERM "$WRITER_PID"
 end_load 3
-check "every byte is there while it is healed" quietly everything_there
+check "every byte is there while it is healed" everything_there
 check "sha256sums verifies" sh -c "cd '$MNT' && sha256sum --quiet -c .notepackfs/sha256sums"
 stop "after the kills"
 check "notepackctl check --deep finds no problem" quietly "$NOTEPACKCTL" check --deep "$STORE"
