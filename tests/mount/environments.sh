@@ -10,12 +10,6 @@
 HELPERS=$(cd "$(dirname "$0")/../../contrib" && pwd)
 WORK=$(realpath "$WORK")
 
-cleanup_more() {
-	findmnt -rno TARGET | grep -F "$WORK/" | tac | while read -r target; do
-		umount -l "$(printf %b "$target")"
-	done
-}
-
 # What has been written is in the store, sealed, and no one holds its lock.
 all_flushed() {
 	flock -n "$1/.notepackfs/lock" true && [ "$(zcat "$1/$2.notepack.gz")" = "$2" ]
@@ -110,15 +104,7 @@ umount "$WORK/frozen"
 
 # ---- fstab ----
 
-# What the installation puts into /sbin.
-sbin=$(readlink -f /sbin)
-mkdir "$WORK/sbin"
-mount -t tmpfs tmpfs "$WORK/sbin"
-mkdir "$WORK/sbin/upper" "$WORK/sbin/work"
-mount -t overlay overlay -o "lowerdir=$sbin,upperdir=$WORK/sbin/upper,workdir=$WORK/sbin/work" "$sbin"
-cp "$HELPERS/mount.fuse.notepackfs" "$HELPERS/umount.fuse.notepackfs" "$NOTEPACKFS" "$NOTEPACKCTL" "$sbin/"
-PATH=$sbin:$PATH
-
+own_sbin "$HELPERS/mount.fuse.notepackfs" "$HELPERS/umount.fuse.notepackfs" "$NOTEPACKFS" "$NOTEPACKCTL"
 mkdir -p "$WORK"/{one,"two words",three}/{store,mnt}
 ONE=$WORK/one TWO="$WORK/two words" THREE=$WORK/three
 cat >"$WORK/fstab" <<END

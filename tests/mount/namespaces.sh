@@ -16,3 +16,22 @@ fi
 # Copies of mounts that others have: here they would keep those in use. Without -i the helper would
 # wait for their daemons.
 umount -a -i -l -t fuse.notepackfs
+
+# What the test has mounted in its directory goes before the directory does.
+cleanup_more() {
+	findmnt -rno TARGET | grep -F "$WORK/" | tac | while read -r target; do
+		umount -i -l "$(printf %b "$target")"
+	done
+}
+
+# own_sbin FILE…: put these into /sbin, as an installation does; here only
+own_sbin() {
+	local sbin
+	sbin=$(readlink -f /sbin)
+	mkdir "$WORK/sbin"
+	mount -t tmpfs tmpfs "$WORK/sbin"
+	mkdir "$WORK/sbin/upper" "$WORK/sbin/work"
+	mount -t overlay overlay -o "lowerdir=$sbin,upperdir=$WORK/sbin/upper,workdir=$WORK/sbin/work" "$sbin"
+	cp "$@" "$sbin/"
+	PATH=$sbin:$PATH
+}
