@@ -214,7 +214,7 @@ int store_barrier(struct store *s, enum proto_op op, const char *path,
 		return err;
 	if (scope->kind == NODE_LINK) {
 		node_unref(s, scope, 1);
-		return -EINVAL;
+		return -ELOOP;
 	}
 	b = calloc(1, sizeof(*b));
 	lock_take(&s->lock);

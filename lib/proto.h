@@ -17,6 +17,7 @@
  *			the file's owner. Not a directory (EISDIR).
  *
  * Errors: ENOENT no such path · EPERM · EISDIR · EROFS · ENAMETOOLONG · EINVAL unknown op ·
+ * ELOOP a symbolic link ·
  * EIO a wait ended because the mount is stopping and a segment could not be sealed.
  */
 #ifndef NOTEPACKFS_LIB_PROTO_H

@@ -331,7 +331,7 @@ int store_remove(struct store *s, struct caller *c, const char *path)
 	if (err)
 		return err;
 	file = n->kind == NODE_OBJECT ? &((struct object *)n)->file->n : n;
-	err = n->kind == NODE_DIR ? -EISDIR : n->kind == NODE_LINK ? -EINVAL : 0;
+	err = n->kind == NODE_DIR ? -EISDIR : n->kind == NODE_LINK ? -ELOOP : 0;
 	if (!err)
 		err = store_getattr(s, file, &st);
 	if (!err && c->uid != 0 && c->uid != geteuid() && c->uid != st.st_uid)

@@ -65,6 +65,9 @@ static const char *explain(enum proto_op op, int err)
 		return "only a part of the mount can be seen here; use its own mountpoint";
 	case EISDIR:
 		return "is a directory; rm removes files only";
+	case ELOOP:
+		return op == PROTO_REMOVE ? "is a symbolic link; rm removes it"
+					  : "is a symbolic link; name the file itself";
 	case EROFS:
 		return "the mount is read-only";
 	case EIO:
