@@ -19,10 +19,6 @@ pid_of() {
 	jq .pid "$1/.notepackfs/status"
 }
 
-ended() {
-	[ ! -e "/proc/$1/exe" ]
-}
-
 # a_mount NAME STORE MNT: by these paths a store is mounted, used and unmounted
 a_mount() {
 	local name=$1 store=$2 mnt=$3
@@ -99,7 +95,7 @@ pid=$(pid_of "$MNT")
 check "… and reads it" [ "$(cat "$MNT/outer"; zcat "$MNT/bound.notepack.gz")" = "$(printf 'outer\nbound')" ]
 check_refused "… and refuses to write" "Read-only file system" touch "$MNT/new"
 check "… and unmounts it" quietly "$NOTEPACKCTL" umount "$MNT"
-wait_for 10 ended "$pid"
+wait_for 10 has_ended "$pid"
 umount "$WORK/frozen"
 
 # ---- fstab ----
@@ -145,7 +141,7 @@ mount "$ONE/mnt"
 echo second >"$ONE/mnt/second"
 pid=$(pid_of "$ONE/mnt")
 kill -KILL "$pid"
-wait_for 10 ended "$pid"
+wait_for 10 has_ended "$pid"
 check_refused "a dead mount is an error" "not connected" stat "$ONE/mnt/second"
 check_refused "mount over a dead mount names the remedy" "umount -l $ONE/mnt" mount "$ONE/mnt"
 # Named bug: it was cleared, and the exit status said that it was not.
@@ -193,7 +189,7 @@ check "a mount in a private namespace is not seen outside" [ ! -e "$MNT/inside" 
 check "… and is served on when whoever made it has gone" [ "$(cat "/proc/$pid/root$MNT/inside")" = in ]
 check "… and its store is in use" sh -c "'$NOTEPACKFS' '$STORE' '$MNT' -o lockwait=0 2>'$WORK/err'; [ \$? = 3 ]"
 kill -TERM "$pid"
-check "SIGTERM ends it" wait_for 20 ended "$pid"
+check "SIGTERM ends it" wait_for 20 has_ended "$pid"
 check "… and flushes" [ "$(zcat "$STORE/inside.notepack.gz")" = in ]
 check "… with exit 0" quietly jq -e '.exit == 0' "$STORE/.notepackfs/last_stop"
 

@@ -26,10 +26,6 @@ pid_of() {
 	as alice jq .pid "$MNT/.notepackfs/status"
 }
 
-ended() {
-	[ ! -e "/proc/$1/exe" ]
-}
-
 mount_gone() {
 	[ -z "$(dead_mount)" ]
 }
@@ -90,20 +86,20 @@ as alice "$NOTEPACKFS" "$STORE" "$MNT"
 pid=$(pid_of)
 as alice sh -c "echo one >'$MNT/one'"
 check "fusermount3 -u unmounts" as alice fusermount3 -u "$MNT"
-check "… which flushes first" wait_for 20 ended "$pid"
+check "… which flushes first" wait_for 20 has_ended "$pid"
 check "… everything" [ "$(zcat "$STORE/one.notepack.gz")" = one ]
 as alice "$NOTEPACKFS" "$STORE" "$MNT" -o grace=1h
 pid=$(pid_of)
 as alice sh -c "echo two >'$MNT/two'"
 kill -TERM "$pid"
-check "SIGTERM ends it" wait_for 20 ended "$pid"
+check "SIGTERM ends it" wait_for 20 has_ended "$pid"
 check "… and the mount" mount_gone
 check "… with everything sealed" [ "$(zcat "$STORE/two.notepack.gz")" = two ]
 as alice "$NOTEPACKFS" "$STORE" "$MNT" -o grace=1h
 pid=$(pid_of)
 as alice sh -c "echo three >'$MNT/three'"
 kill -KILL "$pid"
-wait_for 10 ended "$pid"
+wait_for 10 has_ended "$pid"
 check_refused "a crash leaves a dead mount" "not connected" as alice cat "$MNT/three"
 check_refused "which is not mounted over" "umount -l $MNT" as alice "$NOTEPACKFS" "$STORE" "$MNT"
 as alice "$NOTEPACKCTL" umount "$MNT" 2>"$WORK/err"
