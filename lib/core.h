@@ -218,7 +218,7 @@ struct store {
 	store_adopted *adopted; /* store_adopt, not a mount; else NULL */
 	void *adopted_ctx;
 	uint64_t adopted_bytes, adopt_total;
-	bool have_noreplace; /* else a renaming is a link and an unlink */
+	bool have_noreplace;	       /* else a renaming is a link and an unlink */
 	struct differences *recovered; /* between recovery_run and recovery_arm */
 
 	/* Rank 10. Protects all below, and every node. */
