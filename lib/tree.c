@@ -31,6 +31,14 @@ bool store_may_cache_absence(const struct store *s, const char *name)
 	return !name_has_sealed_suffix(name, store_suffix(s));
 }
 
+/* statfs tells the limit. What may be longer: excluded names, and those of objects. */
+static bool is_too_long(struct store *s, const char *name)
+{
+	return strlen(name) > NAME_PLAIN_BYTES && !globs_match(&s->exclude, name) &&
+	       !name_has_sealed_suffix(name, store_suffix(s)) &&
+	       !name_is_refused(name, store_suffix(s));
+}
+
 /* ---- looking ---- */
 
 /* An import that is being written is no one's but its writer's. */
@@ -64,7 +72,7 @@ int store_lookup(struct store *s, struct node *dir, const char *name, struct nod
 	} else if (found.node) {
 		node_ref_locked(found.node);
 	} else {
-		err = -ENOENT;
+		err = is_too_long(s, name) ? -ENAMETOOLONG : -ENOENT;
 	}
 	lock_drop(&s->lock);
 	return err;
@@ -159,6 +167,8 @@ int check_new_name_locked(struct store *s, struct dir *d, const char *name, enum
 			return -EINVAL;
 		return s->have_xattrs ? 0 : -EOPNOTSUPP;
 	}
+	if (is_too_long(s, name))
+		return -ENAMETOOLONG;
 	return kind == NODE_FILE ? name_check_plain(name, store_suffix(s)) : 0;
 }
 
