@@ -52,17 +52,6 @@ enum node_kind node_kind(const struct node *n)
 	return n->kind;
 }
 
-static struct timespec from_ns(int64_t ns)
-{
-	struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
-
-	if (ts.tv_nsec < 0) {
-		ts.tv_nsec += 1000000000;
-		ts.tv_sec--;
-	}
-	return ts;
-}
-
 static void set_blocks(struct stat *st, uint64_t bytes)
 {
 	st->st_blocks = (blkcnt_t)((bytes + 4095) / 4096 * 8);
@@ -145,7 +134,7 @@ static void stat_sealed(struct store *s, struct file *f, struct stat *out)
 	out->st_mode = S_IFREG | (f->attrs.mode & 07777);
 	out->st_uid = f->attrs.uid;
 	out->st_gid = f->attrs.gid;
-	out->st_mtim = from_ns(f->attrs.mtime_ns);
+	out->st_mtim = timespec_of_ns(f->attrs.mtime_ns);
 	if (!out->st_ctim.tv_sec)
 		out->st_atim = out->st_ctim = out->st_mtim;
 	out->st_blocks = 0;
@@ -201,7 +190,7 @@ static int stat_object(struct store *s, struct object *o, struct stat *out)
 		out->st_mode = S_IFREG | (f->attrs.mode & 0444);
 		out->st_uid = f->attrs.uid;
 		out->st_gid = f->attrs.gid;
-		out->st_atim = out->st_mtim = out->st_ctim = from_ns(f->attrs.mtime_ns);
+		out->st_atim = out->st_mtim = out->st_ctim = timespec_of_ns(f->attrs.mtime_ns);
 		err = 0;
 	}
 	if (!err && i >= 0) {
@@ -354,11 +343,6 @@ static int set_link(struct store *s, struct node *n, const struct stat *want, un
 	return err;
 }
 
-static int64_t to_ns(const struct timespec *ts)
-{
-	return (int64_t)ts->tv_sec * 1000000000 + ts->tv_nsec;
-}
-
 /* A sealed file: in memory, at its objects, and some seconds later in the manifest. Node busy.
  */
 static int set_sealed(struct store *s, struct file *f, const struct stat *want, unsigned set)
@@ -377,7 +361,7 @@ static int set_sealed(struct store *s, struct file *f, const struct stat *want, 
 	if (set & STORE_SET_MODE)
 		f->attrs.mode = want->st_mode & 07777;
 	if (set & STORE_SET_MTIME)
-		f->attrs.mtime_ns = to_ns(&want->st_mtim);
+		f->attrs.mtime_ns = ns_of_timespec(&want->st_mtim);
 	if (set & STORE_SET_MTIME_NOW)
 		f->attrs.mtime_ns = clock_wall_ns();
 	lock_drop(&s->lock);

@@ -209,16 +209,10 @@ int lazy_flush_held(struct store *s)
 
 int lazy_apply_attrs(struct store *s, struct file *f)
 {
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
-				    {.tv_sec = f->attrs.mtime_ns / 1000000000,
-				     .tv_nsec = f->attrs.mtime_ns % 1000000000}};
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, timespec_of_ns(f->attrs.mtime_ns)};
 	int dfd = dirfd_get(s, f->n.dir);
 	int err = dfd < 0 ? dfd : 0;
 
-	if (times[1].tv_nsec < 0) {
-		times[1].tv_nsec += 1000000000;
-		times[1].tv_sec--;
-	}
 	for (uint32_t i = 0; dfd >= 0 && i < f->part_count && !err; i++) {
 		char name[NAME_BYTES + 1];
 		struct stat st;

@@ -71,12 +71,35 @@ static inline void lock_drop(struct lock *l) RELEASE(l) NO_THREAD_SAFETY
 	lock_must(pthread_mutex_unlock(&l->mutex));
 }
 
+#define NS_IN_SECOND 1000000000
+
+/* Nanoseconds reach from 1677 to 2262: a file's time beyond that becomes the nearest one. */
+static inline int64_t ns_of_timespec(const struct timespec *ts)
+{
+	if (ts->tv_sec >= INT64_MAX / NS_IN_SECOND)
+		return INT64_MAX;
+	if (ts->tv_sec <= INT64_MIN / NS_IN_SECOND)
+		return INT64_MIN;
+	return (int64_t)ts->tv_sec * NS_IN_SECOND + ts->tv_nsec;
+}
+
+static inline struct timespec timespec_of_ns(int64_t ns)
+{
+	struct timespec ts = {.tv_sec = ns / NS_IN_SECOND, .tv_nsec = ns % NS_IN_SECOND};
+
+	if (ts.tv_nsec < 0) {
+		ts.tv_nsec += NS_IN_SECOND;
+		ts.tv_sec--;
+	}
+	return ts;
+}
+
 static inline int64_t clock_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+	return ns_of_timespec(&ts);
 }
 
 /* Wall-clock nanoseconds since 1970: for what users read, never for waiting. */
@@ -85,7 +108,7 @@ static inline int64_t clock_wall_ns(void)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+	return ns_of_timespec(&ts);
 }
 
 static inline void cond_init(struct cond *c)
@@ -112,10 +135,7 @@ static inline void cond_wait(struct cond *c, struct lock *l) REQUIRES(l)
 static inline bool cond_wait_until(struct cond *c, struct lock *l, int64_t deadline_ns)
     REQUIRES(l)
 {
-	struct timespec ts = {
-	    .tv_sec = deadline_ns / 1000000000,
-	    .tv_nsec = deadline_ns % 1000000000,
-	};
+	struct timespec ts = timespec_of_ns(deadline_ns);
 	int err = pthread_cond_timedwait(&c->cond, &l->mutex, &ts);
 
 	lock_must(err == ETIMEDOUT ? 0 : err);

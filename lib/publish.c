@@ -208,7 +208,7 @@ static int give_attributes(struct store *s, struct segment *seg)
 	seg->record.mode = st.st_mode & 07777;
 	seg->record.uid = st.st_uid;
 	seg->record.gid = st.st_gid;
-	seg->record.mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	seg->record.mtime_ns = ns_of_timespec(&st.st_mtim);
 	return io_set_times(seg->tmp_fd, "", times);
 }
 

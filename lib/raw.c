@@ -229,19 +229,13 @@ void raw_put(struct store *s, struct file *f, struct raw *raw)
  * name. */
 static int make_private(struct store *s, struct file *f, const char *name, int *out)
 {
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
-				    {.tv_sec = f->attrs.mtime_ns / 1000000000,
-				     .tv_nsec = f->attrs.mtime_ns % 1000000000}};
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, timespec_of_ns(f->attrs.mtime_ns)};
 	struct raw_mark mark = {.id = f->id, .base = f->sealed_end};
 	int fd = io_open(s->fd, name, O_RDWR | O_CREAT | O_EXCL, 0600);
 	int err = 0;
 
 	if (fd < 0)
 		return fd;
-	if (times[1].tv_nsec < 0) {
-		times[1].tv_nsec += 1000000000;
-		times[1].tv_sec--;
-	}
 	if (ftruncate(fd, (off_t)f->sealed_end) != 0)
 		err = -errno;
 	if (!err)
@@ -366,7 +360,7 @@ static void keep_attrs_locked(struct file *f, const struct stat *st)
 	    .mode = st->st_mode & 07777,
 	    .uid = st->st_uid,
 	    .gid = st->st_gid,
-	    .mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
+	    .mtime_ns = ns_of_timespec(&st->st_mtim),
 	};
 }
 

@@ -188,7 +188,7 @@ static int adopt(struct store *s, struct differences *diff, struct candidate *c)
 	c->rec.mode = (c->st.st_mode & 0777) | 0200;
 	c->rec.uid = c->st.st_uid;
 	c->rec.gid = c->st.st_gid;
-	c->rec.mtime_ns = (int64_t)c->st.st_mtim.tv_sec * 1000000000 + c->st.st_mtim.tv_nsec;
+	c->rec.mtime_ns = ns_of_timespec(&c->st.st_mtim);
 	c->rec.sealed_at_ns = clock_wall_ns();
 	err = manifest_commit(s->manifest, put_candidate, c);
 	if (!err) {
