@@ -347,9 +347,11 @@ static int set_link(struct store *s, struct node *n, const struct stat *want, un
  */
 static int set_sealed(struct store *s, struct file *f, const struct stat *want, unsigned set)
 {
+	struct timespec times[2];
 	struct attrs old;
 	int err;
 
+	times_wanted(want, set, times);
 	lock_take(&s->lock);
 	old = f->attrs;
 	if (set & (SET_OWNER | STORE_SET_NO_SET_ID))
@@ -365,7 +367,7 @@ static int set_sealed(struct store *s, struct file *f, const struct stat *want, 
 	if (set & STORE_SET_MTIME_NOW)
 		f->attrs.mtime_ns = clock_wall_ns();
 	lock_drop(&s->lock);
-	err = lazy_apply_attrs(s, f);
+	err = lazy_apply_attrs(s, f, times[0]);
 	lock_take(&s->lock);
 	if (err)
 		f->attrs = old;

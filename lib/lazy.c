@@ -207,9 +207,9 @@ int lazy_flush_held(struct store *s)
 	return flush(s, true);
 }
 
-int lazy_apply_attrs(struct store *s, struct file *f)
+int lazy_apply_attrs(struct store *s, struct file *f, struct timespec atime)
 {
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, timespec_of_ns(f->attrs.mtime_ns)};
+	struct timespec times[2] = {atime, timespec_of_ns(f->attrs.mtime_ns)};
 	int dfd = dirfd_get(s, f->n.dir);
 	int err = dfd < 0 ? dfd : 0;
 
@@ -250,7 +250,7 @@ void lazy_check_attrs(struct store *s, struct file *f)
 	    (rec.mode == attrs.mode && rec.uid == attrs.uid && rec.gid == attrs.gid &&
 	     rec.mtime_ns == attrs.mtime_ns))
 		return;
-	if (lazy_apply_attrs(s, f) != 0)
+	if (lazy_apply_attrs(s, f, (struct timespec){.tv_nsec = UTIME_OMIT}) != 0)
 		log_warning(
 		    "%s: owner, mode or times of its objects could not be set in the store",
 		    f->n.name);

@@ -25,8 +25,9 @@ int lazy_flush(struct store *s) EXCLUDES(s->lock);
  * that the publisher itself holds are left to it. */
 int lazy_flush_held(struct store *s) EXCLUDES(s->lock);
 
-/* Set mode, owner and mtime of a file's objects to f->attrs. The caller has the node busy. */
-int lazy_apply_attrs(struct store *s, struct file *f) EXCLUDES(s->lock);
+/* Set mode, owner and mtime of a file's objects to f->attrs, and their atime, which only they
+ * have (tv_nsec may be UTIME_OMIT or UTIME_NOW). The caller has the node busy. */
+int lazy_apply_attrs(struct store *s, struct file *f, struct timespec atime) EXCLUDES(s->lock);
 
 /* The attributes of f that its newest record has not got: apply and mark. Node busy. */
 void lazy_check_attrs(struct store *s, struct file *f) EXCLUDES(s->lock);
