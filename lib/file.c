@@ -144,8 +144,8 @@ static int strip_set_ids(struct store *s, struct file *f)
 	if (raw)
 		err = io_fstat(raw->fd, &st);
 	if (raw && !err) {
-		strip = S_ISUID | (st.st_mode & S_IXGRP ? S_ISGID : 0);
-		if ((st.st_mode & strip) && fchmod(raw->fd, st.st_mode & 07777 & ~strip) != 0)
+		strip = strip_of_mode(st.st_mode);
+		if (strip && fchmod(raw->fd, st.st_mode & 07777 & ~strip) != 0)
 			err = -errno;
 	}
 	leave(s, f, raw);
