@@ -4,7 +4,6 @@
  * record's (mode, mtime) and its newest object's (owner, the other times), which has them, too.
  */
 #include <fcntl.h>
-#include <stdio.h>
 
 #include "lib/catalog.h"
 #include "lib/cut.h"
@@ -79,26 +78,30 @@ static int stat_dir(struct store *s, struct dir *d, struct stat *out)
 static int stat_by_name(struct store *s, struct node *n, struct stat *out)
 {
 	char name[NAME_BYTES + 1];
-	struct dir *d = NULL;
-	int dfd, err;
+	struct dir *d;
+	int dfd = dirfd_get_named(s, n, name, &d);
+	int err;
+
+	if (dfd < 0)
+		return dfd;
+	err = io_stat(dfd, name, out);
+	dirfd_put_named(s, d);
+	return err;
+}
+
+/* Of a link that was removed while someone has it open (O_PATH) no more is known. */
+static int stat_link(struct store *s, struct node *n, struct stat *out)
+{
+	int err = stat_by_name(s, n, out);
+	bool removed;
 
 	lock_take(&s->lock);
-	while (n->linked && n->busy == BUSY_NAME)
-		cond_wait(&s->changed, &s->lock);
-	if (n->linked) {
-		d = n->dir;
-		node_ref_locked(&d->n);
-		snprintf(name, sizeof(name), "%s", n->name);
-	}
+	removed = !n->linked;
 	lock_drop(&s->lock);
-	if (!d)
-		return -ENOENT;
-	dfd = dirfd_get(s, d);
-	err = dfd < 0 ? dfd : io_stat(dfd, name, out);
-	if (dfd >= 0)
-		dirfd_put(s, d);
-	node_unref(s, &d->n, 1);
-	return err;
+	if (err != -ENOENT || !removed)
+		return err;
+	*out = (struct stat){.st_mode = S_IFLNK | 0777};
+	return 0;
 }
 
 /* Through the raw file. Enter with the gate. */
@@ -211,7 +214,7 @@ int store_getattr(struct store *s, struct node *n, struct stat *out)
 		err = stat_dir(s, to_dir(n), out);
 		break;
 	case NODE_LINK:
-		err = stat_by_name(s, n, out);
+		err = stat_link(s, n, out);
 		break;
 	case NODE_OBJECT:
 		err = stat_object(s, (struct object *)n, out);
@@ -313,33 +316,21 @@ static int set_link(struct store *s, struct node *n, const struct stat *want, un
 {
 	char name[NAME_BYTES + 1];
 	struct timespec times[2];
-	struct dir *d = NULL;
+	struct dir *d;
 	int dfd, err = 0;
 
 	if (set & STORE_SET_MODE)
 		return -EOPNOTSUPP;
-	lock_take(&s->lock);
-	node_wait_locked(s, n);
-	if (n->linked) {
-		d = n->dir;
-		node_ref_locked(&d->n);
-		snprintf(name, sizeof(name), "%s", n->name);
-	}
-	lock_drop(&s->lock);
-	if (!d)
-		return -ENOENT;
-	dfd = dirfd_get(s, d);
+	dfd = dirfd_get_named(s, n, name, &d);
 	if (dfd < 0)
-		err = dfd;
-	else if ((set & SET_OWNER) && fchownat(dfd, name, uid_wanted(want, set),
-					       gid_wanted(want, set), AT_SYMLINK_NOFOLLOW) != 0)
+		return dfd;
+	if ((set & SET_OWNER) && fchownat(dfd, name, uid_wanted(want, set),
+					  gid_wanted(want, set), AT_SYMLINK_NOFOLLOW) != 0)
 		err = -errno;
 	times_wanted(want, set, times);
 	if (!err && (set & SET_TIMES))
 		err = io_set_times(dfd, name, times);
-	if (dfd >= 0)
-		dirfd_put(s, d);
-	node_unref(s, &d->n, 1);
+	dirfd_put_named(s, d);
 	return err;
 }
 

@@ -2,6 +2,7 @@
 #include "lib/dirfd.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 
 #include "lib/catalog.h"
 #include "lib/io.h"
@@ -127,6 +128,33 @@ void dirfd_put(struct store *s, struct dir *d)
 	lock_drop(&s->lock);
 	if (close_fd >= 0)
 		close(close_fd);
+}
+
+int dirfd_get_named(struct store *s, struct node *n, char name[NAME_BYTES + 1], struct dir **d)
+{
+	int dfd;
+
+	lock_take(&s->lock);
+	while (n->linked && (n->busy == BUSY_NAME || (n->busy != IDLE && n->kind != NODE_FILE)))
+		cond_wait(&s->changed, &s->lock);
+	if (!n->linked) {
+		lock_drop(&s->lock);
+		return -ENOENT;
+	}
+	*d = n->dir;
+	node_ref_locked(&n->dir->n);
+	snprintf(name, NAME_BYTES + 1, "%s", n->name);
+	lock_drop(&s->lock);
+	dfd = dirfd_get(s, *d);
+	if (dfd < 0)
+		node_unref(s, &(*d)->n, 1);
+	return dfd;
+}
+
+void dirfd_put_named(struct store *s, struct dir *d)
+{
+	dirfd_put(s, d);
+	node_unref(s, &d->n, 1);
 }
 
 int dirfd_sync(struct store *s, struct dir *d)

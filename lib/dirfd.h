@@ -18,6 +18,15 @@
 int dirfd_get(struct store *s, struct dir *d) EXCLUDES(s->lock);
 void dirfd_put(struct store *s, struct dir *d) EXCLUDES(s->lock);
 
+/*
+ * The same for the directory that has n, with the name that n has there. It waits until that
+ * stands still; for a file, whose gate the caller may be in, until it is not being renamed.
+ * On success *d is referenced until dirfd_put_named. -ENOENT: n has no name.
+ */
+int dirfd_get_named(struct store *s, struct node *n, char name[NAME_BYTES + 1], struct dir **d)
+    EXCLUDES(s->lock);
+void dirfd_put_named(struct store *s, struct dir *d) EXCLUDES(s->lock);
+
 /* fsync the directory and, once in its life, the entries that lead to it. */
 int dirfd_sync(struct store *s, struct dir *d) EXCLUDES(s->lock);
 

@@ -6,7 +6,6 @@
 #include "lib/tree.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 
 #include "lib/catalog.h"
 #include "lib/cut.h"
@@ -114,29 +113,18 @@ int store_readdir(struct store *s, struct node *dir, uint64_t cookie, struct sto
 int store_readlink(struct store *s, struct node *link, char *out, size_t size)
 {
 	char name[NAME_BYTES + 1];
-	struct dir *d = NULL;
+	struct dir *d;
 	ssize_t n;
 	int dfd;
 
 	if (link->kind != NODE_LINK)
 		return -EINVAL;
-	lock_take(&s->lock);
-	node_wait_locked(s, link);
-	if (link->linked) {
-		d = link->dir;
-		node_ref_locked(&d->n);
-		snprintf(name, sizeof(name), "%s", link->name);
-	}
-	lock_drop(&s->lock);
-	if (!d)
-		return -ENOENT;
-	dfd = dirfd_get(s, d);
-	n = dfd < 0 ? dfd : readlinkat(dfd, name, out, size - 1);
-	if (dfd >= 0) {
-		n = n < 0 ? -errno : n;
-		dirfd_put(s, d);
-	}
-	node_unref(s, &d->n, 1);
+	dfd = dirfd_get_named(s, link, name, &d);
+	if (dfd < 0)
+		return dfd;
+	n = readlinkat(dfd, name, out, size - 1);
+	n = n < 0 ? -errno : n;
+	dirfd_put_named(s, d);
 	if (n >= 0)
 		out[n] = '\0';
 	return n < 0 ? (int)n : 0;
