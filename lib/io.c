@@ -13,6 +13,18 @@
 
 #include "lib/bytes.h"
 
+int io_reopen_unseen(int fd)
+{
+	char path[32];
+	int fresh;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	fresh = open(path, O_RDONLY | O_NOATIME | O_CLOEXEC);
+	if (fresh < 0)
+		fresh = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return fresh < 0 ? -errno : fresh;
+}
+
 int io_open(int dirfd, const char *path, int flags, mode_t mode)
 {
 	struct open_how how = {

@@ -24,6 +24,10 @@ int io_open(int dirfd, const char *path, int flags, mode_t mode);
 /* A new file in memory, without a name. Returns a descriptor. */
 int io_memory_file(void);
 
+/* A second descriptor of an open file, to read it without a trace in its access time; where
+ * that is not permitted (another's file, no /proc), with one. */
+int io_reopen_unseen(int fd);
+
 /* Read up to len bytes at offset, stopping short only at the end of the file. Returns the
  * count. */
 ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset);

@@ -43,6 +43,7 @@ struct seal {
 	const struct codec *codec;
 	struct seekgz_header header;
 	struct raw *raw;
+	int raw_fd;
 	uint32_t window, task_count;
 	struct chunk *chunks; /* window of them */
 
@@ -70,6 +71,8 @@ static void free_seal(struct seal *sl)
 		free(sl->chunks[i].gz);
 	}
 	free(sl->chunks);
+	if (sl->raw_fd >= 0)
+		close(sl->raw_fd);
 	raw_put(sl->store, sl->seg->file, sl->raw);
 	EVP_MD_CTX_free(sl->sha);
 	seekgz_header_release(&sl->header);
@@ -114,7 +117,7 @@ static int do_chunk(struct seal *sl, uint64_t i, const char **step)
 			sealer_give_state(sl->sealer, state);
 		return -ENOMEM;
 	}
-	n = io_pread(sl->raw->fd, c->raw, len, sl->seg->offset + i * SEEKGZ_CHUNK_BYTES);
+	n = io_pread(sl->raw_fd, c->raw, len, sl->seg->offset + i * SEEKGZ_CHUNK_BYTES);
 	if (n < 0 || (size_t)n != len) {
 		*step = "reading the raw file";
 		n = n < 0 ? n : -EIO;
@@ -359,18 +362,23 @@ static int open_temporary(struct store *s, struct segment *seg)
 	return 0;
 }
 
-static int open_raw(struct store *s, struct segment *seg, struct raw **raw)
+static int open_raw(struct seal *sl)
 {
+	struct store *s = sl->store;
+	struct segment *seg = sl->seg;
 	int err;
 
 	lock_take(&s->lock);
 	gate_enter_locked(s, seg->file);
 	lock_drop(&s->lock);
-	err = raw_get(s, seg->file, raw);
+	err = raw_get(s, seg->file, &sl->raw);
 	lock_take(&s->lock);
 	gate_leave_locked(s, seg->file);
 	lock_drop(&s->lock);
-	return err;
+	if (err)
+		return err;
+	sl->raw_fd = io_reopen_unseen(sl->raw->fd);
+	return sl->raw_fd < 0 ? sl->raw_fd : 0;
 }
 
 static int alloc_chunks(struct seal *sl)
@@ -403,6 +411,7 @@ static struct seal *new_seal(struct store *s, struct sealer *p, struct segment *
 	sl->store = s;
 	sl->sealer = p;
 	sl->seg = seg;
+	sl->raw_fd = -1;
 	sl->codec = codec_find("auto");
 	sl->task_count = tasks;
 	sl->window = (uint32_t)MIN(2 * threads + 1, layout.chunks);
@@ -431,7 +440,7 @@ void seal_start(struct store *s, struct sealer *p, struct segment *seg)
 		err = alloc_chunks(sl);
 	if (!err) {
 		step = "opening the raw file";
-		err = open_raw(s, seg, &sl->raw);
+		err = open_raw(sl);
 	}
 	if (!err) {
 		step = "creating a temporary";
