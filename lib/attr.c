@@ -200,8 +200,8 @@ static int stat_object(struct store *s, struct object *o, struct stat *out)
 		out->st_size = (off_t)f->parts[i].gz_bytes;
 		set_blocks(out, f->parts[i].gz_bytes);
 	}
+	out->st_nlink = f->n.linked;
 	lock_drop(&s->lock);
-	out->st_nlink = 1;
 	return err;
 }
 
