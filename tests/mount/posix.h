@@ -85,6 +85,6 @@ group_fn path_errors, long_paths, links, strange_names;
 group_fn open_flags, truncation, unlinked_files, removed_directories;
 group_fn data, locks, mappings, holes;
 group_fn listings, link_counts, statfs_values, refused;
-group_fn sealed_states;
+group_fn sealed_states, removed_sealed;
 
 #endif

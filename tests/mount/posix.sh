@@ -161,4 +161,18 @@ check "what was put at the end of the longest path is sealed there" sealed_at_th
 check "each odd name but one is sealed, and reads" \
 	[ "$(find "$MNT/strange_names" -name '*.notepack.gz' -exec zcat {} + | grep -o odd | wc -l)" = 15 ]
 stop
+
+# ---- where removing is allowed ----
+
+start grace=1h,allow_other,allow_delete
+"$NOTEPACKCTL" rm "$MNT/sealed/b" # one of several parts: rm alone is refused
+rm -r "$MNT/sealed"
+mkdir "$MNT/sealed"
+for name in a b c; do
+	echo sealed >"$MNT/sealed/$name"
+done
+"$NOTEPACKCTL" seal "$MNT/sealed"
+run_posix "$MNT" removed_sealed
+check "nothing removed is held" wait_for 10 holds_none
+stop
 finish

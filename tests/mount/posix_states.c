@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The same rules for files that are sealed: posix.sh makes and seals "a", "b", … in sealed/
- * with the content "sealed\n" and gives this group that directory's parent.
+ * The same rules for files that are sealed: posix.sh makes and seals "a", "b", … in sealed/,
+ * beside the directory of this group, with the content "sealed" and a newline. removed_sealed
+ * is for a mount with allow_delete.
  */
 #include "posix.h"
 
 #define FILE_ "../sealed/a"
 #define OBJECT FILE_ ".notepack.gz"
 
-/* Set its times by u: as for any other file. */
 static void times_of_sealed(void)
 {
 	const struct timespec past[2] = {{1000, 123456789}, {-5, 987654321}};
@@ -127,4 +127,53 @@ void sealed_states(void)
 	check(stat_of("../sealed/renamed.notepack.gz").st_ino == object.st_ino,
 	      "… its object, too");
 	EXPECT(0, rename("../sealed/renamed", FILE_), "… and back");
+}
+
+/* Both descriptors go on reading; the name is gone, or another file's. The kernel learns of the
+ * one by whose name it was asked (by) that it has no link. */
+static void check_removed(int plain, int object, int by, const char *how)
+{
+	char there[16];
+	struct stat st;
+
+	check(fstat(by, &st) == 0 && st.st_nlink == 0, "%s: it has no link", how);
+	check(fstat(plain, &st) == 0 && st.st_size == 7 && S_ISREG(st.st_mode),
+	      "%s: it is a file of its size", how);
+	check(pread(plain, there, sizeof(there), 0) == 7 && memcmp(there, "sealed\n", 7) == 0,
+	      "%s: it is read on", how);
+	check(pread(object, there, 2, 0) == 2 && memcmp(there, "\x1f\x8b", 2) == 0,
+	      "%s: its object is read on", how);
+	close(plain);
+	close(object);
+}
+
+void removed_sealed(void)
+{
+	int plain = need(open("../sealed/a", O_RDONLY), "a");
+	int object = need(open("../sealed/a.notepack.gz", O_RDONLY), "a's object");
+	struct stat was = stat_of("../sealed");
+
+	tick();
+	EXPECT_AS(OTHER, EACCES, unlink("../sealed/a"), "unlink by another");
+	EXPECT(0, unlink("../sealed/a"), "unlink");
+	EXPECT(ENOENT, access("../sealed/a", F_OK), "its name is gone");
+	EXPECT(ENOENT, access("../sealed/a.notepack.gz", F_OK), "… and its object's");
+	check(later(stat_of("../sealed").st_mtim, was.st_mtim), "the directory has changed");
+	check_removed(plain, object, plain, "unlinked");
+
+	plain = need(open("../sealed/b", O_RDONLY), "b");
+	object = need(open("../sealed/b.notepack.gz", O_RDONLY), "b's object");
+	put("new", "other");
+	EXPECT(0, rename("new", "../sealed/b"), "renaming over a sealed file");
+	check(holds("../sealed/b", "other"), "the name is the new file's");
+	EXPECT(ENOENT, access("../sealed/b.notepack.gz", F_OK), "the object is gone");
+	check_removed(plain, object, plain, "replaced");
+
+	plain = need(open("../sealed/c", O_RDONLY), "c");
+	object = need(open("../sealed/c.notepack.gz", O_RDONLY), "c's object");
+	EXPECT(0, unlink("../sealed/c.notepack.gz"), "unlink of an object");
+	EXPECT(ENOENT, access("../sealed/c", F_OK), "its file is gone");
+	check_removed(plain, object, object, "unlinked by its object");
+	EXPECT(0, unlink("../sealed/b"), "the new file is removed");
+	EXPECT(0, rmdir("../sealed"), "and the directory is empty");
 }
