@@ -109,8 +109,12 @@ void truncation(void)
 	EXPECT(EINVAL, truncate("file", LLONG_MIN), "the most negative one");
 	check(stat_of("file").st_size == ((off_t)5 << 30) + 1, "… changes nothing");
 	need(truncate("file", 7), "truncate");
-	EXPECT(EFBIG, truncate("file", LLONG_MAX), "the largest size there is");
-	check(stat_of("file").st_size == 7, "… changes nothing");
+	/* ext4 has no file of this size, XFS has. */
+	if (truncate("file", LLONG_MAX) == 0)
+		check(stat_of("file").st_size == LLONG_MAX, "the largest size there is");
+	else
+		check(errno == EFBIG && stat_of("file").st_size == 7,
+		      "the largest size there is: EFBIG, and nothing changes");
 	EXPECT(EISDIR, truncate(".", 0), "a directory");
 	EXPECT_AS(OTHER, EACCES, truncate("file", 0), "another's file");
 	need(chmod("file", 0666), "chmod");

@@ -233,16 +233,18 @@ void long_paths(void)
 	deep_tree();
 }
 
+enum { LONG_TARGET = 1000 }; /* XFS has 1,023 bytes, most others PATH_MAX - 1 */
+
 void links(void)
 {
-	char target[PATH_MAX];
+	char target[LONG_TARGET + 1];
 	char chain[2][16];
 
-	EXPECT(0, symlink(long_name(PATH_MAX - 1), "long"), "the longest target");
-	check(readlink("long", target, sizeof(target)) == PATH_MAX - 1 &&
-		  memcmp(target, long_name(PATH_MAX - 1), PATH_MAX - 1) == 0,
+	EXPECT(0, symlink(long_name(LONG_TARGET), "long"), "a long target");
+	check(readlink("long", target, sizeof(target)) == LONG_TARGET &&
+		  memcmp(target, long_name(LONG_TARGET), LONG_TARGET) == 0,
 	      "… is read");
-	check(stat_of("long").st_size == PATH_MAX - 1, "… and its length is the link's size");
+	check(stat_of("long").st_size == LONG_TARGET, "… and its length is the link's size");
 	check(readlink("long", target, 5) == 5 && memcmp(target, "nnnnn", 5) == 0,
 	      "readlink cuts off what does not fit");
 	EXPECT(ENAMETOOLONG, symlink(long_name(PATH_MAX), "longer"), "a target too long");

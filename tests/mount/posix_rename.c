@@ -69,6 +69,12 @@ void renames(void)
 	check(holds("free", "other") && holds("second", "text"), "… each with its content");
 }
 
+/* POSIX allows EEXIST, too, and XFS gives that. */
+static int not_empty(int r)
+{
+	return r == 0 ? 0 : errno == EEXIST ? ENOTEMPTY : errno;
+}
+
 void rename_errors(void)
 {
 	need(mkdir("dir", 0755), "mkdir");
@@ -80,7 +86,8 @@ void rename_errors(void)
 	EXPECT(EINVAL, rename("dir", "dir/sub"), "… and onto what is beneath it");
 	EXPECT(EINVAL, swap("dir", "dir/sub"), "… nor exchanged with that");
 	EXPECT(ENOTEMPTY, rename("dir/sub", "dir"), "a directory onto its parent");
-	EXPECT(ENOTEMPTY, rename("empty", "dir"), "a directory over one with entries");
+	expect(ENOTEMPTY, not_empty(rename("empty", "dir")),
+	       "a directory over one with entries");
 	EXPECT(EBUSY, rename("dir/.", "new"), "\".\"");
 	EXPECT(EBUSY, rename("dir/..", "new"), "\"..\"");
 	EXPECT(EBUSY, rename("empty", "dir/."), "onto \".\"");
@@ -96,8 +103,8 @@ void rename_errors(void)
 	for (enum kind k = 0; k < KINDS; k++) {
 		make(k, "new/entry");
 		need(mkdir("over", 0755), "mkdir");
-		EXPECT(ENOTEMPTY, rename("over", "new"), "over a directory with %s in it",
-		       kind_name[k]);
+		expect(ENOTEMPTY, not_empty(rename("over", "new")),
+		       "over a directory with %s in it", kind_name[k]);
 		need(rmdir("over"), "rmdir");
 		EXPECT(0, removes(k, "new/entry"), "… which is still there");
 	}
