@@ -30,7 +30,7 @@ jobs=2
 
 # Mount tests whose names are here run under clang and the sanitizers for a push; with --all the
 # whole suites do. The others take long there, or look at what a sanitizer has no part in.
-push_mount="append basic fsync_parts gates names recovery writers"
+push_mount="append basic fsync_parts gates names posix recovery writers"
 
 usage() {
 	echo "usage: matrix.sh [--all] [--jobs N] [LEG…]; legs: $all_legs" >&2

@@ -57,7 +57,8 @@ static const struct {
 
 static const char *group;
 
-static void report(bool ok, const char *why, const char *name, va_list ap)
+__attribute__((format(printf, 3, 0))) static void report(bool ok, const char *why,
+							 const char *name, va_list ap)
 {
 	printf("%c %s: ", ok ? '+' : '-', group);
 	vprintf(name, ap);
