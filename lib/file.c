@@ -123,35 +123,6 @@ static void leave(struct store *s, struct file *f, struct raw *raw)
 	lock_drop(&s->lock);
 }
 
-/*
- * The VFS strips set-ID bits at a write, a truncation and a change of owner, with a setattr of
- * its own; at O_TRUNC it leaves it to us. Who may keep them is root (CAP_FSETID) alone.
- */
-static int strip_set_ids(struct store *s, struct file *f)
-{
-	struct raw *raw = NULL;
-	struct stat st;
-	bool present;
-	int err = 0;
-	mode_t strip;
-
-	lock_take(&s->lock);
-	gate_enter_locked(s, f);
-	present = f->raw_present;
-	lock_drop(&s->lock);
-	if (present)
-		err = raw_get(s, f, &raw);
-	if (raw)
-		err = io_fstat(raw->fd, &st);
-	if (raw && !err) {
-		strip = strip_of_mode(st.st_mode);
-		if (strip && fchmod(raw->fd, st.st_mode & 07777 & ~strip) != 0)
-			err = -errno;
-	}
-	leave(s, f, raw);
-	return err;
-}
-
 int store_open_node(struct store *s, struct caller *c, struct node *n, int flags,
 		    struct handle **out)
 {
@@ -174,8 +145,6 @@ int store_open_node(struct store *s, struct caller *c, struct node *n, int flags
 	}
 	if (flags & O_TRUNC)
 		err = file_truncate(s, to_file(n), 0);
-	if (!err && (flags & O_TRUNC) && c->uid != 0)
-		err = strip_set_ids(s, to_file(n));
 	return err ? err : handle_new(s, n, flags & ~(O_CREAT | O_EXCL | O_TRUNC), NULL, out);
 }
 

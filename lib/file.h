@@ -20,13 +20,6 @@ void handle_flushed_locked(struct handle *h, bool flushed);
 /* Set the size. -EPERM below the cut. Takes the gate. */
 int file_truncate(struct store *s, struct file *f, uint64_t size) EXCLUDES(s->lock);
 
-/* The set-ID bits that a change of content or of the owner takes from a file: set-GID without
- * the right to execute is not one of them. */
-static inline mode_t strip_of_mode(mode_t mode)
-{
-	return mode & (S_ISUID | (mode & S_IXGRP ? S_ISGID : 0));
-}
-
 /* One line that says why a change was refused, and what helps. */
 void refuse_change(struct store *s, struct node *n, const char *what) EXCLUDES(s->lock);
 
