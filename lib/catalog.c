@@ -65,6 +65,10 @@ static void free_node_locked(struct store *s, struct node *n) REQUIRES(s->lock)
 		}
 		free(f->parts);
 		free(f->reason);
+		if (f->raw_pinned) {
+			close(f->raw->fd);
+			free(f->raw);
+		}
 	} else if (n->kind == NODE_DIR) {
 		struct dir *d = to_dir(n);
 

@@ -255,7 +255,45 @@ static int make_private(struct store *s, struct file *f, const char *name, int *
 	return 0;
 }
 
-static int make_in_place(struct store *s, struct file *f)
+static void have_raw(struct store *s, struct file *f, const struct stat *st, struct raw *pinned)
+{
+	lock_take(&s->lock);
+	f->raw_present = true;
+	f->raw_durable = false;
+	f->raw_recovered = false;
+	f->raw_ino = st->st_ino;
+	f->raw_base = f->sealed_end;
+	f->written_end = f->sealed_end;
+	f->raw_pinned = pinned != NULL;
+	if (pinned)
+		f->raw = pinned;
+	lock_drop(&s->lock);
+}
+
+/* For a file that was removed and is open: it has no name, and ends with the file. */
+static int make_nameless(struct store *s, struct file *f, const char *name, int fd)
+{
+	struct raw *raw = malloc(sizeof(*raw));
+	struct stat st;
+	int err = io_unlink(s->fd, name, 0);
+
+	if (!raw)
+		err = -ENOMEM;
+	if (!err)
+		err = io_fstat(fd, &st);
+	if (!err) {
+		*raw = (struct raw){.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), .refs = 1};
+		err = raw->fd < 0 ? -errno : 0;
+	}
+	if (err) {
+		free(raw);
+		return err;
+	}
+	have_raw(s, f, &st, raw);
+	return 0;
+}
+
+static int make_in_place(struct store *s, struct file *f, bool linked)
 {
 	static atomic_ulong counter;
 	char name[64];
@@ -268,6 +306,8 @@ static int make_in_place(struct store *s, struct file *f)
 	err = make_private(s, f, name, &fd);
 	if (err)
 		return err;
+	if (!linked)
+		return make_nameless(s, f, name, fd);
 	dirfd_hold_times(s, f->n.dir);
 	dfd = dirfd_get(s, f->n.dir);
 	err = dfd < 0 ? dfd : io_rename_noreplace(s->fd, name, dfd, f->n.name);
@@ -280,14 +320,7 @@ static int make_in_place(struct store *s, struct file *f)
 		io_unlink(s->fd, name, 0);
 		return err;
 	}
-	lock_take(&s->lock);
-	f->raw_present = true;
-	f->raw_durable = false;
-	f->raw_recovered = false;
-	f->raw_ino = st.st_ino;
-	f->raw_base = f->sealed_end;
-	f->written_end = f->sealed_end;
-	lock_drop(&s->lock);
+	have_raw(s, f, &st, NULL);
 	return 0;
 }
 
@@ -306,11 +339,11 @@ int raw_make(struct store *s, struct file *f)
 	/* The name must stay while we put the raw file under it. */
 	node_take_wait_locked(s, &f->n, BUSY_HELD);
 	gate_shut_locked(s, f);
-	if (!f->n.linked)
-		err = -ENOENT;
-	if (!err && !f->raw_present) {
+	if (!f->raw_present) {
+		bool linked = f->n.linked; /* it stays so: the node is held */
+
 		lock_drop(&s->lock);
-		err = make_in_place(s, f);
+		err = make_in_place(s, f, linked);
 		lock_take(&s->lock);
 	}
 	gate_open_locked(s, f);

@@ -94,6 +94,34 @@ static void pin_part(struct store *s, struct file *f, uint32_t number)
 		close(fd);
 }
 
+/* The raw file, too: a handle that was opened when there was none has it by its name only. */
+static void pin_raw(struct store *s, struct file *f)
+{
+	struct raw *raw = NULL;
+
+	lock_take(&s->lock);
+	gate_enter_locked(s, f);
+	lock_drop(&s->lock);
+	if (f->raw_present && !f->raw_pinned && raw_get(s, f, &raw) != 0)
+		raw = NULL; /* those who have it open have it still */
+	lock_take(&s->lock);
+	f->raw_pinned = f->raw_pinned || raw;
+	gate_leave_locked(s, f);
+	lock_drop(&s->lock);
+}
+
+static void unpin_raw(struct store *s, struct file *f)
+{
+	struct raw *raw = NULL;
+
+	lock_take(&s->lock);
+	if (f->raw_pinned && f->n.linked)
+		raw = f->raw;
+	f->raw_pinned = f->raw_pinned && !raw;
+	lock_drop(&s->lock);
+	raw_put(s, f, raw);
+}
+
 static int unlink_objects(struct store *s, const struct removal *r)
 {
 	struct file *f = r->file;
@@ -178,6 +206,8 @@ int remove_file(struct store *s, struct file *f)
 
 	for (uint32_t i = 0; pin && !err && i < r.count; i++)
 		pin_part(s, f, r.numbers[i]);
+	if (pin && !err)
+		pin_raw(s, f);
 	if (!err && r.count)
 		err = manifest_commit(s->manifest, remove_records, &r);
 	if (!err) {
@@ -196,6 +226,7 @@ int remove_file(struct store *s, struct file *f)
 				tell(s, path.data ? path.data : "", &r);
 		}
 	}
+	unpin_raw(s, f); /* it was not removed */
 	free(r.numbers);
 	node_unref(s, &d->n, 1);
 	barrier_check(s);
