@@ -196,11 +196,11 @@ static void attach_locked(struct store *s, struct file *f, const struct raw_fact
 /* Whatever needs doing for a raw file that was just found. */
 static void arm_found_locked(struct store *s, struct file *f) REQUIRES(s->lock)
 {
-	if (s->options.read_only || catalog_excluded_locked(s, f->n.dir, f->n.name))
+	if (s->options.read_only)
 		return;
 	if (f->size > f->sealed_end) {
-		file_dirty_locked(s, f);
-	} else if (f->part_count) {
+		file_dirty_locked(s, f); /* an excluded one may be renamed */
+	} else if (f->part_count && !catalog_excluded_locked(s, f->n.dir, f->n.name)) {
 		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
 	}
 }
@@ -304,25 +304,22 @@ static int load_regular(struct entry_context *c, const char *name)
 	bool recorded, object;
 	int err;
 
-	if (!globs_match(&c->s->exclude, name) &&
-	    name_has_sealed_suffix(name, store_suffix(c->s))) {
-		err = io_stat(c->fd, name, &st);
-		if (err)
-			return err;
+	if (!name_has_sealed_suffix(name, store_suffix(c->s)))
+		return load_raw_file(c->s, c->d, name);
+	err = io_stat(c->fd, name, &st);
+	if (!err)
 		err = check_object(c->s, c->d, name, (uint64_t)st.st_size, &recorded);
-		if (err || recorded)
-			return err;
-		lock_take(&c->s->lock);
-		object = catalog_is_import_locked(c->s, c->d, name);
-		lock_drop(&c->s->lock);
-		if (object) {
-			say_odd(name,
-				"lies in the store, but the manifest does not name it; it is "
-				"not shown");
-			return 0;
-		}
-	}
-	return load_raw_file(c->s, c->d, name);
+	if (err || recorded)
+		return err;
+	/* A sealed file may have been renamed to an excluded name; what no record names there
+	 * is an ordinary file. */
+	lock_take(&c->s->lock);
+	object = catalog_is_import_locked(c->s, c->d, name);
+	lock_drop(&c->s->lock);
+	if (!object)
+		return load_raw_file(c->s, c->d, name);
+	say_odd(name, "lies in the store, but the manifest does not name it; it is not shown");
+	return 0;
 }
 
 static int load_entry(struct entry_context *c, struct dirent *e)
