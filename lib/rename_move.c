@@ -120,12 +120,27 @@ static int finish_intent(struct rename *r, struct file *f)
 	return manifest_commit(r->s->manifest, put_moved, &moved);
 }
 
+/*
+ * From an object's name recovery cannot tell the spelling of the plain name, and takes that of
+ * the record that it belongs to; under an excluded name it does not look for objects.
+ */
+static bool needs_record(const struct rename *r, const struct file *f)
+{
+	const char *suffix = store_suffix(r->s);
+	bool from_is_stem = name_stem_len(r->from, suffix) == strlen(r->from);
+	bool to_is_stem = name_stem_len(r->to, suffix) == strlen(r->to);
+
+	return f->part_count &&
+	       (from_is_stem != to_is_stem || globs_match(&r->s->exclude, r->to));
+}
+
 /* In the store. */
 static int move_file(struct rename *r)
 {
 	struct file *f = to_file(r->src);
 	/* A link and an unlink are two steps as well: cut in between, both names are there. */
-	bool many = f->part_count + f->raw_present > 1 || !r->s->have_noreplace;
+	bool many = f->part_count + f->raw_present > 1 || !r->s->have_noreplace ||
+		    needs_record(r, f);
 	int from_fd, to_fd, err = 0;
 
 	if (r->dst && r->dst->kind == NODE_FILE &&
