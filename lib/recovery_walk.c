@@ -148,6 +148,33 @@ static int add_raw(struct walk *w, int dfd, const char *name)
 	return err;
 }
 
+/*
+ * Does the object say of itself that it is not the record's? Renames are recorded lazily: after
+ * "mv x.1 x.2; mv x x.1" the name of a record may be another object's. One that is damaged says
+ * nothing, and is left to check.
+ */
+static bool is_another(int dfd, const char *name, uint64_t gz_bytes, const struct sealed *rec)
+{
+	CLEANUP_FD int fd = io_open(dfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	struct seekgz_header header;
+	const char *reason;
+	bool another;
+
+	if (fd < 0 || seekgz_header_read(fd, gz_bytes, &header, &reason) != 0)
+		return false;
+	another = header.part != rec->part || header.offset != rec->offset ||
+		  memcmp(header.raw_sha256, rec->raw_sha256, SHA256_BYTES) != 0;
+	seekgz_header_release(&header);
+	return another;
+}
+
+/* Under an excluded name only a record makes it an object. */
+static bool is_excluded(const struct walk *w, const char *name)
+{
+	return globs_match(&w->s->exclude, name) || globs_match_path(&w->s->exclude, w->dir) ||
+	       name_is_refused(name, store_suffix(w->s));
+}
+
 static int walk_object(struct walk *w, int dfd, const char *name)
 {
 	struct expected *e;
@@ -157,8 +184,9 @@ static int walk_object(struct walk *w, int dfd, const char *name)
 	if (err)
 		return err;
 	HASH_FIND_STR(w->expected, name, e);
-	if (!e)
-		return add_stray(w, name, (uint64_t)st.st_size);
+	/* What no record names under an excluded name is an ordinary file. */
+	if (!e || is_another(dfd, name, (uint64_t)st.st_size, &e->rec))
+		return is_excluded(w, name) ? 0 : add_stray(w, name, (uint64_t)st.st_size);
 	e->seen = true;
 	if ((uint64_t)st.st_size != e->rec.gz_bytes)
 		log_error(
@@ -198,11 +226,9 @@ static int walk_entry(struct walk *w, int dfd, const struct dirent *e)
 		return add_dir(w, name);
 	if (type != DT_REG)
 		return 0;
-	if (globs_match(&w->s->exclude, name) || name_is_refused(name, store_suffix(w->s)))
-		return 0;
 	if (name_has_sealed_suffix(name, store_suffix(w->s)))
 		return walk_object(w, dfd, name);
-	return globs_match_path(&w->s->exclude, w->dir) ? 0 : add_raw(w, dfd, name);
+	return is_excluded(w, name) ? 0 : add_raw(w, dfd, name);
 }
 
 static int walk_entries(struct walk *w)
