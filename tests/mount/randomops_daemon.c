@@ -197,7 +197,8 @@ OP(op_sealall)
 	return barrier(r, PROTO_SEAL, -1);
 }
 
-/* sync MNT: attributes are durable. */
+/* sync MNT. Attributes set while there was a raw file may still be committed later, when that is
+ * given up, so those of a crash are uncertain all the same. */
 OP(op_sync)
 {
 	int fd = open(r->mnt, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -209,8 +210,6 @@ OP(op_sync)
 	r->performed++;
 	if (err)
 		return failed(r, "sync of the root: %s", strerror(err));
-	for (struct file *f = r->files; f; f = f->next)
-		f->lazy = false;
 	return true;
 }
 
