@@ -140,7 +140,7 @@ struct file {
 	uint64_t raw_ino;
 	uint64_t raw_base; /* the raw file holds the bytes from here */
 	struct raw *raw;   /* while open */
-	bool raw_pinned;   /* removed while it was open: one of raw's references is the file's */
+	bool raw_pinned; /* removed while it was open: one of raw's references is the file's */
 
 	struct part *parts;
 	uint32_t part_count, next_part;

@@ -21,11 +21,11 @@ objects() {
 	find "$1" -name '*.notepack.gz' | wc -l
 }
 
-timed() {
+timed() { # NAME COMMAND…
 	local begin=${EPOCHREALTIME/./} status=0
 	"${@:2}" || status=$?
 	echo "# $1: $(((${EPOCHREALTIME/./} - begin) / 1000)) ms"
-	return $status
+	return "$status"
 }
 
 # ---- one directory ----

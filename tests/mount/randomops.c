@@ -27,8 +27,9 @@
 #include <unistd.h>
 
 #define HANG_SECONDS 120 /* for one operation; most take microseconds */
-#define SHRINK_TRIES 3	 /* timing is not in the list, so a failure may need more than one run \
-			  */
+#define SHRINK_TRIES                                                                           \
+	3 /* timing is not in the list, so a failure may need more than one run                \
+	   */
 
 static const struct mode modes[] = {
     {"default", "grace=0.02", false, true},

@@ -197,8 +197,8 @@ OP(op_sealall)
 	return barrier(r, PROTO_SEAL, -1);
 }
 
-/* sync MNT. Attributes set while there was a raw file may still be committed later, when that is
- * given up, so those of a crash are uncertain all the same. */
+/* sync MNT. Attributes set while there was a raw file may still be committed later, when that
+ * is given up, so those of a crash are uncertain all the same. */
 OP(op_sync)
 {
 	int fd = open(r->mnt, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
