@@ -8,8 +8,8 @@
 
 TOOL=$BUILD/tests/mount/crowd
 LONG=${NOTEPACKFS_LONG:-0}
-FILES=$((LONG ? 1000 : 200))
-ROUNDS=$((LONG ? 20000 : 800))
+FILES=$((LONG ? 1000 : 120))
+ROUNDS=$((LONG ? 20000 : 400))
 ENTRIES=$((LONG ? 100000 : 20000))
 
 new_store() {
@@ -80,6 +80,24 @@ check_clean_store
 start
 check "… and is there after a remount" "$TOOL" left "$MNT" "$WORK/left"
 stop "remounted after the renames"
+
+# ---- a file and its directory, renamed at once ----
+
+new_store
+start grace=0
+mkdir "$MNT/dir"
+for part in 1 2; do
+	echo "part $part" >>"$MNT/dir/parts"
+	"$NOTEPACKCTL" wait "$MNT"
+done
+check "a file of two parts and its directory are renamed at the same time" \
+	timed "renames" "$TOOL" moves "$MNT/dir" parts 300
+check "… and the file is there" [ "$(cat "$MNT/dir/parts")" = "$(printf 'part 1\npart 2')" ]
+stop "after the renames of a directory"
+check "… and in the manifest, where it is" quietly "$NOTEPACKCTL" check --deep "$STORE"
+start
+check "… and is there after a remount" [ "$(cat "$MNT/dir/parts")" = "$(printf 'part 1\npart 2')" ]
+stop "remounted after the renames of a directory"
 
 # ---- many entries ----
 

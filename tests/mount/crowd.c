@@ -351,10 +351,10 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(char **args);
 		int args;
-	} commands[] = {{"write", crowd_write, 4}, {"append", append, 3},
-			{"lines", lines, 3},	   {"churn", crowd_churn, 4},
-			{"left", crowd_left, 2},   {"create", create, 3},
-			{"look", look, 3},	   {"remove", remove_first, 2}};
+	} commands[] = {
+	    {"moves", crowd_moves, 3}, {"write", crowd_write, 4}, {"append", append, 3},
+	    {"lines", lines, 3},       {"churn", crowd_churn, 4}, {"left", crowd_left, 2},
+	    {"create", create, 3},     {"look", look, 3},	  {"remove", remove_first, 2}};
 
 	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(argv[1], commands[i].name) == 0 && argc - 2 >= commands[i].args)

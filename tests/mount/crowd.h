@@ -14,6 +14,9 @@
  *		what stays. Writes what must be left to LIST
  *	crowd left DIR LIST
  *		is exactly that there, each file in one representation?
+ *	crowd moves DIR FILE ROUNDS
+ *		rename DIR/FILE to DIR/FILE.moved and back, while DIR is renamed to DIR.moved
+ *		and back
  *	crowd create DIR COUNT FILLED · crowd look DIR COUNT FILLED · crowd remove DIR COUNT
  *		many entries: FILLED of COUNT files with a few bytes; list and stat all of them;
  *		remove the first COUNT
@@ -53,5 +56,6 @@ bool plain_of(const char *name, char *out);
 int crowd_write(char **args);
 int crowd_churn(char **args);
 int crowd_left(char **args);
+int crowd_moves(char **args);
 
 #endif

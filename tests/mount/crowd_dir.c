@@ -348,3 +348,48 @@ int crowd_left(char **args)
 	printf("# %zu files are left\n", left_count);
 	return any_wrong();
 }
+
+/* ---- a file and its directory, both renamed ---- */
+
+static const char *moved_dir, *moved_file;
+
+static void *move_file(void *arg)
+{
+	struct worker *w = arg;
+	char other[2 * NAME];
+
+	snprintf(other, sizeof(other), "%s.moved", moved_file);
+	for (unsigned i = 0; i < w->count && !any_wrong(); i++) {
+		if (renameat(dir, moved_file, dir, other) != 0 ||
+		    renameat(dir, other, dir, moved_file) != 0)
+			wrong(moved_file, "cannot be renamed in a directory that is renamed");
+	}
+	ending = true;
+	return NULL;
+}
+
+static void *move_dir(void *arg)
+{
+	unsigned *moves = &((struct worker *)arg)->count;
+	char other[512];
+
+	snprintf(other, sizeof(other), "%s.moved", moved_dir);
+	for (; !ending; ++*moves) {
+		if (rename(moved_dir, other) != 0 || rename(other, moved_dir) != 0)
+			wrong(moved_dir, "cannot be renamed");
+	}
+	return NULL;
+}
+
+int crowd_moves(char **args)
+{
+	moved_dir = args[0];
+	moved_file = args[1];
+	dir = open_dir(moved_dir); /* it stays the same directory, whatever its name */
+	start(&workers[0], 0, move_file, (unsigned)atoi(args[2]));
+	start(&workers[1], 1, move_dir, 0);
+	pthread_join(workers[0].thread, NULL);
+	pthread_join(workers[1].thread, NULL);
+	printf("# the directory was renamed %u times\n", 2 * workers[1].count);
+	return any_wrong();
+}
