@@ -23,8 +23,8 @@ for script in "$HERE"/randomops.d/*.ops; do
 	check "$(basename "$script" .ops): $(sed -n 's/^# bug: //p' "$script")" \
 		random --replay "$script" --times 2
 done
-check "the same operations as always agree with the model" random --seed 1 --ops $((OPS / 2))
+check "the same operations as always agree with the model" random --length 2000 --seed 1 --ops $((OPS / 2))
 seed=$((0x$(od -An -N4 -tx4 /dev/urandom | tr -d ' ')))
-check "new ones (seed $seed) agree with the model" random --seed "$seed" --ops $((OPS / 2))
+check "new ones (seed $seed) agree with the model" random --length 2000 --seed "$seed" --ops $((OPS / 2))
 LOG=$WORK/random/daemon.log
 finish
