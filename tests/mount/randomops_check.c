@@ -141,7 +141,7 @@ static bool check_objects(struct run *r, struct file *f, const struct listed *l)
 			return failed(r, "%s: part %u is empty", name, part);
 		sealed += (size_t)n;
 	}
-	if (sealed > f->size || memcmp(buffer, f->data, sealed) != 0)
+	if (sealed > f->size || (sealed && memcmp(buffer, f->data, sealed) != 0))
 		return failed(r, "%s: its %u objects are not the first %zu of its %zu bytes",
 			      name, l->objects, sealed, f->size);
 	if (l->plain != (sealed < f->size || f->size == 0))
