@@ -43,14 +43,14 @@ const struct op_info op_table[] = {
     {"mkdir", "d", 40, op_mkdir},
     {"rmdir", "d", 40, op_rmdir},
     {"movedir", "dd", 40, op_movedir},
-    {"pause", "n", 30, op_pause},
+    {"pause", "n", 15, op_pause},
     {"wait", "", 40, op_wait},
     {"waitpath", "p", 60, op_waitpath},
     {"seal", "p", 100, op_seal},
     {"sealall", "", 20, op_sealall},
     {"sync", "", 40, op_sync},
-    {"remount", "", 5, op_remount},
-    {"crash", "", 5, op_crash},
+    {"remount", "", 3, op_remount},
+    {"crash", "", 4, op_crash},
 };
 const size_t op_kinds = sizeof(op_table) / sizeof(op_table[0]);
 
