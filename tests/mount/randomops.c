@@ -202,8 +202,8 @@ static void report(const struct mode *mode, struct op_list *list, char *failure,
 
 	shrink(mode, list, failure, size);
 	snprintf(path, sizeof(path), "%.400s/failure.ops", directory);
-	printf("# shortened to %zu operations (%s): %s\n#   mode %s\n", list->count, path, failure,
-	       mode->name);
+	printf("# shortened to %zu operations (%s): %s\n#   mode %s\n", list->count, path,
+	       failure, mode->name);
 	list_print(list, "#   ");
 	if (list_write(path, mode->name, list) != 0)
 		perror(path);

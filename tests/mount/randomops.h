@@ -58,10 +58,10 @@ struct file {
 	size_t written_end; /* up to here at most an open file is cut */
 	size_t cut_sure, cut_maybe, sealed_sure;
 	unsigned opens, writers;
-	bool armed;	/* an fsync may lead to a cut at any time */
-	bool mapped;	/* written by a mapping since it was opened */
-	bool map_dirty; /* … and the pages may still be in the page cache only */
-	bool lazy;	/* attributes that a crash may set back */
+	bool armed;		    /* an fsync may lead to a cut at any time */
+	bool mapped;		    /* written by a mapping since it was opened */
+	bool map_dirty;		    /* … and the pages may still be in the page cache only */
+	bool mode_lazy, mtime_lazy; /* recorded later: a crash may set them back */
 	bool mode_known, mtime_known;
 	bool mtime_loose; /* pages are written when the kernel likes */
 	mode_t mode;

@@ -242,7 +242,7 @@ OP(op_remount)
 	for (struct file *f = r->files; f; f = f->next) {
 		sealed_by(f, false);
 		f->written_end = f->size;
-		f->armed = f->lazy = false;
+		f->armed = f->mode_lazy = f->mtime_lazy = false;
 	}
 	return check_all(r);
 }
@@ -265,9 +265,10 @@ OP(op_crash)
 		f->cut_sure = f->sealed_sure;
 		f->written_end = f->size;
 		f->armed = false;
-		f->mode_known = f->mode_known && !f->lazy;
-		f->mtime_known = f->mtime_known && !f->lazy;
-		f->lazy = false;
+		/* What was never cut has its attributes in the store. */
+		f->mode_known = f->mode_known && !(f->mode_lazy && f->cut_maybe);
+		f->mtime_known = f->mtime_known && !(f->mtime_lazy && f->cut_maybe);
+		f->mode_lazy = f->mtime_lazy = false;
 	}
 	model_update(r);
 	return check_all(r);

@@ -119,10 +119,14 @@ void file_move(struct run *r, struct file *f, int path)
 	f->path = path;
 }
 
-/* Its bytes are others: so is its time. */
+/*
+ * Its bytes are others: so is its time. A change that leaves no byte to be sealed (space behind
+ * the end) is recorded when the raw file is given up.
+ */
 void file_changed(struct file *f)
 {
 	f->mtime_known = false;
+	f->mtime_lazy = true;
 }
 
 void file_resize(struct file *f, size_t size)

@@ -108,7 +108,7 @@ OP(op_chmod)
 		return false;
 	if (f) {
 		f->mode = arg[1];
-		f->mode_known = f->lazy = true;
+		f->mode_known = f->mode_lazy = true;
 	}
 	return true;
 }
@@ -131,7 +131,7 @@ OP(op_utimens)
 		return false;
 	if (f) {
 		f->mtime = when;
-		f->mtime_known = f->lazy = true;
+		f->mtime_known = f->mtime_lazy = true;
 		f->mtime_loose = false;
 	}
 	return true;
