@@ -11,6 +11,8 @@
  *	  … and a record without its object does, by content: the record gets the new path
  *	  … and is whole (every byte is checked): is recorded
  *	  … else: goes to quarantine; nothing is deleted
+ *	an object under a record's name that
+ *	  says it is another's			counts as one that no record names
  *	a record without its object		is reported; it stays
  *	a raw file of a sealed file
  *	  … with bytes behind the sealed length: those are sealed
