@@ -122,7 +122,8 @@ static int finish_intent(struct rename *r, struct file *f)
 
 /*
  * From an object's name recovery cannot tell the spelling of the plain name, and takes that of
- * the record that it belongs to; under an excluded name it does not look for objects.
+ * the record that it belongs to; under an excluded name it does not look for objects; and an
+ * import does not say which part of what it is.
  */
 static bool needs_record(const struct rename *r, const struct file *f)
 {
@@ -131,7 +132,8 @@ static bool needs_record(const struct rename *r, const struct file *f)
 	bool to_is_stem = name_stem_len(r->to, suffix) == strlen(r->to);
 
 	return f->part_count &&
-	       (from_is_stem != to_is_stem || globs_match(&r->s->exclude, r->to));
+	       (f->parts[0].codec == RECORD_CODEC_IMPORT || from_is_stem != to_is_stem ||
+		globs_match(&r->s->exclude, r->to));
 }
 
 /* In the store. */
@@ -139,8 +141,8 @@ static int move_file(struct rename *r)
 {
 	struct file *f = to_file(r->src);
 	/* A link and an unlink are two steps as well: cut in between, both names are there. */
-	bool many = f->part_count + f->raw_present > 1 || !r->s->have_noreplace ||
-		    needs_record(r, f);
+	bool many =
+	    f->part_count + f->raw_present > 1 || !r->s->have_noreplace || needs_record(r, f);
 	int from_fd, to_fd, err = 0;
 
 	if (r->dst && r->dst->kind == NODE_FILE &&
