@@ -405,18 +405,6 @@ static int set_file(struct store *s, struct caller *c, struct file *f, const str
 	return err;
 }
 
-/* The object that is all there is of its file has the file's mode, owner and times. */
-static bool is_whole(struct store *s, const struct node *n)
-{
-	const struct file *f = ((const struct object *)n)->file;
-	bool whole;
-
-	lock_take(&s->lock);
-	whole = f->part_count == 1 && !file_unsealed(f);
-	lock_drop(&s->lock);
-	return whole;
-}
-
 int store_setattr(struct store *s, struct caller *c, struct node *n, const struct stat *want,
 		  unsigned set, struct stat *out)
 {
@@ -424,7 +412,7 @@ int store_setattr(struct store *s, struct caller *c, struct node *n, const struc
 
 	if (s->options.read_only)
 		return -EROFS;
-	if (n->kind == NODE_OBJECT && ((set & STORE_SET_SIZE) || !is_whole(s, n))) {
+	if (n->kind == NODE_OBJECT && (set & STORE_SET_SIZE)) {
 		refuse_change(s, n, "changing a sealed object");
 		return -EPERM;
 	}

@@ -179,6 +179,23 @@ void catalog_unlink_locked(struct store *s, struct node *n)
 		free_node_locked(s, n);
 }
 
+void catalog_replace_locked(struct store *s, struct file *f, struct file *heir)
+{
+	struct dir *d = f->n.dir;
+
+	catalog_hand_over_locked(d, f, heir);
+	HASH_DEL(d->files, &f->n);
+	heir->n.name = f->n.name;
+	heir->n.dir = d;
+	heir->n.linked = true;
+	HASH_ADD_KEYPTR(hh, d->files, heir->n.name,
+			name_stem_len(heir->n.name, store_suffix(s)), &heir->n);
+	f->n.name = NULL;
+	f->n.dir = NULL;
+	f->n.linked = false;
+	imports_update_locked(s, f);
+}
+
 struct file *catalog_find_stem_locked(struct store *s, struct dir *d, const char *plain)
 {
 	struct node *n;

@@ -26,6 +26,9 @@ int catalog_link_locked(struct store *s, struct dir *d, struct node *n, const ch
 /* Another spelling of the same stem (x, x.notepack), in place. 0 or -ENOMEM. */
 int catalog_respell_locked(struct store *s, struct node *n, const char *name) REQUIRES(s->lock);
 void catalog_unlink_locked(struct store *s, struct node *n) REQUIRES(s->lock);
+/* heir, which has no name, takes the name of f and the entries of the parts that it has, too. */
+void catalog_replace_locked(struct store *s, struct file *f, struct file *heir)
+    REQUIRES(s->lock);
 
 /* What a name means. Exact directories and links win, then objects, then plain names. */
 struct found {
@@ -68,6 +71,9 @@ static inline bool file_unsealed(const struct file *f)
 /* Entries by themselves: a new one, -ENOMEM, and its cookie; and taking one out. */
 int catalog_slot_add(struct dir *d, struct node *n, uint32_t part, uint64_t *cookie);
 void catalog_slot_remove(struct dir *d, uint64_t *cookie);
+
+/* The entries of f and of those of its parts that heir has are heir's; the others go. */
+void catalog_hand_over_locked(struct dir *d, struct file *f, struct file *heir);
 
 /* The name of a slot: into out (NAME_BYTES + 1); false if the slot is gone. */
 bool catalog_slot_name_locked(struct store *s, const struct slot *slot, char *out)

@@ -65,6 +65,29 @@ void catalog_slot_remove(struct dir *d, uint64_t *cookie)
 	d->slot_gone = 0;
 }
 
+/* The entry at this cookie shows another node from now on; 0: there is none. */
+static void hand_over_slot(struct dir *d, uint64_t cookie, struct node *n)
+{
+	struct slot *slot = find_slot(d, cookie);
+
+	if (slot)
+		slot->node = n;
+}
+
+void catalog_hand_over_locked(struct dir *d, struct file *f, struct file *heir)
+{
+	for (uint32_t i = 0; i < heir->part_count; i++)
+		hand_over_slot(d, heir->parts[i].cookie, &heir->n);
+	hand_over_slot(d, f->n.cookie, &heir->n);
+	heir->n.cookie = f->n.cookie;
+	f->n.cookie = 0;
+	for (uint32_t i = 0; i < f->part_count; i++) {
+		if (part_by_number(heir, f->parts[i].number) < 0)
+			catalog_slot_remove(d, &f->parts[i].cookie);
+		f->parts[i].cookie = 0;
+	}
+}
+
 static struct part *newest_part(struct file *f)
 {
 	return f->part_count ? &f->parts[f->part_count - 1] : NULL;

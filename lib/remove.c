@@ -21,6 +21,7 @@
 #include "lib/object.h"
 #include "lib/plain.h"
 #include "lib/raw.h"
+#include "lib/remove_impl.h"
 #include "lib/segment.h"
 #include "lib/tree.h"
 
@@ -241,18 +242,19 @@ static bool has_sealed_bytes(const struct file *f)
 static int unlink_file(struct store *s, struct caller *c, struct file *f, uint32_t part,
 		       bool always)
 {
-	bool refused, several;
+	bool refused, several, first;
 	int err;
 
 	lock_take(&s->lock);
 	refused = f->n.linked && !always && has_sealed_bytes(f) && !may_delete(s, f->n.name);
 	/* A file with a hole would have neither its size nor its content. */
 	several = f->n.linked && part && (f->part_count > 1 || file_unsealed(f));
-	err = !f->n.linked	   ? -ENOENT
-	      : refused || several ? -EPERM
-				   : node_take_locked(s, &f->n, BUSY_HELD, c);
+	first = several && f->part_count > 1 && part == f->parts[0].number;
+	err = !f->n.linked		       ? -ENOENT
+	      : refused || (several && !first) ? -EPERM
+					       : node_take_locked(s, &f->n, BUSY_HELD, c);
 	lock_drop(&s->lock);
-	if (several && !refused)
+	if (several && !first && !refused)
 		log_notice(
 		    "%s: removing one of its parts is refused; remove the plain name: all "
 		    "parts go with it",
@@ -264,7 +266,7 @@ static int unlink_file(struct store *s, struct caller *c, struct file *f, uint32
 		    f->n.name);
 	if (err)
 		return err;
-	err = remove_file(s, f);
+	err = first ? remove_first_part(s, f) : remove_file(s, f);
 	node_give(s, &f->n);
 	return err;
 }

@@ -186,8 +186,8 @@ enum {
 bool node_is_fleeting(struct store *s, struct node *n);
 uint64_t node_ino(struct store *s, struct node *n);
 int store_getattr(struct store *s, struct node *n, struct stat *out);
-/* An object that is all there is of its file stands for the file; it never shows the right to
- * write. -EPERM: cut or sealed bytes would change, or n is one object of several */
+/* An object stands for its file (chmod -R meets objects only), and never shows the right to
+ * write. -EPERM: cut or sealed bytes would change. */
 int store_setattr(struct store *s, struct caller *c, struct node *n, const struct stat *want,
 		  unsigned set, struct stat *out);
 

@@ -78,15 +78,20 @@ object_follows() {
 	[ "$(stat -c '%a %u %g' "$MNT/sealed.notepack.gz")" = "404 11 22" ]
 }
 check "the object follows" wait_for 5 object_follows
-check "an object that is alone takes changes for its file" chmod 640 "$MNT/sealed.notepack.gz"
+check "an object takes changes for its file" chmod 640 "$MNT/sealed.notepack.gz"
 plain_follows() {
 	[ "$(stat -c '%a %u %g' "$MNT/sealed")" = "640 11 22" ]
 }
 check "the plain name follows" wait_for 5 plain_follows
 check "the object never shows the right to write" [ "$(stat -c %a "$MNT/sealed.notepack.gz")" = 440 ]
 chmod 604 "$MNT/sealed"
-check_refused "one object of several is not to be changed" "Operation not permitted" \
-	chmod 777 "$MNT/parts.notepack.gz"
+mkdir "$MNT/recursive"
+echo 1 >"$MNT/recursive/x"
+"$NOTEPACKCTL" seal "$MNT/recursive"
+echo 2 >>"$MNT/recursive/x"
+"$NOTEPACKCTL" seal "$MNT/recursive"
+check "chmod -R finds objects, of several parts, too" chmod -R 700 "$MNT/recursive"
+check "… and sets their file's mode" [ "$(stat -c %a "$MNT/recursive/x")" = 700 ]
 mv "$MNT/excluded.tmp" "$MNT/excluded"
 "$NOTEPACKCTL" seal "$MNT"
 for state in "${STATES[@]}"; do

@@ -47,9 +47,8 @@ check "… and its plain name is gone" gone "$MNT/d/x"
 # Named bug: a file that had lost its last part gave its number out again, and nothing was committed
 # from then on; one that had lost another had the wrong size.
 whole=$(cat "$MNT/parts")
-check_refused "notepackctl rm does not remove one part of several" "not permitted" \
-	"$NOTEPACKCTL" rm "$MNT/parts.notepack.gz"
-check_refused "… nor the last" "not permitted" "$NOTEPACKCTL" rm "$MNT/parts.p000000002.notepack.gz"
+check_refused "notepackctl rm does not remove the last part of several" "not permitted" \
+	"$NOTEPACKCTL" rm "$MNT/parts.p000000002.notepack.gz"
 check "… and the content is whole" [ "$(cat "$MNT/parts")" = "$whole" ]
 check "… and the log names the remedy" logged "parts.* removing one of its parts is refused.* plain name"
 check "notepackctl rm removes all parts" "$NOTEPACKCTL" rm "$MNT/parts"
@@ -129,4 +128,46 @@ check_refused "a glob of allow_delete removes nothing else" "Operation not permi
 check_refused "a glob of allow_delete matches whole names" "Operation not permitted" \
 	rm "$MNT/x.older"
 stop "with globs"
+
+# ---- the first of several parts ----
+
+start "grace=1h,allow_delete"
+mkdir "$MNT/p"
+for n in 1 2 3; do
+	"$BUILD/tests/mount/makedata" file text 300000 $n >"$WORK/part$n"
+	cat "$WORK/part$n" >>"$MNT/p/x"
+	"$NOTEPACKCTL" seal "$MNT/p/x"
+done
+cat "$WORK/part2" "$WORK/part3" >"$WORK/later"
+cmp "$MNT/p/x" <(cat "$WORK/part1" "$WORK/later") # the kernel has all its pages
+exec 8<"$MNT/p/x"
+check_refused "the first part of a file that is open stays" "Device or resource busy" \
+	rm -f "$MNT/p/x.notepack.gz"
+exec 8<&-
+check_refused "the second of three stays" "Operation not permitted" rm -f "$MNT/p/x.p000000002.notepack.gz"
+can_be_removed() {
+	rm -f "$MNT/p/x.notepack.gz"
+}
+# The RELEASE of the reader above comes when it comes.
+check "the first is removed" wait_for 5 can_be_removed
+check "… and the content begins with the second" cmp "$MNT/p/x" "$WORK/later"
+check "… with its length" [ "$(stat -c %s "$MNT/p/x")" = 600000 ]
+check "… and is listed so" [ "$(find "$MNT/p" -type f -printf '%f\n' | sort | tr '\n' ' ')" = \
+	"x.p000000002.notepack.gz x.p000000003.notepack.gz " ]
+check "… the log says so" logged "x.notepack.gz: removed; its file begins at offset 300000 now"
+echo tail >>"$MNT/p/x"
+check "it is appended to" cmp "$MNT/p/x" <(cat "$WORK/later"; echo tail)
+check_refused "writing before its beginning is refused, at the new offsets" "Operation not permitted" \
+	dd if=/dev/zero of="$MNT/p/x" bs=1 seek=599999 count=1 conv=notrunc
+check "the first part goes from a file with a tail" wait_for 5 rm "$MNT/p/x.p000000002.notepack.gz"
+check "… whose content is right" cmp "$MNT/p/x" <(cat "$WORK/part3"; echo tail)
+crash
+start "grace=1h,allow_delete"
+check "a crash brings nothing back" cmp "$MNT/p/x" <(cat "$WORK/part3"; echo tail)
+"$NOTEPACKCTL" seal "$MNT/p/x"
+check "the tail becomes the next part" [ "$(zcat "$MNT/p/x.p000000004.notepack.gz")" = tail ]
+check "check --deep is content" quietly "$NOTEPACKCTL" check --deep "$MNT"
+check "rm -r removes a tree with files of several parts" rm -r "$MNT/p"
+check "… in the store, too" [ ! -e "$STORE/p" ]
+stop "without the first parts"
 finish
