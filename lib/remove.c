@@ -239,31 +239,41 @@ static bool has_sealed_bytes(const struct file *f)
 	return f->part_count > 0 || f->segments || f->cut_end > 0;
 }
 
+/* What to say of a removal that is refused; NULL: it is not. *first: it is of the first part of
+ * several. A file with a hole would have neither its size nor its content. */
+static const char *refusal_locked(struct store *s, const struct file *f, uint32_t part,
+				  bool always, bool *first) REQUIRES(s->lock)
+{
+	bool several = part && (f->part_count > 1 || file_unsealed(f));
+
+	*first = several && f->part_count > 1 && part == f->parts[0].number;
+	if (!always && has_sealed_bytes(f) && !may_delete(s, f->n.name))
+		return "removing a sealed file is refused; notepackctl rm removes it, and the "
+		       "option allow_delete=GLOB permits it";
+	if (several && !*first)
+		return "removing one of its parts is refused; remove the plain name: all "
+		       "parts go with it";
+	return NULL;
+}
+
 static int unlink_file(struct store *s, struct caller *c, struct file *f, uint32_t part,
 		       bool always)
 {
-	bool refused, several, first;
-	int err;
+	CLEANUP_BUF struct buf path = {0};
+	const char *refusal = NULL;
+	int err = -ENOENT;
+	bool first;
 
 	lock_take(&s->lock);
-	refused = f->n.linked && !always && has_sealed_bytes(f) && !may_delete(s, f->n.name);
-	/* A file with a hole would have neither its size nor its content. */
-	several = f->n.linked && part && (f->part_count > 1 || file_unsealed(f));
-	first = several && f->part_count > 1 && part == f->parts[0].number;
-	err = !f->n.linked		       ? -ENOENT
-	      : refused || (several && !first) ? -EPERM
-					       : node_take_locked(s, &f->n, BUSY_HELD, c);
+	if (f->n.linked) {
+		refusal = refusal_locked(s, f, part, always, &first);
+		err = refusal ? -EPERM : node_take_locked(s, &f->n, BUSY_HELD, c);
+	}
+	if (refusal)
+		catalog_path_locked(s, &f->n, 0, &path);
 	lock_drop(&s->lock);
-	if (several && !first && !refused)
-		log_notice(
-		    "%s: removing one of its parts is refused; remove the plain name: all "
-		    "parts go with it",
-		    f->n.name);
-	if (refused)
-		log_notice(
-		    "%s: removing a sealed file is refused; notepackctl rm removes it, and the "
-		    "option allow_delete=GLOB permits it",
-		    f->n.name);
+	if (refusal)
+		log_notice("%s: %s", path.data ? path.data : "", refusal);
 	if (err)
 		return err;
 	err = first ? remove_first_part(s, f) : remove_file(s, f);

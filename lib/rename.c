@@ -345,6 +345,21 @@ static void give_back(struct rename *r)
 	buf_release(&r->to_path);
 }
 
+/* Says that it was refused, and why. */
+static void tell_refusal(struct rename *r, const char *from, const char *to)
+{
+	CLEANUP_BUF struct buf from_path = {0}, to_path = {0};
+	struct store *s = r->s;
+
+	lock_take(&s->lock);
+	path_of_locked(s, r->from_dir, from, &from_path);
+	path_of_locked(s, r->to_dir, to, &to_path);
+	lock_drop(&s->lock);
+	log_notice("%s: renaming it to %s is refused: %s",
+		   from_path.failed ? from : from_path.data, to_path.failed ? to : to_path.data,
+		   r->refusal);
+}
+
 int store_rename(struct store *s, struct caller *c, struct node *from_dir, const char *from,
 		 struct node *to_dir, const char *to, unsigned flags)
 {
@@ -366,7 +381,7 @@ int store_rename(struct store *s, struct caller *c, struct node *from_dir, const
 	err = prepare_locked(s, &r, from, to);
 	lock_drop(&s->lock);
 	if (r.refusal)
-		log_notice("%s: renaming it to %s is refused: %s", from, to, r.refusal);
+		tell_refusal(&r, from, to);
 	else if (err == -EPERM)
 		refuse_new_name(s, to);
 	if (!err) {

@@ -31,6 +31,15 @@ for state in "${STATES[@]}"; do
 	close_states
 done
 check "the log names the remedy" logged "sealed.* removing .*refused.* notepackctl rm .* allow_delete=GLOB"
+mkdir "$MNT/below"
+echo x >"$MNT/below/x"
+echo y >"$MNT/below/y"
+"$NOTEPACKCTL" wait "$MNT"
+check_refused "a sealed file in a directory is not removed" "not permitted" rm "$MNT/below/x"
+# Named bug: the log had the last component only.
+check "… and the log has its whole path" logged " below/x: removing a sealed file is refused"
+check_refused "… nor renamed over" "not permitted" mv -f "$MNT/below/y" "$MNT/below/x"
+check "… with both paths in the log" logged " below/y: renaming it to below/x is refused"
 check_refused "a directory with sealed files is not removed by rmdir" "Directory not empty" \
 	sh -c "mkdir '$MNT/d' && echo x >'$MNT/d/x' && '$NOTEPACKCTL' seal '$MNT/d' && rmdir '$MNT/d'"
 
