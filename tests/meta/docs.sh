@@ -54,6 +54,10 @@ for command in $commands; do
 	report "the command $command is the same in every text" "$problems"
 done
 
+# What ordinary programs meet is written by the tests that run them.
+report "COMPATIBILITY.md is what compat.sh --table prints" \
+	"$(tests/mount/compat.sh --table | diff tests/mount/COMPATIBILITY.md - 2>&1)"
+
 # The control files that the mount offers.
 files=$(sed -n 's/^[[:space:]]*{"\([a-z0-9]*\)", CONTROL_.*/\1/p' fs/control.c)
 for file in $files; do
