@@ -240,11 +240,15 @@ static int call_invalid(struct store *s, struct candidate *c)
 
 static int examine(struct store *s, struct differences *diff, struct candidate *c)
 {
+	/* Under an excluded name it may be a user's own file: then no record looks for it. */
+	bool excluded = globs_match_path(&s->exclude, c->path);
 	size_t stem;
 	int r;
 
 	if (!name_parse_sealed(c->at->name, store_suffix(s), &stem, &c->part) ||
 	    !S_ISREG(c->st.st_mode)) {
+		if (excluded)
+			return 0;
 		log_error("%s: is not a sealed object: its name is no part's", c->path);
 		return recovery_quarantine(s, c->at, c->path);
 	}
@@ -254,7 +258,7 @@ static int examine(struct store *s, struct differences *diff, struct candidate *
 	r = match_missing(s, diff, c);
 	if (!r)
 		r = finish_removal(s, c);
-	if (r)
+	if (r || excluded)
 		return r < 0 ? r : 0;
 	r = adopt(s, diff, c);
 	if (r == 1)

@@ -184,9 +184,8 @@ static int walk_object(struct walk *w, int dfd, const char *name)
 	if (err)
 		return err;
 	HASH_FIND_STR(w->expected, name, e);
-	/* What no record names under an excluded name is an ordinary file. */
 	if (!e || is_another(dfd, name, (uint64_t)st.st_size, &e->rec))
-		return is_excluded(w, name) ? 0 : add_stray(w, name, (uint64_t)st.st_size);
+		return add_stray(w, name, (uint64_t)st.st_size);
 	e->seen = true;
 	if ((uint64_t)st.st_size != e->rec.gz_bytes)
 		log_error(

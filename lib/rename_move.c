@@ -122,8 +122,7 @@ static int finish_intent(struct rename *r, struct file *f)
 
 /*
  * From an object's name recovery cannot tell the spelling of the plain name, and takes that of
- * the record that it belongs to; under an excluded name it does not look for objects; and an
- * import does not say which part of what it is.
+ * the record that it belongs to; and an import does not say which part of what it is.
  */
 static bool needs_record(const struct rename *r, const struct file *f)
 {
@@ -132,8 +131,7 @@ static bool needs_record(const struct rename *r, const struct file *f)
 	bool to_is_stem = name_stem_len(r->to, suffix) == strlen(r->to);
 
 	return f->part_count &&
-	       (f->parts[0].codec == RECORD_CODEC_IMPORT || from_is_stem != to_is_stem ||
-		globs_match(&r->s->exclude, r->to));
+	       (from_is_stem != to_is_stem || f->parts[0].codec == RECORD_CODEC_IMPORT);
 }
 
 /* In the store. */
