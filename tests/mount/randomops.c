@@ -27,9 +27,9 @@
 #include <unistd.h>
 
 #define HANG_SECONDS 120 /* for one operation; most take microseconds */
-#define SHRINK_TRIES                                                                           \
-	3 /* timing is not in the list, so a failure may need more than one run                \
-	   */
+#define PROGRESS_OPS 100000
+/* Timing is not in the list, so a failure may need more than one run to show. */
+#define SHRINK_TRIES 3
 
 static const struct mode modes[] = {
     {"default", "grace=0.02", false, true},
@@ -254,15 +254,29 @@ static int replay(const struct arguments *a)
 	return failures > 0;
 }
 
-static int run_seeds(const struct arguments *a)
+static void print_progress(const struct arguments *a, uint64_t last, uint64_t performed,
+			   const struct timespec *begin)
 {
-	uint64_t performed = 0, seed = a->seed;
-	struct timespec begin, end;
-	char failure[512];
+	struct timespec now;
 	double seconds;
 
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	seconds =
+	    (double)(now.tv_sec - begin->tv_sec) + (double)(now.tv_nsec - begin->tv_nsec) / 1e9;
+	printf("# seeds %llu to %llu: %llu operations, %.0f a second\n",
+	       (unsigned long long)a->seed, (unsigned long long)last,
+	       (unsigned long long)performed, (double)performed / seconds);
+	fflush(stdout);
+}
+
+static int run_seeds(const struct arguments *a)
+{
+	uint64_t performed = 0, printed = 0;
+	struct timespec begin;
+	char failure[512];
+
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	for (; performed < a->ops; seed++) {
+	for (uint64_t seed = a->seed; performed < a->ops; seed++) {
 		const struct mode *mode = a->mode ? a->mode : &modes[seed % MODES];
 		struct op_list list = list_generate(seed, a->length);
 		long at = run_list(mode, &list, &performed, failure, sizeof(failure));
@@ -277,13 +291,11 @@ static int run_seeds(const struct arguments *a)
 			return 1;
 		}
 		free(list.op);
+		if (performed >= a->ops || performed - printed >= PROGRESS_OPS) {
+			print_progress(a, seed, performed, &begin);
+			printed = performed;
+		}
 	}
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	seconds =
-	    (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
-	printf("# seeds %llu to %llu: %llu operations, %.0f a second\n",
-	       (unsigned long long)a->seed, (unsigned long long)seed - 1,
-	       (unsigned long long)performed, (double)performed / seconds);
 	return 0;
 }
 
