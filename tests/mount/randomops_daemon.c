@@ -268,7 +268,7 @@ OP(op_crash)
 		/* What was never cut has its attributes in the store. */
 		f->mode_known = f->mode_known && !(f->mode_lazy && f->cut_maybe);
 		f->mtime_known = f->mtime_known && !(f->mtime_lazy && f->cut_maybe);
-		f->mode_lazy = f->mtime_lazy = false;
+		/* The raw file may have them still, and is given up before they are recorded. */
 	}
 	model_update(r);
 	return check_all(r);
