@@ -405,6 +405,20 @@ static int set_file(struct store *s, struct caller *c, struct file *f, const str
 	return err;
 }
 
+/* An object never shows the right to write; so who sets its mode does not mean to take that from
+ * the file, unless they take the right to read. */
+static int set_by_object(struct store *s, struct caller *c, struct object *o,
+			 const struct stat *want, unsigned set)
+{
+	struct stat file, wanted = *want;
+	int err = store_getattr(s, &o->file->n, &file);
+
+	if (err)
+		return err;
+	wanted.st_mode |= file.st_mode & 0222 & (want->st_mode & 0444) >> 1;
+	return set_file(s, c, o->file, &wanted, set);
+}
+
 int store_setattr(struct store *s, struct caller *c, struct node *n, const struct stat *want,
 		  unsigned set, struct stat *out)
 {
@@ -417,7 +431,7 @@ int store_setattr(struct store *s, struct caller *c, struct node *n, const struc
 		return -EPERM;
 	}
 	if (n->kind == NODE_OBJECT) {
-		err = set_file(s, c, ((struct object *)n)->file, want, set);
+		err = set_by_object(s, c, (struct object *)n, want, set);
 		return err ? err : store_getattr(s, n, out);
 	}
 	if ((set & STORE_SET_SIZE) && c->uid != 0)

@@ -84,6 +84,8 @@ plain_follows() {
 }
 check "the plain name follows" wait_for 5 plain_follows
 check "the object never shows the right to write" [ "$(stat -c %a "$MNT/sealed.notepack.gz")" = 440 ]
+check "who takes the right to read takes that to write" chmod go-rwx "$MNT/sealed.notepack.gz"
+check "… and leaves the owner's" wait_for 5 sh -c "[ \$(stat -c %a '$MNT/sealed') = 600 ]"
 chmod 604 "$MNT/sealed"
 mkdir "$MNT/recursive"
 echo 1 >"$MNT/recursive/x"

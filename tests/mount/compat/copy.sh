@@ -146,7 +146,7 @@ compat rm_r_sealed any EPERM/works '`rm -r` of a sealed tree' '`notepackctl rm`'
 before_rm_r_sealed() { mkdir d; cp "$IN/text" d/x; }
 case_rm_r_sealed() { rm -r d; }
 
-compat rm_parts any EPERM '`rm -r` of a sealed file of two parts' 'it removes what is listed, one part of several: `rm` of the plain name'
+compat rm_parts any EPERM/works/EPERM '`rm -r` of a sealed file of two parts' '`notepackctl rm`'
 before_rm_parts() { mkdir d; cp "$IN/text" d/x; seal d/x; cat "$IN/other" >>d/x; }
 case_rm_parts() { rm -r d; }
 
