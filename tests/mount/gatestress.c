@@ -75,6 +75,6 @@ int main(int argc, char **argv)
 		pthread_create(&threads[i], NULL, i < 2 ? append : look, i < 4 ? NULL : "stat");
 	for (int i = 0; i < 6; i++)
 		pthread_join(threads[i], NULL);
-	printf("%d\n", 2 * rounds);
+	printf("# %d lines\n", 2 * rounds);
 	return 0;
 }
