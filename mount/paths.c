@@ -3,7 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "lib/name.h"
 
 static int check_store(const char *path, char *out)
 {
@@ -92,6 +96,28 @@ static bool is_same(const char *a, const char *b)
 				     x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
+/* Does it lie in a mount of ours? That would give its files other names, and seal them. */
+static bool is_in_archive(const char *path)
+{
+	char top[PATH_MAX], status[PATH_MAX + 32];
+	struct statfs fs;
+	struct stat st, above;
+	char *slash;
+
+	if (statfs(path, &fs) != 0 || fs.f_type != FUSE_SUPER_MAGIC || stat(path, &st) != 0)
+		return false;
+	snprintf(top, sizeof(top), "%s", path);
+	while ((slash = strrchr(top, '/')) && slash != top) {
+		*slash = '\0';
+		if (stat(top, &above) != 0 || above.st_dev != st.st_dev) {
+			*slash = '/';
+			break;
+		}
+	}
+	snprintf(status, sizeof(status), "%s/" NAME_PRIVATE "/sha256sums", top);
+	return access(status, F_OK) == 0;
+}
+
 int paths_check(const char *store, const char *mountpoint, struct paths *out)
 {
 	int err = check_store(store, out->store);
@@ -113,6 +139,10 @@ int paths_check(const char *store, const char *mountpoint, struct paths *out)
 		log_error("%s: the mountpoint is inside the store %s; mount on a directory "
 			  "outside of it",
 			  out->mountpoint, out->store);
+	else if (is_in_archive(out->store))
+		log_error(
+		    "%s: the store is inside a notepackfs mount; choose a directory outside",
+		    out->store);
 	else
 		return 0;
 	return 2;

@@ -56,7 +56,9 @@ check "… and is left as it was" [ "$(ls -A "$WORK/full")" = letter ]
 mkdir "$STORE/lost+found"
 start
 check "lost+found does not keep a directory from being a store" [ -e "$MNT/.notepackfs/status" ]
-mkdir "$WORK/second"
+mkdir "$WORK/second" "$MNT/nested" "$MNT/nested/store"
+refused "a store inside a mount is refused" 2 "inside a notepackfs mount" "$MNT/nested/store" "$WORK/second"
+rm -r "$MNT/nested"
 refused "a second mount of a store is exit 3" 3 "in use" "$STORE" "$WORK/second" -o lockwait=0
 refused "… at once, whatever lockwait is: its holder does not drain" 3 "in use" "$STORE" "$WORK/second"
 check "asserts nosuid and nodev" grep -q " $MNT [^ ]*nosuid[^ ]*nodev" /proc/self/mountinfo
