@@ -228,8 +228,9 @@ static int64_t open_boundary(struct store *s, struct file *f, const char *name, 
 	return at;
 }
 
-/* Cut what the state allows. The caller holds a reference. */
-static void cut_file(struct store *s, struct file *f)
+/* Cut what the state allows; open: a file that is open, too, else someone has just opened it and
+ * grace begins anew when they close it. The caller holds a reference. */
+static void cut_file(struct store *s, struct file *f, bool open)
 {
 	struct segment *submit = NULL;
 	char name[NAME_BYTES + 1];
@@ -238,13 +239,13 @@ static void cut_file(struct store *s, struct file *f)
 
 	lock_take(&s->lock);
 	gate_shut_locked(s, f);
-	may = cuttable_locked(s, f);
+	snprintf(name, sizeof(name), "%s", f->n.linked ? f->n.name : "");
+	may = f->writers && !open ? 0 : cuttable_locked(s, f);
 	if (may > 0) {
 		to = (int64_t)f->size;
 		if (f->writers) {
 			uint64_t from = f->cut_end, end = f->written_end;
 
-			snprintf(name, sizeof(name), "%s", f->n.name);
 			lock_drop(&s->lock);
 			to = open_boundary(s, f, name, from, end);
 			lock_take(&s->lock);
@@ -265,8 +266,10 @@ static void cut_file(struct store *s, struct file *f)
 	if (submit)
 		sealer_submit(s->sealer, submit);
 	if (may < 0)
-		log_error("a file cannot be sealed further: its name is too long for another "
-			  "part; its bytes are safe in the store: rename it");
+		log_error(
+		    "%s: cannot be sealed further: its name is too long for another part; "
+		    "its bytes are safe in the store: rename it",
+		    name);
 }
 
 void file_drop_raw(struct store *s, struct file *f)
@@ -312,7 +315,7 @@ static void due(struct store *s, struct file *f)
 {
 	enum { NOTHING, CUT, DROP } what = NOTHING;
 	int64_t now_ns = clock_ns(), later_ns;
-	bool closing;
+	bool closing, open;
 
 	lock_take(&s->lock);
 	closing = f->closing;
@@ -335,10 +338,11 @@ static void due(struct store *s, struct file *f)
 		what = DROP;
 		node_take_wait_locked(s, &f->n, BUSY_HELD);
 	}
+	open = f->writers > 0;
 	active_update_locked(s, f);
 	lock_drop(&s->lock);
 	if (what == CUT) {
-		cut_file(s, f);
+		cut_file(s, f, open);
 	} else if (what == DROP) {
 		file_drop_raw(s, f);
 		node_give(s, &f->n);
