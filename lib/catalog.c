@@ -65,6 +65,8 @@ static void free_node_locked(struct store *s, struct node *n) REQUIRES(s->lock)
 		}
 		free(f->parts);
 		free(f->reason);
+		if (f->in_imports)
+			DL_DELETE2(s->imports, f, imports_prev, imports_next);
 		if (f->raw_pinned) {
 			close(f->raw->fd);
 			free(f->raw);
@@ -98,10 +100,12 @@ void node_unref_locked(struct store *s, struct node *n, uint64_t count)
 
 /* ---- names ---- */
 
-/* In store.imports exactly while it has a name, and is an import or a refused one. */
+/* In store.imports while it has a name, and is an import or a refused one; and when it is
+ * settled, until the kernel forgets it. */
 static void imports_update_locked(struct store *s, struct file *f) REQUIRES(s->lock)
 {
-	bool want = f->n.linked && (f->import || name_is_refused(f->n.name, store_suffix(s)));
+	bool named = f->n.linked && (f->import || name_is_refused(f->n.name, store_suffix(s)));
+	bool want = named || f->settled;
 
 	if (want == f->in_imports)
 		return;

@@ -155,7 +155,7 @@ struct file {
 	bool claimed;	 /* busy, for someone who wants to read it and waits for the verdict */
 	bool lingering;	 /* … who waited in vain for the last close */
 	char *reason;	 /* why it is not adopted: of a refused one, or of a failed try */
-	bool in_imports; /* in store.imports: an import, or a refused one */
+	bool in_imports; /* in store.imports: an import, a refused or a settled one */
 	struct file *imports_prev, *imports_next;
 
 	struct attrs attrs; /* of a file without raw bytes */

@@ -79,9 +79,11 @@ static struct file *next_beneath_locked(struct store *s, struct dir *d, size_t *
 		if (i++ < *skip)
 			continue;
 		++*skip;
+		if (!f->import || f->settled)
+			continue;
 		while (n != &d->n && n != &s->root->n)
 			n = &n->dir->n;
-		if (f->import && n == &d->n) {
+		if (n == &d->n) {
 			node_ref_locked(&f->n);
 			return f;
 		}

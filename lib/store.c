@@ -285,6 +285,22 @@ static void free_node_all_locked(struct store *s, struct node *n) REQUIRES(s->lo
 	free(n);
 }
 
+/* Settled when the mount was gone, so the kernel never said that it forgets them. */
+static void free_settled_locked(struct store *s) REQUIRES(s->lock)
+{
+	struct file *f, *next;
+
+	DL_FOREACH_SAFE2(s->imports, f, next, imports_next)
+	{
+		if (!f->settled)
+			continue;
+		free(f->parts);
+		free(f->reason);
+		free(f->n.name);
+		free(f);
+	}
+}
+
 static void free_store(struct store *s)
 {
 	recovery_forget(s);
@@ -294,6 +310,7 @@ static void free_store(struct store *s)
 	events_close(s->events);
 	if (s->root) {
 		lock_take(&s->lock);
+		free_settled_locked(s);
 		free_node_all_locked(s, &s->root->n);
 		lock_drop(&s->lock);
 	}
