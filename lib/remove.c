@@ -188,7 +188,8 @@ static void notify(struct store *s, struct dir *d, const char *plain, const stru
 	notify_objects(s, d, plain, r->numbers, r->count);
 }
 
-int remove_file(struct store *s, struct file *f)
+/* name: the file goes; else its sealed bytes do, and the caller gives its name to another. */
+static int take_away(struct store *s, struct file *f, bool name)
 {
 	struct removal r = {.file = f};
 	struct dir *d = f->n.dir;
@@ -213,13 +214,14 @@ int remove_file(struct store *s, struct file *f)
 		err = manifest_commit(s->manifest, remove_records, &r);
 	if (!err) {
 		err = unlink_objects(s, &r);
-		if (!err)
+		if (!err && name)
 			err = unlink_raw(s, f);
 		/* What is left in the store after an error, recovery removes: the manifest says
 		 * so. */
 		if (!err || r.count) {
 			lock_take(&s->lock);
-			forget_locked(s, &r);
+			if (name)
+				forget_locked(s, &r);
 			lock_drop(&s->lock);
 			notify(s, d, plain, &r);
 			object_forget_index(s->indexfd, &r.import);
@@ -232,6 +234,22 @@ int remove_file(struct store *s, struct file *f)
 	node_unref(s, &d->n, 1);
 	barrier_check(s);
 	return err;
+}
+
+int remove_file(struct store *s, struct file *f)
+{
+	return take_away(s, f, true);
+}
+
+int remove_sealed(struct store *s, struct file *f)
+{
+	int err = take_away(s, f, false);
+
+	/* The manifest has forgotten it: what could not be unlinked, recovery removes. */
+	return f->part_count &&
+		       manifest_get(s->manifest, f->id, f->parts[0].number, &(struct sealed){0})
+		   ? err
+		   : 0;
 }
 
 static bool has_sealed_bytes(const struct file *f)

@@ -5,8 +5,9 @@
  * file with parts; any file, where the filesystem has no RENAME_NOREPLACE), or a directory with
  * sealed files beneath: an intent is committed first, and recovery completes it.
  *
- * A sealed file that is replaced (allow_delete) is removed first: the removal is durable before
- * its name is used again.
+ * A sealed file that is replaced (allow_delete) keeps its bytes until the new file is beside them,
+ * where that has a raw file only (rename_move.c); else it is removed first. In memory the name
+ * changes hands at once.
  */
 #include <fcntl.h>
 #include <stdio.h>

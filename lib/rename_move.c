@@ -134,6 +134,33 @@ static bool needs_record(const struct rename *r, const struct file *f)
 	       (from_is_stem != to_is_stem || f->parts[0].codec == RECORD_CODEC_IMPORT);
 }
 
+/*
+ * A sealed file is replaced by one that has a raw file only: that can get its name beside the
+ * objects before these go. After a crash in between both are there, and recovery gives the new
+ * one a name of its own: so the name has the old content or the new at any time.
+ */
+static bool is_replacement(const struct rename *r, const struct file *f)
+{
+	const struct file *dst = (const struct file *)r->dst;
+
+	return dst && dst->n.kind == NODE_FILE && has_sealed_bytes(r->dst) &&
+	       !dst->raw_present && f->raw_present && !f->part_count && !r->to_import;
+}
+
+static int replace_sealed(struct rename *r, struct file *f, int from_fd, int to_fd)
+{
+	struct raw_place from, to;
+	int err = remove_sealed(r->s, to_file(r->dst));
+
+	if (!err)
+		return 0;
+	raw_place_init(&from, r->from_dir, r->from, f->id, r->from_import);
+	raw_place_init(&to, r->to_dir, r->to, f->id, false);
+	(void)io_rename_noreplace(to_fd, to.name, r->from_import ? r->s->fd : from_fd,
+				  from.name);
+	return err;
+}
+
 /* In the store. */
 static int move_file(struct rename *r)
 {
@@ -141,9 +168,10 @@ static int move_file(struct rename *r)
 	/* A link and an unlink are two steps as well: cut in between, both names are there. */
 	bool many =
 	    f->part_count + f->raw_present > 1 || !r->s->have_noreplace || needs_record(r, f);
+	bool replaces = is_replacement(r, f);
 	int from_fd, to_fd, err = 0;
 
-	if (r->dst && r->dst->kind == NODE_FILE &&
+	if (r->dst && r->dst->kind == NODE_FILE && !replaces &&
 	    (has_sealed_bytes(r->dst) || !f->raw_present || r->to_import)) {
 		err = remove_file(r->s, to_file(r->dst));
 		if (err)
@@ -159,6 +187,8 @@ static int move_file(struct rename *r)
 	from_fd = dirfd_get(r->s, r->from_dir);
 	to_fd = from_fd < 0 ? from_fd : dirfd_get(r->s, r->to_dir);
 	err = to_fd < 0 ? to_fd : move_names(r, f, from_fd, to_fd);
+	if (!err && replaces)
+		err = replace_sealed(r, f, from_fd, to_fd);
 	if (to_fd >= 0)
 		dirfd_put(r->s, r->to_dir);
 	if (from_fd >= 0)

@@ -27,5 +27,8 @@ void refuse_new_name(struct store *s, const char *name);
  * is committed first; then the names go.
  */
 int remove_file(struct store *s, struct file *f) EXCLUDES(s->lock);
+/* The same for the parts of a file without a raw file; it keeps its name, which the caller gives
+ * to another. On an error nothing has changed. */
+int remove_sealed(struct store *s, struct file *f) EXCLUDES(s->lock);
 
 #endif

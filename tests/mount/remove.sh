@@ -179,4 +179,36 @@ check "check --deep is content" quietly "$NOTEPACKCTL" check --deep "$MNT"
 check "rm -r removes a tree with files of several parts" rm -r "$MNT/p"
 check "… in the store, too" [ ! -e "$STORE/p" ]
 stop "without the first parts"
+
+# ---- replacing, killed in the middle ----
+
+# killed_while_replacing AT SYSCALL: the daemon dies when it comes to SYSCALL
+killed_while_replacing() {
+	start "grace=1h,allow_delete"
+	rm -f "$MNT/.new"
+	[ -e "$MNT/k" ] || echo old >"$MNT/k"
+	"$NOTEPACKCTL" seal "$MNT/k"
+	echo new >"$MNT/.new"
+	strace -f -qq -p "$DAEMON" -o "$WORK/trace" -e trace="$2" -e inject="$2:error=EINTR:signal=KILL" 2>"$WORK/strace" &
+	local tracer=$!
+	wait_for 10 grep -q TracerPid:.[1-9] "/proc/$DAEMON/status"
+	check_refused "the daemon is killed while it replaces a sealed file ($1)" "" mv -f "$MNT/.new" "$MNT/k"
+	wait "$DAEMON" 2>/dev/null
+	wait "$tracer"
+	DAEMON=
+	umount "$MNT" || umount -l "$MNT"
+	start "grace=1h,allow_delete"
+}
+
+killed_while_replacing "before the manifest forgets it" fsync
+check "the old content is under the name" [ "$(cat "$MNT/k")" = old ]
+check "… and the new one is not lost" grep -rqx new "$MNT"
+"$NOTEPACKCTL" wait "$MNT"
+rm "$MNT"/k.recovered-*
+stop "after the first kill"
+killed_while_replacing "before its object goes" unlinkat
+check "the new content is under the name" [ "$(cat "$MNT/k")" = new ]
+check "… and the old one is gone" [ "$(find "$MNT" -name 'k*' | wc -l)" = 1 ]
+stop "after the second kill"
+check "check --deep is content with it" quietly "$NOTEPACKCTL" check --deep "$STORE"
 finish
