@@ -103,13 +103,13 @@ umount "$WORK/frozen"
 own_sbin "$HELPERS/mount.fuse.notepackfs" "$HELPERS/umount.fuse.notepackfs" "$NOTEPACKFS" "$NOTEPACKCTL"
 mkdir -p "$WORK"/{one,"two words",three}/{store,mnt}
 ONE=$WORK/one TWO="$WORK/two words" THREE=$WORK/three
-cat >"$WORK/fstab" <<END
+own_etc
+cat >/etc/fstab <<END
 # Every word that fstab(5), systemd.mount(5) and mount(8) add.
 $ONE/store $ONE/mnt fuse.notepackfs defaults,_netdev,nofail,grace=1h 0 0
 $WORK/two\\040words/store $WORK/two\\040words/mnt fuse.notepackfs rw,auto,nouser,relatime,x-systemd.requires=network-online.target,x-systemd.mount-timeout=30,comment=archive,grace=1h 0 2
 $THREE/store $THREE/mnt fuse.notepackfs noauto,user,x-systemd.automount,x-gvfs-hide,grace=1h,exclude=*.tmp:*.raw 0 0
 END
-mount --bind "$WORK/fstab" /etc/fstab
 
 notepackfs_mounts() {
 	findmnt -rn -t fuse.notepackfs -o TARGET | wc -l

@@ -130,15 +130,17 @@ cat >"$WORK/namespace" <<'EOF'
 set -eu
 mount --make-rprivate /
 # What the installation puts there, and an fstab of our own.
-mkdir "$WORK/sbin.upper"
 sbin=$(readlink -f /sbin)
-mount -t tmpfs tmpfs "$WORK/sbin.upper"
-mkdir "$WORK/sbin.upper/u" "$WORK/sbin.upper/w"
-mount -t overlay overlay -o "lowerdir=$sbin,upperdir=$WORK/sbin.upper/u,workdir=$WORK/sbin.upper/w" "$sbin"
+for dir in "$sbin" /etc; do
+	layer=$WORK/layer.$(basename "$dir")
+	mkdir "$layer"
+	mount -t tmpfs tmpfs "$layer"
+	mkdir "$layer/upper" "$layer/work"
+	mount -t overlay overlay -o "lowerdir=$dir,upperdir=$layer/upper,workdir=$layer/work" "$dir"
+done
 cp "$HELPERS/mount.fuse.notepackfs" "$HELPERS/umount.fuse.notepackfs" "$sbin/"
 cp "$NOTEPACKFS" "$NOTEPACKCTL" "$sbin/"
-echo "$STORE $MNT fuse.notepackfs noauto,nofail,_netdev,x-systemd.automount,grace=1h 0 0" >"$WORK/fstab"
-mount --bind "$WORK/fstab" /etc/fstab
+echo "$STORE $MNT fuse.notepackfs noauto,nofail,_netdev,x-systemd.automount,grace=1h 0 0" >/etc/fstab
 PATH=$sbin:$PATH
 say() { if eval "$2"; then echo "ok $1"; else echo "failed $1"; fi; }
 

@@ -24,14 +24,30 @@ cleanup_more() {
 	done
 }
 
+# overlay DIRECTORY: a layer of the test's own on a directory of the machine's; the test ends if there is
+# none, since what it goes on to write would be the machine's.
+overlay() {
+	local layer
+	layer=$(mktemp -d "$WORK/layer.XXXXXX")
+	if ! mount -t tmpfs tmpfs "$layer" || ! mkdir "$layer/upper" "$layer/work" ||
+		! mount -t overlay overlay -o "lowerdir=$1,upperdir=$layer/upper,workdir=$layer/work" "$1"; then
+		echo "Bail out! no overlay on $1"
+		exit 1
+	fi
+}
+
 # own_sbin FILE…: put these into /sbin, as an installation does; here only
 own_sbin() {
 	local sbin
 	sbin=$(readlink -f /sbin)
-	mkdir "$WORK/sbin"
-	mount -t tmpfs tmpfs "$WORK/sbin"
-	mkdir "$WORK/sbin/upper" "$WORK/sbin/work"
-	mount -t overlay overlay -o "lowerdir=$sbin,upperdir=$WORK/sbin/upper,workdir=$WORK/sbin/work" "$sbin"
+	overlay "$sbin"
 	cp "$@" "$sbin/"
 	PATH=$sbin:$PATH
+}
+
+# /etc may be changed; here only. fusermount3 reads /etc/mtab, which is made when a machine first boots,
+# and so is missing where none has: in a chroot.
+own_etc() {
+	overlay /etc
+	[ -e /etc/mtab ] || ln -s ../proc/self/mounts /etc/mtab
 }

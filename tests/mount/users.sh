@@ -16,12 +16,6 @@ as() {
 	setpriv --reuid="$user" --regid="$user" --init-groups env HOME="$WORK/$user" "$@"
 }
 
-# overlay FILE: a copy of this file of the machine's, ours to change
-overlay() {
-	cp -L "$1" "$WORK/$(basename "$1")"
-	mount --bind "$WORK/$(basename "$1")" "$1"
-}
-
 pid_of() {
 	as alice jq .pid "$MNT/.notepackfs/status"
 }
@@ -36,7 +30,7 @@ mkdir -m 755 "$WORK/bin"
 cp "$NOTEPACKFS" "$NOTEPACKCTL" "$HELPERS/mount.fuse.notepackfs" "$HELPERS/umount.fuse.notepackfs" "$WORK/bin"
 NOTEPACKFS=$WORK/bin/notepackfs
 NOTEPACKCTL=$WORK/bin/notepackctl
-for file in /etc/passwd /etc/group /etc/fuse.conf /etc/fstab; do overlay "$file"; done
+own_etc
 for i in 0 1 2; do
 	echo "${USERS[i]}:x:$((61000 + i)):$((61000 + i))::/nonexistent:/bin/sh" >>/etc/passwd
 	echo "${USERS[i]}:x:$((61000 + i)):" >>/etc/group
