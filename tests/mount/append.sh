@@ -104,10 +104,14 @@ check_clean_store
 
 start grace=0.01
 for w in 1 2 3 4; do
-	(for i in $(seq 150); do echo "writer $w $i" >>"$MNT/shared"; done) &
+	(for i in $(seq 150); do
+		[ "$i" != 75 ] || wait_for 60 sealed "$MNT/shared" || exit
+		echo "writer $w $i" >>"$MNT/shared"
+	done) &
 	writers[w]=$!
 done
-# They overlap, so that the file is hardly ever closed: seal what there is in between.
+# They overlap, so that the file is hardly ever closed: seal what there is in between. It is slower than
+# they may be; so they go on with their second half only when there is a first part.
 while kill -0 "${writers[@]}" 2>/dev/null; do
 	"$NOTEPACKCTL" seal "$MNT" 2>>"$LOG"
 done
