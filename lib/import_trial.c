@@ -91,17 +91,17 @@ static void notify(struct store *s, const struct trial *t)
 }
 
 /* The heir takes the import's place in its directory. */
-static int succeed_locked(struct trial *t) REQUIRES(t->store->lock)
+static int succeed_locked(struct store *s, struct trial *t) REQUIRES(s->lock)
 {
 	struct file *f = t->file;
 	struct dir *d = f->n.dir;
 	int err;
 
-	timer_disarm_locked(t->store, f);
+	timer_disarm_locked(s, f);
 	f->settled = true;
-	catalog_unlink_locked(t->store, &f->n);
-	active_update_locked(t->store, f);
-	err = catalog_link_locked(t->store, d, &t->heir->n, t->to);
+	catalog_unlink_locked(s, &f->n);
+	active_update_locked(s, f);
+	err = catalog_link_locked(s, d, &t->heir->n, t->to);
 	if (err)
 		log_error("%s: no memory for its name; it is seen again after the next mount",
 			  t->to);
@@ -187,7 +187,7 @@ static int flip(struct trial *t)
 					     .uid = t->rec.uid,
 					     .gid = t->rec.gid,
 					     .mtime_ns = t->rec.mtime_ns};
-		err = succeed_locked(t);
+		err = succeed_locked(s, t);
 		s->sealed_total++;
 	}
 	lock_drop(&s->lock);
@@ -264,7 +264,7 @@ static int set_aside(struct trial *t)
 	heir->raw_durable = true;
 	heir->raw_ino = t->st.st_ino;
 	heir->size = heir->written_end = (uint64_t)t->st.st_size;
-	err = succeed_locked(t);
+	err = succeed_locked(s, t);
 	lock_drop(&s->lock);
 	if (err)
 		return err;
@@ -336,20 +336,19 @@ static int settle(struct trial *t)
 }
 
 /* Try again, and say why. */
-static void put_off_locked(struct trial *t, int err) REQUIRES(t->store->lock)
+static void put_off_locked(struct store *s, struct trial *t, int err) REQUIRES(s->lock)
 {
 	struct file *f = t->file;
 
 	if (!f->n.linked)
 		return;
 	if (err == 1) {
-		timer_arm_locked(t->store, f, clock_ns() + t->store->options.grace_ns,
-				 TIMER_SOON);
+		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
 		return;
 	}
 	free(f->reason);
 	f->reason = strdup(strerror(-err));
-	timer_retry_locked(t->store, f, RETRY_NS);
+	timer_retry_locked(s, f, RETRY_NS);
 }
 
 static void end(struct trial *t, int err)
@@ -365,7 +364,7 @@ static void end(struct trial *t, int err)
 	lock_take(&s->lock);
 	f->verifying = false;
 	if (err)
-		put_off_locked(t, err);
+		put_off_locked(s, t, err);
 	node_ref_locked(&f->n);
 	w = node_give_locked(s, &f->n);
 	s->verifying--;
