@@ -301,7 +301,7 @@ struct entry_context {
 static int load_regular(struct entry_context *c, const char *name)
 {
 	struct stat st;
-	bool recorded, object;
+	bool object, recorded = false;
 	int err;
 
 	if (!name_has_sealed_suffix(name, store_suffix(c->s)))
