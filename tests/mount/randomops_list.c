@@ -172,7 +172,7 @@ struct op_list list_generate(uint64_t seed, size_t count)
 
 static void print_flags(FILE *out, uint32_t flags)
 {
-	fputs(" rdonly" + ((flags & O_ACCMODE) == O_RDONLY ? 0 : 7), out);
+	fputs((flags & O_ACCMODE) == O_RDONLY ? " rdonly" : "", out);
 	for (size_t i = 0; i < sizeof(open_words) / sizeof(open_words[0]); i++) {
 		const struct word *w = &open_words[i];
 		int mask = w->value <= O_ACCMODE ? O_ACCMODE : w->value;
