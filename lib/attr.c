@@ -368,6 +368,41 @@ static int set_sealed(struct store *s, struct file *f, const struct stat *want, 
 	return err;
 }
 
+/*
+ * The objects of a file that has a raw file, too: who may not read it any more may not read what
+ * of it is sealed, however long its writer goes on.
+ */
+static int set_objects(struct store *s, struct caller *c, struct file *f)
+{
+	struct stat st;
+	bool parts, present;
+	int err = 0;
+
+	lock_take(&s->lock);
+	parts = f->n.linked && f->part_count > 0;
+	if (parts)
+		err = node_take_locked(s, &f->n, BUSY_HELD, c);
+	if (err || !parts) {
+		lock_drop(&s->lock);
+		return err;
+	}
+	gate_enter_locked(s, f);
+	present = f->raw_present;
+	lock_drop(&s->lock);
+	if (present)
+		err = stat_raw(s, f, &st);
+	lock_take(&s->lock);
+	gate_leave_locked(s, f);
+	if (present && !err)
+		file_keep_attrs_locked(f, &st);
+	lock_drop(&s->lock);
+	if (!err)
+		err = lazy_apply_attrs(s, f, (struct timespec){.tv_nsec = UTIME_OMIT});
+	notify_name(s, f->n.dir, f->n.name); /* it may have been asked for by an object's */
+	node_give(s, &f->n);
+	return err;
+}
+
 /* Through the raw file while there is one. */
 static int set_file(struct store *s, struct caller *c, struct file *f, const struct stat *want,
 		    unsigned set)
@@ -394,8 +429,12 @@ static int set_file(struct store *s, struct caller *c, struct file *f, const str
 	    !f->writers)
 		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
 	if (!present)
-		err = f->n.linked ? node_take_locked(s, &f->n, BUSY_HELD, c) : -ENOENT;
+		err = f->n.linked  ? node_take_locked(s, &f->n, BUSY_HELD, c)
+		      : f->settled ? -ESTALE
+				   : -ENOENT;
 	lock_drop(&s->lock);
+	if (present && !err && (set & (SET_OWNER | STORE_SET_MODE | SET_TIMES)))
+		err = set_objects(s, c, f);
 	if (present || err)
 		return err;
 	err = set_sealed(s, f, want, set);

@@ -197,6 +197,7 @@ void catalog_replace_locked(struct store *s, struct file *f, struct file *heir)
 	f->n.name = NULL;
 	f->n.dir = NULL;
 	f->n.linked = false;
+	f->settled = true;
 	imports_update_locked(s, f);
 }
 

@@ -70,14 +70,12 @@ void import_drain(struct store *s)
 	lock_drop(&s->lock);
 }
 
-bool import_is_within(struct store *s, const struct dir *d)
+bool import_is_within_locked(struct store *s, const struct dir *d)
 {
 	struct file *f;
 	bool within = false;
 
-	lock_take(&s->lock);
 	DL_FOREACH2(s->imports, f, imports_next)
 	within = within || (f->import && f->n.dir == d);
-	lock_drop(&s->lock);
 	return within;
 }

@@ -43,7 +43,7 @@ int import_note_new_path(struct store *s, struct file *f, struct dir *d, const c
 void import_paths_moved(struct store *s, struct dir *d) EXCLUDES(s->lock);
 
 /* Is there an import in this directory? */
-bool import_is_within(struct store *s, const struct dir *d) EXCLUDES(s->lock);
+bool import_is_within_locked(struct store *s, const struct dir *d) REQUIRES(s->lock);
 
 /* Take up what an earlier mount left. When the threads run. 0 or -errno. */
 int import_load(struct store *s) EXCLUDES(s->lock);

@@ -112,12 +112,14 @@ static int succeed_locked(struct store *s, struct trial *t) REQUIRES(s->lock)
 static void name_plain(struct trial *t)
 {
 	const char *suffix = store_suffix(t->store);
-	size_t stem;
 	uint32_t part;
+	size_t stem;
+	bool with;
 
 	name_parse_sealed(t->name, suffix, &stem, &part);
-	snprintf(t->to, sizeof(t->to), "%.*s%s", (int)stem, t->name,
-		 t->rec.is_notepack && stem + strlen(suffix) <= NAME_PLAIN_BYTES ? suffix : "");
+	with = name_stem_needs_suffix(t->name, stem, suffix) ||
+	       (t->rec.is_notepack && stem + strlen(suffix) <= NAME_PLAIN_BYTES);
+	snprintf(t->to, sizeof(t->to), "%.*s%s", (int)stem, t->name, with ? suffix : "");
 }
 
 static int put_record(struct manifest_txn *txn, void *ctx)

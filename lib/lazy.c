@@ -235,20 +235,30 @@ int lazy_apply_attrs(struct store *s, struct file *f, struct timespec atime)
 	return err;
 }
 
-void lazy_check_attrs(struct store *s, struct file *f)
+/* Does the manifest have other attributes? Earlier parts keep their times, and nothing else. */
+static bool differs(struct store *s, const struct file *f, uint32_t part, bool newest,
+		    const struct attrs *a)
 {
 	struct sealed rec;
-	struct attrs attrs;
-	uint32_t number = 0;
+
+	if (!manifest_get(s->manifest, f->id, part, &rec))
+		return false;
+	return rec.mode != a->mode || rec.uid != a->uid || rec.gid != a->gid ||
+	       (newest && rec.mtime_ns != a->mtime_ns);
+}
+
+void lazy_check_attrs(struct store *s, struct file *f)
+{
+	bool apply = false;
 
 	lock_take(&s->lock);
-	if (!f->raw_present && f->n.linked && f->part_count)
-		number = f->parts[f->part_count - 1].number;
-	attrs = f->attrs;
+	if (!f->raw_present && f->n.linked) {
+		for (uint32_t i = 0; i < f->part_count && !apply; i++)
+			apply = differs(s, f, f->parts[i].number, i + 1 == f->part_count,
+					&f->attrs);
+	}
 	lock_drop(&s->lock);
-	if (!number || !manifest_get(s->manifest, f->id, number, &rec) ||
-	    (rec.mode == attrs.mode && rec.uid == attrs.uid && rec.gid == attrs.gid &&
-	     rec.mtime_ns == attrs.mtime_ns))
+	if (!apply)
 		return;
 	if (lazy_apply_attrs(s, f, (struct timespec){.tv_nsec = UTIME_OMIT}) != 0)
 		log_warning(

@@ -101,13 +101,23 @@ int name_check_plain(const char *plain, const char *suffix)
 	return ends_like_a_part(plain, stem) ? -EINVAL : 0;
 }
 
+bool name_stem_needs_suffix(const char *stem, size_t len, const char *suffix)
+{
+	size_t n = strlen(suffix);
+
+	return len > n && memcmp(stem + len - n, suffix, n) == 0;
+}
+
 bool name_is_import(const char *name, const char *suffix)
 {
 	size_t stem;
 	uint32_t part;
 
-	return name_parse_sealed(name, suffix, &stem, &part) && part == 1 &&
-	       stem <= NAME_PLAIN_BYTES;
+	if (!name_parse_sealed(name, suffix, &stem, &part) || part != 1)
+		return false;
+	if (name_stem_needs_suffix(name, stem, suffix))
+		stem += strlen(suffix);
+	return stem <= NAME_PLAIN_BYTES;
 }
 
 bool name_is_refused(const char *name, const char *suffix)

@@ -58,6 +58,9 @@ int name_check_suffix(const char *suffix);
  * out (NAME_BYTES + 1): 0, or -ENAMETOOLONG.
  */
 bool name_is_import(const char *name, const char *suffix);
+
+/* A stem that ends in the suffix itself (X.notepack.notepack.gz) has one spelling: with one more. */
+bool name_stem_needs_suffix(const char *stem, size_t len, const char *suffix);
 bool name_is_refused(const char *name, const char *suffix);
 int name_refused(const char *import, unsigned n, char *out);
 

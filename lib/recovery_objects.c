@@ -79,8 +79,9 @@ static int match_missing(struct store *s, struct differences *diff, struct candi
 		m->found = true;
 		c->rec = m->rec;
 		/* The spelling of the plain name goes with it where it can. */
-		if (strlen(m->at.name) > name_stem_len(m->at.name, store_suffix(s)) &&
-		    strlen(c->plain) + strlen(store_suffix(s)) <= NAME_PLAIN_BYTES)
+		if (name_stem_needs_suffix(c->plain, strlen(c->plain), store_suffix(s)) ||
+		    (strlen(m->at.name) > name_stem_len(m->at.name, store_suffix(s)) &&
+		     strlen(c->plain) + strlen(store_suffix(s)) <= NAME_PLAIN_BYTES))
 			strcat(c->plain, store_suffix(s));
 		log_notice("%s: was renamed from %s/%s; the manifest knows it now", c->path,
 			   m->at.dir, m->at.name);
@@ -149,8 +150,16 @@ static int find_owner(struct store *s, struct differences *diff, struct candidat
 	}
 	if (c->part > 1)
 		manifest_each_in_dir(s->manifest, c->at->dir, find_neighbour, &n);
-	if (!n.id)
+	if (!n.id) {
+		size_t len = strlen(c->plain);
+
+		/* Nothing knows its plain name: so it is what gunzip(1) would make of it. */
+		if (name_stem_needs_suffix(c->plain, len, n.suffix) ||
+		    (c->rec.codec == RECORD_CODEC_IMPORT && c->rec.is_notepack &&
+		     len + strlen(n.suffix) <= NAME_PLAIN_BYTES))
+			strcat(c->plain, n.suffix);
 		return manifest_new_id(s->manifest, &c->rec.id);
+	}
 	c->rec.id = n.id;
 	snprintf(c->plain, sizeof(c->plain), "%s", n.plain);
 	return 0;
@@ -160,7 +169,6 @@ static int find_owner(struct store *s, struct differences *diff, struct candidat
 static int adopt(struct store *s, struct differences *diff, struct candidate *c)
 {
 	struct seekgz_damage damage;
-	const char *suffix = store_suffix(s);
 	int err = object_verify(c->fd, &c->rec, NULL, NULL, &damage);
 
 	if (err == -EBADMSG || err == -EFBIG)
@@ -181,10 +189,6 @@ static int adopt(struct store *s, struct differences *diff, struct candidate *c)
 		err = find_owner(s, diff, c);
 	if (err)
 		return err;
-	/* Nothing knows its plain name: so it is what gunzip(1) would make of it. */
-	if (c->rec.codec == RECORD_CODEC_IMPORT && c->rec.is_notepack &&
-	    strlen(c->plain) + strlen(suffix) <= NAME_PLAIN_BYTES)
-		strcat(c->plain, suffix);
 	c->rec.mode = (c->st.st_mode & 0777) | 0200;
 	c->rec.uid = c->st.st_uid;
 	c->rec.gid = c->st.st_gid;

@@ -375,10 +375,14 @@ int store_rmdir(struct store *s, struct caller *c, struct node *dir, const char 
 		return err;
 	/* The store knows best whether it is empty: it has every entry of ours, and any other;
 	 * but imports lie elsewhere. */
-	err = found.node->kind != NODE_DIR ? -ENOTDIR
-	      : import_is_within(s, to_dir(found.node))
-		  ? -ENOTEMPTY
-		  : remove_other(s, c, found.node, AT_REMOVEDIR);
+	lock_take(&s->lock);
+	if (found.node->kind != NODE_DIR)
+		err = -ENOTDIR;
+	else if (import_is_within_locked(s, to_dir(found.node)))
+		err = -ENOTEMPTY;
+	lock_drop(&s->lock);
+	if (!err)
+		err = remove_other(s, c, found.node, AT_REMOVEDIR);
 	node_unref(s, found.node, 1);
 	return err;
 }

@@ -30,8 +30,10 @@
 /* An object can be renamed to another object's name if it is all there is of its file. */
 static int plain_names_of_object(struct rename *r, struct file *f, const char *to)
 {
-	size_t suffix = strlen(store_suffix(r->s)), stem;
+	const char *suffix = store_suffix(r->s);
 	uint32_t part;
+	size_t stem;
+	bool with;
 
 	if (f->part_count != 1 || f->parts[0].number != 1 || file_unsealed(f) ||
 	    !name_parse_sealed(to, store_suffix(r->s), &stem, &part) || part != 1 ||
@@ -42,11 +44,10 @@ static int plain_names_of_object(struct rename *r, struct file *f, const char *t
 		return -EPERM;
 	}
 	snprintf(r->from, sizeof(r->from), "%s", f->n.name);
-	snprintf(r->to, sizeof(r->to), "%.*s%s", (int)stem, to,
-		 strlen(f->n.name) > name_stem_len(f->n.name, store_suffix(r->s)) &&
-			 stem + suffix <= NAME_PLAIN_BYTES
-		     ? store_suffix(r->s)
-		     : "");
+	with = name_stem_needs_suffix(to, stem, suffix) ||
+	       (strlen(f->n.name) > name_stem_len(f->n.name, suffix) &&
+		stem + strlen(suffix) <= NAME_PLAIN_BYTES);
+	snprintf(r->to, sizeof(r->to), "%.*s%s", (int)stem, to, with ? suffix : "");
 	return 0;
 }
 
@@ -89,6 +90,8 @@ static int check_target_locked(struct store *s, struct rename *r, struct node *d
 		return -EISDIR;
 	if (dst && dst->kind != NODE_DIR && r->src->kind == NODE_DIR)
 		return -ENOTDIR;
+	if (dst && dst->kind == NODE_DIR && import_is_within_locked(s, to_dir(dst)))
+		return -ENOTEMPTY; /* in the store it is empty */
 	if (dst && has_sealed_bytes(dst) && !may_delete(s, dst->name)) {
 		r->refusal =
 		    "it would replace a sealed file; notepackctl rm removes that, and the "
@@ -317,6 +320,8 @@ static int perform(struct rename *r)
 	lock_drop(&s->lock);
 	if (r->src->kind == NODE_DIR)
 		import_paths_moved(s, to_dir(r->src));
+	if ((r->flags & RENAME_EXCHANGE) && r->dst->kind == NODE_DIR)
+		import_paths_moved(s, to_dir(r->dst));
 	if (r->src->kind == NODE_FILE) {
 		notify_name(s, r->from_dir, r->from);
 		notify_file(s, r->from_dir, r->from, to_file(r->src));

@@ -94,6 +94,27 @@ echo 2 >>"$MNT/recursive/x"
 "$NOTEPACKCTL" seal "$MNT/recursive"
 check "chmod -R finds objects, of several parts, too" chmod -R 700 "$MNT/recursive"
 check "… and sets their file's mode" [ "$(stat -c %a "$MNT/recursive/x")" = 700 ]
+# Named bug: chmod of a file that had a tail left what was sealed of it readable, for ever.
+echo secret >"$MNT/growing"
+"$NOTEPACKCTL" seal "$MNT/growing"
+exec 8>>"$MNT/growing"
+echo more >&8
+chmod 600 "$MNT/growing"
+chown 11:22 "$MNT/growing"
+objects_are() {
+	[ "$(stat -c '%a %u %g' "$MNT"/growing*.notepack.gz | sort -u)" = "$1" ]
+}
+check "who may not read a growing file may not read its objects" wait_for 5 objects_are "400 11 22"
+chmod 440 "$MNT/growing.notepack.gz"
+check "an object takes changes for its growing file" wait_for 5 objects_are "440 11 22"
+growing_follows() {
+	[ "$(stat -c '%a %u %g' "$MNT/growing")" = "640 11 22" ]
+}
+check "… which follows" wait_for 5 growing_follows
+exec 8>&-
+"$NOTEPACKCTL" seal "$MNT/growing"
+check "… when it is sealed, too" objects_are "440 11 22"
+check "… as it says itself" growing_follows
 mv "$MNT/excluded.tmp" "$MNT/excluded"
 "$NOTEPACKCTL" seal "$MNT"
 for state in "${STATES[@]}"; do

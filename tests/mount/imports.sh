@@ -153,6 +153,51 @@ cat "$DATA/members.gz" >>"$MNT/empty.notepack.gz"
 "$NOTEPACKCTL" wait "$MNT"
 check "and then is imported" [ "$(wc -l <"$MNT/empty")" = 2 ]
 
+# ---- directories with an import in them; a stem that ends in the suffix ----
+
+rename() {
+	python3 - "$@" <<-'END'
+		import ctypes, sys
+		libc = ctypes.CDLL(None, use_errno=True)
+		flags = int(sys.argv[3])
+		if libc.renameat2(-100, sys.argv[1].encode(), -100, sys.argv[2].encode(), flags):
+		    sys.exit(str(ctypes.get_errno()))
+	END
+}
+
+mkdir "$MNT/holds" "$MNT/empty.d"
+cp "$DATA/text.gz" "$MNT/holds/x.notepack.gz"
+check_refused "a directory with an import in it is not replaced" 39 rename "$MNT/empty.d" "$MNT/holds" 0
+check "and the import is there" cmp "$DATA/text.gz" "$MNT/holds/x.notepack.gz"
+echo other >"$MNT/twice"
+"$NOTEPACKCTL" seal "$MNT/twice"
+cp "$DATA/members.gz" "$MNT/twice.notepack.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "a stem that ends in the suffix keeps its name" \
+	cmp "$DATA/members.gz" "$MNT/twice.notepack.notepack.gz"
+check "its plain name has one suffix less" [ "$(wc -l <"$MNT/twice.notepack.notepack")" = 2 ]
+check "and the file of the shorter stem is what it was" [ "$(cat "$MNT/twice")" = other ]
+cp "$DATA/members.gz" "$MNT/one.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+mv "$MNT/one.notepack.gz" "$MNT/three.notepack.notepack.gz"
+check "so does one that is renamed" cmp "$DATA/members.gz" "$MNT/three.notepack.notepack.gz"
+
+# ---- what goes by its path meets the verdict ----
+
+cat >"$WORK/paths.py" <<-'END'
+	import gzip, os, sys
+	data = gzip.compress(b"line\n" * 1000)
+	for i in range(300):
+	    path = f"{sys.argv[1]}/paths/{i}.notepack.gz"
+	    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+	    os.write(fd, data)
+	    os.close(fd)
+	    for n in range(10):
+	        os.utime(path, (n, n))
+	        os.chmod(path, 0o640)
+	        os.stat(path)
+END
+
 # ---- rsync, twice ----
 
 mkdir -p "$DATA/tree/sub"
@@ -197,7 +242,9 @@ check "they read after a remount" cmp "$DATA/text" "$MNT/late"
 check "the reason is still known" \
 	grep -q "cut short" <<<"$(error_of "$MNT/latebad.notepack.gz.invalid")"
 check "and the part behind an import" cmp "$DATA/longer" "$MNT/a"
-mkdir "$MNT/c"
+mkdir "$MNT/c" "$MNT/x1" "$MNT/x2"
+cp "$DATA/text.gz" "$MNT/x2/x.notepack.gz"
+rename "$MNT/x1" "$MNT/x2" 2
 cp "$DATA/text.gz" "$MNT/c/crash.notepack.gz"
 cp "$DATA/text.gz" "$MNT/c/moved.notepack.gz"
 mv "$MNT/c" "$MNT/cc"
@@ -206,6 +253,7 @@ start grace=60
 check "an import survives the daemon" cmp "$DATA/text.gz" "$MNT/cc/crash.notepack.gz"
 check "so does the other" cmp "$DATA/text" <(zcat "$MNT/cc/moved.notepack.gz"; "$NOTEPACKCTL" wait "$MNT")
 check "its plain name, too" cmp "$DATA/text" "$MNT/cc/moved"
+check "so does one whose directory was exchanged" cmp "$DATA/text" "$MNT/x1/x"
 stop
 # Damage behind our back: the index knows what each piece must be.
 size=$(stat -c %s "$STORE/late.notepack.gz")
@@ -217,6 +265,11 @@ check "what is in front of the damage reads" \
 start_of_damage=$("$NOTEPACKCTL" check --deep "$MNT" 2>&1 || :)
 check "check --deep names it" grep -q late.notepack.gz <<<"$start_of_damage"
 "$NOTEPACKCTL" rm "$MNT/late"
+stop
+start grace=0
+mkdir "$MNT/paths"
+check "what is done by path at the time of the verdict finds its file" \
+	python3 "$WORK/paths.py" "$MNT"
 stop
 start allow_delete,grace=60
 rm "$MNT/a.notepack.gz" 2>/dev/null || rm "$MNT/short.notepack.gz"
