@@ -196,6 +196,7 @@ static int stat_object(struct store *s, struct object *o, struct stat *out)
 		out->st_atim = out->st_mtim = out->st_ctim = timespec_of_ns(f->attrs.mtime_ns);
 		err = 0;
 	}
+	out->st_mode &= ~(mode_t)0222; /* one that was adopted may have it in the store */
 	if (!err && i >= 0) {
 		out->st_size = (off_t)f->parts[i].gz_bytes;
 		set_blocks(out, f->parts[i].gz_bytes);

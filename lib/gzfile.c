@@ -129,8 +129,8 @@ static int make_index_locked(struct gzfile_reader *r, struct seekgz_damage *dama
 		*damage = r->broken_damage;
 		return r->broken;
 	}
-	err = gzindex_build(r->fd, &r->facts, r->index_dirfd, r->index_name, &r->index,
-			    &r->counts.inflated_bytes, damage);
+	err = gzindex_build(r->fd, &r->facts, r->facts.no_save ? -1 : r->index_dirfd,
+			    r->index_name, &r->index, &r->counts.inflated_bytes, damage);
 	r->counts.indexes_made += !err;
 	if (err == -EBADMSG || err == -EFBIG) {
 		r->broken = err;

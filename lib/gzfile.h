@@ -12,6 +12,7 @@
 #ifndef NOTEPACKFS_LIB_GZFILE_H
 #define NOTEPACKFS_LIB_GZFILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -48,6 +49,7 @@ struct gzfile_facts {
 	uint64_t gz_bytes;
 	uint64_t raw_bytes;
 	uint32_t crc32; /* of all plain bytes */
+	bool no_save;	/* an index is read from its place, and not put there */
 };
 
 /*

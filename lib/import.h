@@ -39,8 +39,15 @@ int import_note_path(struct store *s, int fd, struct dir *d, const char *name)
     EXCLUDES(s->lock);
 int import_note_new_path(struct store *s, struct file *f, struct dir *d, const char *name)
     EXCLUDES(s->lock);
+/* An ordinary file under a sealed name, in a directory that is excluded no more, becomes an
+ * import. 0 or -errno. Takes the node. */
+int import_take_in(struct store *s, struct file *f) EXCLUDES(s->lock);
+
 /* A directory was renamed: what belongs beneath it belongs elsewhere. */
 void import_paths_moved(struct store *s, struct dir *d) EXCLUDES(s->lock);
+
+/* One in this directory that is empty and that no one has open, referenced; or NULL. */
+struct file *import_next_empty(struct store *s, const struct dir *d) EXCLUDES(s->lock);
 
 /* Is there an import in this directory? */
 bool import_is_within_locked(struct store *s, const struct dir *d) REQUIRES(s->lock);

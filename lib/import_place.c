@@ -65,6 +65,52 @@ int import_note_new_path(struct store *s, struct file *f, struct dir *d, const c
 	return err;
 }
 
+/* The node is busy with its name. */
+static int move_in(struct store *s, struct file *f)
+{
+	struct raw_place from, to;
+	int dfd, err = import_note_new_path(s, f, f->n.dir, f->n.name);
+
+	if (err)
+		return err;
+	raw_place_init(&from, f->n.dir, f->n.name, f->id, false);
+	raw_place_init(&to, f->n.dir, f->n.name, f->id, true);
+	dfd = raw_place_get(s, &from);
+	if (dfd < 0)
+		return dfd;
+	err = io_rename_noreplace(dfd, from.name, s->fd, to.name);
+	raw_place_put(s, &from);
+	return err;
+}
+
+int import_take_in(struct store *s, struct file *f)
+{
+	CLEANUP_FREE char *name = NULL;
+	struct waiter *w;
+	int err = -ENOENT;
+
+	lock_take(&s->lock);
+	node_take_wait_locked(s, &f->n, BUSY_NAME);
+	name = f->n.linked ? strdup(f->n.name) : NULL;
+	lock_drop(&s->lock);
+	if (name)
+		err = move_in(s, f);
+	lock_take(&s->lock);
+	if (!err) {
+		struct dir *d = f->n.dir;
+
+		f->import = true;
+		catalog_unlink_locked(s, &f->n);
+		err = catalog_link_locked(s, d, &f->n, name);
+		if (!err)
+			file_dirty_locked(s, f);
+	}
+	w = node_give_locked(s, &f->n);
+	lock_drop(&s->lock);
+	waiters_wake(w);
+	return err;
+}
+
 /* One that belongs beneath d, referenced, behind those that were looked at. */
 static struct file *next_beneath_locked(struct store *s, struct dir *d, size_t *skip)
     REQUIRES(s->lock)

@@ -321,10 +321,16 @@ static int settle(struct trial *t)
 	int verdict = judge(t);
 	int err = verdict == -EBADMSG ? 0 : verdict;
 
-	if (!err)
-		err = io_fsync(t->raw->fd);
 	if (err)
 		return err;
+	/* Never a second time: it may succeed for what the first has lost (L14). */
+	err = verdict ? 0 : io_fsync(t->raw->fd);
+	if (err) {
+		snprintf(t->reason, sizeof(t->reason),
+			 "it may not be on the disk, fsync failed (%s): import it again",
+			 strerror(-err));
+		verdict = -EBADMSG;
+	}
 	note_attributes(t);
 	t->heir = catalog_new_file(t->file->id);
 	if (!t->heir)

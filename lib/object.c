@@ -131,12 +131,13 @@ static int open_ours(struct object_reader *r, int fd, const struct sealed *rec,
 }
 
 static int open_foreign(struct object_reader *r, int fd, const struct sealed *rec,
-			int index_dirfd, const char **reason)
+			int index_dirfd, bool read_only, const char **reason)
 {
 	struct gzfile_facts facts = {
 	    .gz_bytes = rec->gz_bytes,
 	    .raw_bytes = rec->raw_bytes,
 	    .crc32 = rec->crc32,
+	    .no_save = read_only,
 	};
 	char name[2 * SHA256_BYTES + 1];
 
@@ -144,8 +145,8 @@ static int open_foreign(struct object_reader *r, int fd, const struct sealed *re
 	return gzfile_open(fd, &facts, index_dirfd, name, &r->foreign, reason);
 }
 
-int object_open(int fd, const struct sealed *rec, int index_dirfd, struct object_reader **out,
-		const char **reason)
+int object_open(int fd, const struct sealed *rec, int index_dirfd, bool read_only,
+		struct object_reader **out, const char **reason)
 {
 	struct object_reader *r = calloc(1, sizeof(*r));
 	int err;
@@ -155,7 +156,7 @@ int object_open(int fd, const struct sealed *rec, int index_dirfd, struct object
 		return -ENOMEM;
 	}
 	if (rec->codec == RECORD_CODEC_IMPORT)
-		err = open_foreign(r, fd, rec, index_dirfd, reason);
+		err = open_foreign(r, fd, rec, index_dirfd, read_only, reason);
 	else
 		err = open_ours(r, fd, rec, reason);
 	if (err)

@@ -29,13 +29,13 @@ struct object_reader;
 /*
  * A reader for the object of this record: any number of threads may use it. Takes fd over in
  * every case. index_dirfd: where indexes of imports are kept, -1: nowhere; it must stay open as
- * long as the reader.
+ * long as the reader. read_only: no index is put there.
  *
  * 0 · -EBADMSG: it is not what the record says, *reason (a constant) why · -ENOMEM · an I/O
  * error.
  */
-int object_open(int fd, const struct sealed *rec, int index_dirfd, struct object_reader **out,
-		const char **reason);
+int object_open(int fd, const struct sealed *rec, int index_dirfd, bool read_only,
+		struct object_reader **out, const char **reason);
 void object_close(struct object_reader *r);
 
 /* As seekgz_read; offset is within the part. */

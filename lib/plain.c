@@ -116,7 +116,8 @@ static int use_part_locked(struct store *s, struct handle *h, struct file *f,
 	recorded = manifest_get(s->manifest, f->id, part->number, &rec);
 	fd = plain_open_part(s, f, part->number);
 	err = fd < 0 ? fd
-		     : object_open(fd, &rec, recorded ? s->indexfd : -1, &h->reader, &reason);
+		     : object_open(fd, &rec, recorded ? s->indexfd : -1, s->options.read_only,
+				   &h->reader, &reason);
 	if (err) {
 		CLEANUP_BUF struct buf path = {0};
 

@@ -242,6 +242,16 @@ static int call_invalid(struct store *s, struct candidate *c)
 	return err;
 }
 
+/* A user's file, which had this name in a directory that was excluded, stays one, too. */
+static int set_aside(struct store *s, struct candidate *c)
+{
+	struct raw_mark mark;
+
+	if (s->adopted || raw_read_mark(c->fd, &mark) == 0)
+		return call_invalid(s, c);
+	return recovery_quarantine(s, c->at, c->path);
+}
+
 static int examine(struct store *s, struct differences *diff, struct candidate *c)
 {
 	/* Under an excluded name it may be a user's own file: then no record looks for it. */
@@ -254,7 +264,8 @@ static int examine(struct store *s, struct differences *diff, struct candidate *
 		if (excluded)
 			return 0;
 		log_error("%s: is not a sealed object: its name is no part's", c->path);
-		return recovery_quarantine(s, c->at, c->path);
+		snprintf(c->reason, sizeof(c->reason), "its name is no part's");
+		return set_aside(s, c);
 	}
 	snprintf(c->plain, sizeof(c->plain), "%.*s", (int)stem, c->at->name);
 	/* A file with the bytes of one that was removed may have got its name since: so a
@@ -265,9 +276,7 @@ static int examine(struct store *s, struct differences *diff, struct candidate *
 	if (r || excluded)
 		return r < 0 ? r : 0;
 	r = adopt(s, diff, c);
-	if (r == 1)
-		return s->adopted ? call_invalid(s, c) : recovery_quarantine(s, c->at, c->path);
-	return r;
+	return r == 1 ? set_aside(s, c) : r;
 }
 
 static int recover_stray(struct store *s, struct differences *diff, const struct place *at)

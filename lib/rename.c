@@ -255,6 +255,40 @@ static void publish_locked(struct store *s, struct rename *r) REQUIRES(s->lock)
 	}
 }
 
+/* A file that must become an import, now that its directory is excluded no more; referenced. */
+static struct file *next_import(struct store *s, struct dir *d)
+{
+	struct node *n;
+
+	lock_take(&s->lock);
+	for (n = d->files; n; n = n->hh.next) {
+		const struct file *f = to_file(n);
+
+		if (f->raw_present && !f->import && !f->part_count && s->have_xattrs &&
+		    name_is_import(n->name, store_suffix(s)) &&
+		    catalog_is_import_locked(s, d, n->name))
+			break;
+	}
+	if (n)
+		node_ref_locked(n);
+	lock_drop(&s->lock);
+	return n ? to_file(n) : NULL;
+}
+
+static void take_imports_in(struct store *s, struct dir *d)
+{
+	struct file *f;
+	int err = 0;
+
+	while (!err && (f = next_import(s, d))) {
+		err = import_take_in(s, f);
+		if (err)
+			log_warning("%s: it is not taken for an import: %s", f->n.name,
+				    strerror(-err));
+		node_unref(s, &f->n, 1);
+	}
+}
+
 /* A directory that is excluded no more: what is dirty beneath is to be sealed. */
 static void arm_beneath(struct store *s, struct dir *d)
 {
@@ -264,6 +298,7 @@ static void arm_beneath(struct store *s, struct dir *d)
 
 	if (dir_load(s, d) != 0)
 		return;
+	take_imports_in(s, d);
 	lock_take(&s->lock);
 	for (n = d->files; n; n = n->hh.next) {
 		if (to_file(n)->raw_present && to_file(n)->size > to_file(n)->cut_end)

@@ -3,9 +3,9 @@
  * notepackctl import: gzip files, and directories of them, into a mount as sealed files.
  *
  * X.notepack.gz keeps its name, X.gz becomes X.notepack.gz. What is no gzip file by its name is
- * left out and counted: cp and rsync copy it. A file that is there already, with the same size
- * and time, is not copied again, so an import that was interrupted can be run once more. The
- * daemon's verdict is waited for in the end: it reads the files while others are copied.
+ * left out and counted: cp and rsync copy it. A file gets its name when it is copied as a whole,
+ * and one that is there already, with the same size and time, is not copied again: so an import
+ * that was interrupted can be run once more. The daemon's verdict is waited for in the end: it reads the files while others are copied.
  */
 #include "mount/ctl.h"
 
@@ -28,6 +28,7 @@
 
 struct copied {
 	char *path; /* in the mount */
+	bool there; /* it was */
 	struct copied *next;
 };
 
@@ -114,19 +115,29 @@ static bool is_there(const char *to, const struct stat *st)
 	       there.st_mtim.tv_nsec == st->st_mtim.tv_nsec;
 }
 
-static void note_copied(struct import *im, const char *to)
+/* The verdict on it is asked for in the end. */
+static void note(struct import *im, const char *to, bool there)
 {
 	struct copied *c = ctl_alloc(sizeof(*c));
 
 	c->path = ctl_strdup(to);
+	c->there = there;
 	c->next = im->copied;
 	im->copied = c;
-	im->files++;
+}
+
+/* Of the last run, too, if that was interrupted; a name that is never sealed. */
+static char *temporary_name(const char *to)
+{
+	const char *name = strrchr(to, '/') + 1;
+
+	return ctl_format("%.*s.%.200s.import.tmp", (int)(name - to), to, name);
 }
 
 static int import_file(struct import *im, const char *from, const char *to)
 {
 	CLEANUP_FD int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	CLEANUP_FREE char *part = temporary_name(to);
 	struct stat st;
 	int err = in < 0 ? -errno : io_fstat(in, &st);
 	int out;
@@ -134,22 +145,28 @@ static int import_file(struct import *im, const char *from, const char *to)
 	if (err)
 		return say(from, err);
 	if (is_there(to, &st)) {
+		note(im, to, true);
 		im->there++;
 		return CTL_DONE;
 	}
-	out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (access(to, F_OK) == 0)
+		return say(to, -EEXIST);
+	out = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (out < 0)
-		return say(to, -errno);
+		return say(part, -errno);
 	err = copy_bytes(im, in, out);
 	if (!err)
 		err = copy_attributes(out, &st);
 	if (close(out) != 0 && !err)
 		err = -errno;
+	if (!err && rename(part, to) != 0)
+		err = -errno;
 	if (err) {
-		unlink(to);
+		unlink(part);
 		return say(to, err);
 	}
-	note_copied(im, to);
+	note(im, to, false);
+	im->files++;
 	return CTL_DONE;
 }
 
@@ -235,12 +252,14 @@ static int verdict(const char *path)
 	CLEANUP_FREE char *invalid = ctl_format("%s.invalid", path);
 	char reason[256];
 	ssize_t n;
+	int err;
 
 	if (access(path, F_OK) == 0)
 		return CTL_DONE;
+	err = -errno;
 	n = getxattr(invalid, "user.notepack.error", reason, sizeof(reason) - 1);
 	if (n < 0)
-		return say(path, -errno);
+		return say(path, err);
 	reason[n] = '\0';
 	ctl_error("%s: refused: %s", invalid, reason);
 	return CTL_DAMAGED;
@@ -255,14 +274,16 @@ static int verdicts(struct import *im)
 		struct copied *c = im->copied;
 		int one = verdict(c->path);
 
-		refused += one != CTL_DONE;
+		if (one != CTL_DONE) {
+			refused++;
+			*(c->there ? &im->there : &im->files) -= 1;
+		}
 		status = ctl_worse(status, one);
 		im->copied = c->next;
 		free(c->path);
 		free(c);
 	}
-	printf("%llu %s imported", (unsigned long long)(im->files - refused),
-	       ctl_files(im->files - refused));
+	printf("%llu %s imported", (unsigned long long)im->files, ctl_files(im->files));
 	if (im->there)
 		printf(", %llu there already", (unsigned long long)im->there);
 	if (im->left_out)

@@ -175,6 +175,8 @@ static int judge(const struct options *o, int storefd, int *kind)
 		ctl_error("%s: %s", o->store, strerror(-*kind));
 		return CTL_FAILED;
 	}
+	if (*kind == LAYOUT_STORE && o->adopt) /* once more: an adoption was interrupted */
+		return CTL_DONE;
 	if (*kind == LAYOUT_STORE) {
 		ctl_error("%s: is a store already", o->store);
 		return CTL_FAILED;
@@ -210,6 +212,8 @@ static int init(const struct options *o)
 	if (storefd < 0)
 		return CTL_FAILED;
 	status = judge(o, storefd, &kind);
+	if (status == CTL_DONE && kind == LAYOUT_STORE)
+		return adopt_objects(o->store, o->suffix);
 	return status == CTL_DONE ? make_store(o, storefd, kind) : status;
 }
 

@@ -173,6 +173,16 @@ echo other >"$MNT/twice"
 "$NOTEPACKCTL" seal "$MNT/twice"
 cp "$DATA/members.gz" "$MNT/twice.notepack.notepack.gz"
 "$NOTEPACKCTL" wait "$MNT"
+mkdir "$MNT/.excluded"
+cp "$DATA/text.gz" "$MNT/.excluded/good.notepack.gz"
+echo bad >"$MNT/.excluded/bad.notepack.gz"
+mv "$MNT/.excluded" "$MNT/shown"
+"$NOTEPACKCTL" wait "$MNT"
+check "a directory that is excluded no more has imports in it" cmp "$DATA/text" "$MNT/shown/good"
+check "… good and bad" listed "$MNT/shown/bad.notepack.gz.invalid"
+mkdir "$MNT/hollow"
+touch "$MNT/hollow/x.notepack.gz"
+check "an empty import does not keep its directory" rmdir "$MNT/hollow"
 check "a stem that ends in the suffix keeps its name" \
 	cmp "$DATA/members.gz" "$MNT/twice.notepack.notepack.gz"
 check "its plain name has one suffix less" [ "$(wc -l <"$MNT/twice.notepack.notepack")" = 2 ]
@@ -225,6 +235,20 @@ check "unchanged" [ "$(sum "$MNT/old/2020/log.jsonl.notepack.gz")" = "$(sum "$DA
 rm "$DATA/old/bad.notepack.gz"
 "$NOTEPACKCTL" import "$DATA/old" "$MNT" >"$WORK/out"
 check "a second run copies nothing" grep -qx "0 files imported, 2 there already, 1 left out (no gzip files)" "$WORK/out"
+# Named bug: a run that was interrupted left a name that the next one stumbled over.
+mkdir "$DATA/again"
+for n in 1 2 3 4 5 6; do
+	"$BUILD/tests/mount/makedata" file random 30000000 $n | gzip -1 >"$DATA/again/$n.gz"
+done
+"$NOTEPACKCTL" import "$DATA/again" "$MNT" >"$WORK/out" &
+importer=$!
+wait_for 20 listed "$MNT/again/.2.notepack.gz.import.tmp" || wait_for 20 listed "$MNT/again/2.notepack.gz"
+kill -KILL "$importer"
+wait "$importer" 2>/dev/null
+check "an import that was killed is completed" "$NOTEPACKCTL" import "$DATA/again" "$MNT"
+check "… with every file" [ "$(find "$MNT/again" -name '[1-6].notepack.gz' | wc -l)" = 6 ]
+check "… and nothing is left over" [ "$(find "$MNT/again" -type f | wc -l)" = 6 ]
+rm -r "$DATA/again"
 check_refused "what is no gzip file is refused as an operand" "is no gzip file by its name" \
 	"$NOTEPACKCTL" import "$DATA/old/readme" "$MNT"
 
@@ -239,6 +263,15 @@ check "check --deep is content" quietly "$NOTEPACKCTL" check --deep "$STORE"
 check "cat needs no mount" cmp "$DATA/longer" <("$NOTEPACKCTL" cat "$STORE/a")
 start grace=60
 check "they read after a remount" cmp "$DATA/text" "$MNT/late"
+stop
+index=$(sum "$DATA/text.gz")
+rm -f "$STORE/.notepackfs/index/$index"
+start ro
+check "a read-only mount reads an import without its index" cmp "$DATA/text" "$MNT/late"
+check "… and writes none" [ ! -e "$STORE/.notepackfs/index/$index" ]
+"$NOTEPACKCTL" umount "$MNT" 2>/dev/null
+daemon_status
+start grace=60
 check "the reason is still known" \
 	grep -q "cut short" <<<"$(error_of "$MNT/latebad.notepack.gz.invalid")"
 check "and the part behind an import" cmp "$DATA/longer" "$MNT/a"
@@ -291,6 +324,7 @@ inode=$(stat -c %i "$ADOPT/2021/x.notepack.gz")
 check "init --adopt says that one is bad" [ $? = 4 ]
 check "which, and why" grep -q "bad.notepack.gz: at offset 100000: it is cut short; it is called .invalid now" "$WORK/err"
 check "and how many are good" grep -qx "1 file adopted, 1 not" "$WORK/out"
+check "an adoption can be run once more" quietly "$NOTEPACKCTL" init --adopt "$ADOPT"
 check "not a byte was copied" [ "$(stat -c %i "$ADOPT/2021/x.notepack.gz")" = "$inode" ]
 check "check --deep is content with it" quietly "$NOTEPACKCTL" check --deep "$ADOPT"
 rm -rf "$STORE"

@@ -68,7 +68,8 @@ static int run_writer(struct scratch *s, const char *command)
 static void check_reads(struct scratch *s, int fd, const struct gzfile_summary *sum,
 			const uint8_t *raw, size_t len)
 {
-	struct gzfile_facts facts = {sum->gz_bytes, sum->raw_bytes, sum->crc32};
+	struct gzfile_facts facts = {
+	    .gz_bytes = sum->gz_bytes, .raw_bytes = sum->raw_bytes, .crc32 = sum->crc32};
 	struct gzfile_reader *r = open_fd(fd, &facts, s->fd);
 	uint64_t seed = sum->gz_bytes;
 
