@@ -97,7 +97,8 @@ struct fs *fs_new(void (*ready)(void *ctx), void *ctx)
 		return NULL;
 	fs->ready = ready;
 	fs->ready_ctx = ctx;
-	fs->hooks = (struct store_hooks){.changed = on_changed, .ctx = fs};
+	fs->hooks = (struct store_hooks){
+	    .changed = on_changed, .attributes = inval_attributes, .ctx = fs};
 	park_init(&fs->park);
 	inval_init(&fs->inval);
 	control_init(&fs->control);

@@ -91,6 +91,19 @@ void inval_changed(void *ctx, struct node *dir, const char *name)
 		entry_free(fs, e);
 }
 
+void inval_attributes(void *ctx, struct node *n)
+{
+	struct fs *fs = ctx;
+	bool running;
+
+	lock_take(&fs->inval.lock);
+	running = fs->inval.running && !fs->inval.stopping;
+	lock_drop(&fs->inval.lock);
+	/* -ENOENT: the kernel does not know the inode. */
+	if (running)
+		(void)fuse_lowlevel_notify_inval_inode(fs->session, ino_of_node(fs, n), -1, 0);
+}
+
 void inval_data(struct fs *fs, struct node *n)
 {
 	struct inval_entry *e = entry_new(fs, n, "");

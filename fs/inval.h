@@ -42,6 +42,10 @@ void inval_then_reply(struct fs *fs, fuse_req_t req);
 /* What the page cache holds of this file is wrong: bytes that a mapping wrote were refused. */
 void inval_data(struct fs *fs, struct node *n);
 
+/* hooks.attributes: at once. It drops what the kernel remembers of an inode's attributes, and
+ * unlike the others it waits for no request: the kernel takes no lock of a directory or file. */
+void inval_attributes(void *ctx, struct node *n);
+
 /* hooks.changed: name in dir means something else now. ctx is the struct fs. */
 void inval_changed(void *ctx, struct node *dir, const char *name);
 

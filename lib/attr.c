@@ -395,11 +395,11 @@ static int set_objects(struct store *s, struct caller *c, struct file *f)
 	lock_take(&s->lock);
 	gate_leave_locked(s, f);
 	if (present && !err)
-		file_keep_attrs_locked(f, &st);
+		raw_keep_attrs_locked(f, &st);
 	lock_drop(&s->lock);
 	if (!err)
 		err = lazy_apply_attrs(s, f, (struct timespec){.tv_nsec = UTIME_OMIT});
-	notify_name(s, f->n.dir, f->n.name); /* it may have been asked for by an object's */
+	notify_attributes(s, f);
 	node_give(s, &f->n);
 	return err;
 }
@@ -440,7 +440,7 @@ static int set_file(struct store *s, struct caller *c, struct file *f, const str
 		return err;
 	err = set_sealed(s, f, want, set);
 	if (!err) /* it may have been asked for by the object's */
-		notify_name(s, f->n.dir, f->n.name);
+		notify_attributes(s, f);
 	node_give(s, &f->n);
 	return err;
 }

@@ -231,7 +231,7 @@ int lazy_apply_attrs(struct store *s, struct file *f, struct timespec atime)
 	}
 	if (dfd >= 0)
 		dirfd_put(s, f->n.dir);
-	notify_file(s, f->n.dir, f->n.name, f);
+	notify_attributes(s, f);
 	return err;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "lib/notify.h"
 
+#include "lib/catalog.h"
+
 void notify_name(struct store *s, struct dir *d, const char *name)
 {
 	if (s->hooks.changed)
@@ -26,4 +28,33 @@ void notify_file(struct store *s, struct dir *d, const char *plain, const struct
 {
 	for (uint32_t i = 0; i < f->part_count; i++)
 		notify_object(s, d, plain, f->parts[i].number);
+}
+
+/* The object of the i-th part, referenced, if someone knows it. */
+static struct node *known_object(struct store *s, struct file *f, uint32_t i)
+{
+	struct node *n = NULL;
+
+	lock_take(&s->lock);
+	if (i < f->part_count && f->parts[i].object) {
+		n = &f->parts[i].object->n;
+		node_ref_locked(n);
+	}
+	lock_drop(&s->lock);
+	return n;
+}
+
+void notify_attributes(struct store *s, struct file *f)
+{
+	if (!s->hooks.attributes)
+		return;
+	s->hooks.attributes(s->hooks.ctx, &f->n);
+	for (uint32_t i = 0; i < f->part_count; i++) {
+		struct node *n = known_object(s, f, i);
+
+		if (!n)
+			continue;
+		s->hooks.attributes(s->hooks.ctx, n);
+		node_unref(s, n, 1);
+	}
 }

@@ -19,6 +19,9 @@ void notify_objects(struct store *s, struct dir *d, const char *plain, const uin
 void notify_file(struct store *s, struct dir *d, const char *plain, const struct file *f)
     EXCLUDES(s->lock);
 
+/* The attributes of f and of its objects changed. f is busy. */
+void notify_attributes(struct store *s, struct file *f) EXCLUDES(s->lock);
+
 void notify_name(struct store *s, struct dir *d, const char *name) EXCLUDES(s->lock);
 
 #endif

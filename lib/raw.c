@@ -390,7 +390,7 @@ static int drop_by_name(struct store *s, struct file *f, int dfd, struct stat *s
 	return io_unlink(dfd, f->n.name, 0);
 }
 
-void file_keep_attrs_locked(struct file *f, const struct stat *st)
+void raw_keep_attrs_locked(struct file *f, const struct stat *st)
 {
 	f->attrs = (struct attrs){
 	    .mode = st->st_mode & 07777,
@@ -424,7 +424,7 @@ int raw_drop(struct store *s, struct file *f)
 	lock_take(&s->lock);
 	if (may && err == 0) {
 		f->raw_present = false;
-		file_keep_attrs_locked(f, &st);
+		raw_keep_attrs_locked(f, &st);
 		f->raw = NULL;	      /* readers keep theirs; see raw_put */
 	} else if (may && err == 2) { /* it has grown under a writer that we do not know */
 		f->size = f->written_end = (uint64_t)st.st_size;

@@ -67,6 +67,6 @@ int raw_make(struct store *s, struct file *f) EXCLUDES(s->lock);
 int raw_drop(struct store *s, struct file *f) EXCLUDES(s->lock);
 
 /* What the raw file has are the file's attributes. */
-void file_keep_attrs_locked(struct file *f, const struct stat *st);
+void raw_keep_attrs_locked(struct file *f, const struct stat *st);
 
 #endif

@@ -74,6 +74,12 @@ void recovery_release(struct differences *d)
 	memset(d, 0, sizeof(*d));
 }
 
+/* A record that is to be written again. */
+struct noted {
+	struct sealed rec;
+	const char *dir, *plain;
+};
+
 static int expect(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
 {
 	struct walk *w = ctx;
@@ -175,6 +181,33 @@ static bool is_excluded(const struct walk *w, const char *name)
 	       name_is_refused(name, store_suffix(w->s));
 }
 
+static int put_expected(struct manifest_txn *txn, void *ctx)
+{
+	struct noted *n = ctx;
+
+	return manifest_put(txn, &n->rec, n->dir, n->plain);
+}
+
+/* An object has new attributes before the manifest has (lib/lazy.h): where a crash came between,
+ * what the object says holds. The right to write is not in it. */
+static int note_attributes(struct walk *w, const struct expected *e, const struct stat *st)
+{
+	struct noted n = {.rec = e->rec, .dir = w->dir, .plain = e->plain};
+
+	if (geteuid() == 0) {
+		n.rec.uid = st->st_uid;
+		n.rec.gid = st->st_gid;
+	}
+	if ((e->rec.mode & 0555) != (st->st_mode & 0555))
+		n.rec.mode =
+		    (e->rec.mode & 0222 & (st->st_mode & 0444) >> 1) | (st->st_mode & 07555);
+	n.rec.mtime_ns = ns_of_timespec(&st->st_mtim);
+	if (n.rec.uid == e->rec.uid && n.rec.gid == e->rec.gid && n.rec.mode == e->rec.mode &&
+	    n.rec.mtime_ns == e->rec.mtime_ns)
+		return 0;
+	return manifest_commit(w->s->manifest, put_expected, &n);
+}
+
 static int walk_object(struct walk *w, int dfd, const char *name)
 {
 	struct expected *e;
@@ -187,6 +220,9 @@ static int walk_object(struct walk *w, int dfd, const char *name)
 	if (!e || is_another(dfd, name, (uint64_t)st.st_size, &e->rec))
 		return add_stray(w, name, (uint64_t)st.st_size);
 	e->seen = true;
+	err = note_attributes(w, e, &st);
+	if (err)
+		return err;
 	if ((uint64_t)st.st_size != e->rec.gz_bytes)
 		log_error(
 		    "%s/%s: has %llu bytes, the manifest says %llu; run notepackctl check "

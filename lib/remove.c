@@ -295,6 +295,11 @@ static int unlink_file(struct store *s, struct caller *c, struct file *f, uint32
 	if (err)
 		return err;
 	err = first ? remove_first_part(s, f) : remove_file(s, f);
+	if (err == -EBUSY)
+		log_notice(
+		    "%s: removing its first part is refused while someone has it open, or "
+		    "more of it is being sealed; try again, or remove the plain name",
+		    f->n.name);
 	node_give(s, &f->n);
 	return err;
 }

@@ -424,7 +424,7 @@ int store_rename(struct store *s, struct caller *c, struct node *from_dir, const
 	if (r.refusal)
 		tell_refusal(&r, from, to);
 	else if (err == -EPERM)
-		refuse_new_name(s, to);
+		refuse_new_name(s, r.to_dir, to);
 	if (!err) {
 		err = perform(&r);
 		give_back(&r);

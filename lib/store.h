@@ -72,6 +72,9 @@ struct store_error {
 struct store_hooks {
 	/* Something other than a request of the caller's changed what name means in dir. */
 	void (*changed)(void *ctx, struct node *dir, const char *name);
+	/* The attributes of n changed, in a request for another node; what is remembered of them
+	 * is wrong when this has returned, and before the request is answered. */
+	void (*attributes)(void *ctx, struct node *n);
 	void *ctx;
 };
 

@@ -132,12 +132,19 @@ int store_readlink(struct store *s, struct node *link, char *out, size_t size)
 
 /* ---- making ---- */
 
-void refuse_new_name(struct store *s, const char *name)
+void refuse_new_name(struct store *s, struct dir *d, const char *name)
 {
-	if (name_has_sealed_suffix(name, store_suffix(s)))
-		log_notice("%s: refused: names that end in %s.gz are for sealed files, and for "
-			   "gzip files that are imported as a whole",
-			   name, store_suffix(s));
+	CLEANUP_BUF struct buf path = {0};
+
+	if (!name_has_sealed_suffix(name, store_suffix(s)))
+		return;
+	lock_take(&s->lock);
+	catalog_path_locked(s, &d->n, 0, &path);
+	lock_drop(&s->lock);
+	log_notice(
+	    "%s%s%s: refused: names that end in %s.gz are for sealed files, and for gzip "
+	    "files that are imported as a whole; choose another name",
+	    path.len ? path.data : "", path.len ? "/" : "", name, store_suffix(s));
 }
 
 int check_new_name_locked(struct store *s, struct dir *d, const char *name, enum node_kind kind)
@@ -304,7 +311,7 @@ int store_create(struct store *s, struct caller *c, struct node *dir, const char
 	err = begin_locked(s, c, d, &f->n, name);
 	lock_drop(&s->lock);
 	if (err == -EPERM)
-		refuse_new_name(s, name);
+		refuse_new_name(s, d, name);
 	if (!err) {
 		err = fill_new_file(s, c, d, f, mode, &raw);
 		if (!err)
@@ -361,7 +368,7 @@ static int make(struct store *s, struct caller *c, struct node *dir, struct node
 		err = begin_locked(s, c, d, n, name);
 		lock_drop(&s->lock);
 		if (err == -EPERM)
-			refuse_new_name(s, name);
+			refuse_new_name(s, d, name);
 	}
 	if (!err) {
 		err = make_other(s, c, d, name, target, mode, &ino);

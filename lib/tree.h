@@ -20,7 +20,7 @@ int check_new_name_locked(struct store *s, struct dir *d, const char *name, enum
     REQUIRES(s->lock);
 
 /* One line that says why check_new_name_locked gave -EPERM, and what helps. */
-void refuse_new_name(struct store *s, const char *name);
+void refuse_new_name(struct store *s, struct dir *d, const char *name);
 
 /*
  * Remove a file, sealed or not, with all its parts. The caller has the node busy. The removal

@@ -273,4 +273,17 @@ check "and gets no new one" no_such_file "$PRIVATE/manifest"
 rm -rf "$PRIVATE"
 check "nor does one without its private directory" refused 1
 check "which stays away" no_such_file "$PRIVATE"
+# Named bug: an object and its record had different modes for ever.
+rm -rf "${STORE:?}"
+mkdir "$STORE"
+start grace=1h
+echo secret >"$MNT/mode"
+"$NOTEPACKCTL" seal "$MNT/mode"
+chmod 600 "$MNT/mode"
+touch -d '2001-01-01 00:00:00Z' "$MNT/mode"
+crash
+start grace=1h
+check "after a crash a file has the attributes of its object" \
+	[ "$(stat -c '%a %Y' "$MNT/mode") $(stat -c '%a %Y' "$MNT/mode.notepack.gz")" = "600 978307200 400 978307200" ]
+stop "with the attributes of the object"
 finish

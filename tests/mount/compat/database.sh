@@ -21,7 +21,7 @@ compat sqlite_read any works '`sqlite3`, a sealed database, reading'
 before_sqlite_read() { sqlite3 "$T/x.db" 'create table t (n); insert into t values (1), (2);'; mv "$T/x.db" .; }
 case_sqlite_read() { sqlite3 x.db 'select sum(n) from t; pragma integrity_check;' >out; }
 
-compat sqlite_sealed any EPERM '`sqlite3`, a sealed database, writing' 'it writes over its pages; the transaction is rolled back'
+compat sqlite_sealed any EPERM '`sqlite3`, a sealed database, writing' 'it writes over its pages; the journal that stays keeps it from reading until `notepackctl rm x.db-journal`'
 leaves sqlite_sealed 'x.db-journal*'
 before_sqlite_sealed() { sqlite3 "$T/x.db" 'create table t (n); insert into t values (1), (2);'; mv "$T/x.db" .; }
 case_sqlite_sealed() { traced sqlite3 x.db 'insert into t values (3);'; }
