@@ -81,7 +81,7 @@ follows_at_once() {
 	local i mode
 	for i in $(seq 100); do
 		mode=6$((i % 2 * 4))0
-		chmod $mode "$MNT/sealed" && [ "$(stat -c %a "$MNT/sealed.notepack.gz")" = "4${mode:1}" ] || return
+		chmod "$mode" "$MNT/sealed" && [ "$(stat -c %a "$MNT/sealed.notepack.gz")" = "4${mode:1}" ] || return
 		chmod 4$((i % 2))0 "$MNT/sealed.notepack.gz" && [ "$(stat -c %a "$MNT/sealed")" = "6$((i % 2))0" ] || return
 	done
 }
