@@ -20,7 +20,7 @@ cleanup_more() {
 }
 
 need() {
-	if ! command -v "$1" >/dev/null && ! [ -x "/usr/sbin/$1" ]; then
+	if ! command -v "$1" >/dev/null; then
 		fail "$1 is missing: apt-get install $2"
 		finish
 	fi

@@ -16,6 +16,7 @@
 # BUILD is the build directory. Under a sanitizer its reports go to $WORK/report.* and any report fails.
 
 set -u
+PATH=$PATH:/usr/sbin:/sbin # su(1) without - leaves root the PATH of a user
 : "${BUILD:?the build directory}"
 NOTEPACKFS=$BUILD/mount/notepackfs
 NOTEPACKCTL=$BUILD/mount/notepackctl
