@@ -68,6 +68,8 @@ none_to_heal() {
 
 bring_up() {
 	local address bricks=()
+	own_etc
+	echo 127.0.0.1 localhost >/etc/hosts # the bricks' daemons ask for it
 	ip link set lo up
 	for address in "${ADDRESSES[@]}"; do
 		ip address add "$address/32" dev lo
