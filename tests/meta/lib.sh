@@ -9,6 +9,8 @@
 #	finish			the plan, and the status; the last line of a test
 
 set -u
+unset LANGUAGE
+export LC_ALL=C.UTF-8
 : "${SOURCE_ROOT:=$(realpath "$(dirname "$0")/../..")}"
 cd "$SOURCE_ROOT" || exit 1
 TESTS=0

@@ -16,7 +16,10 @@
 # BUILD is the build directory. Under a sanitizer its reports go to $WORK/report.* and any report fails.
 
 set -u
-PATH=$PATH:/usr/sbin:/sbin # su(1) without - leaves root the PATH of a user
+# Of the environment what tests see: messages, times, modes. su(1) without - leaves root the PATH of a user.
+unset LANGUAGE
+export LC_ALL=C.UTF-8 TZ=UTC PATH=$PATH:/usr/sbin:/sbin
+umask 022
 : "${BUILD:?the build directory}"
 NOTEPACKFS=$BUILD/mount/notepackfs
 NOTEPACKCTL=$BUILD/mount/notepackctl

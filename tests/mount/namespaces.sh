@@ -41,7 +41,7 @@ own_sbin() {
 	local sbin
 	sbin=$(readlink -f /sbin)
 	overlay "$sbin"
-	cp "$@" "$sbin/"
+	install "$@" "$sbin/"
 	PATH=$sbin:$PATH
 }
 

@@ -27,7 +27,7 @@ mount_gone() {
 # Programs and directories that users can get at; the machine's device may be for root only.
 chmod 1777 "$WORK"
 mkdir -m 755 "$WORK/bin"
-cp "$NOTEPACKFS" "$NOTEPACKCTL" "$HELPERS/mount.fuse.notepackfs" "$HELPERS/umount.fuse.notepackfs" "$WORK/bin"
+install "$NOTEPACKFS" "$NOTEPACKCTL" "$HELPERS"/{,u}mount.fuse.notepackfs "$WORK/bin"
 NOTEPACKFS=$WORK/bin/notepackfs
 NOTEPACKCTL=$WORK/bin/notepackctl
 own_etc
