@@ -34,6 +34,8 @@ overlay() {
 		echo "Bail out! no overlay on $1"
 		exit 1
 	fi
+	umount -l "$layer" # the overlay holds it
+	rmdir "$layer"
 }
 
 # own_sbin FILE…: put these into /sbin, as an installation does; here only
