@@ -16,6 +16,7 @@
 #include "lib/lock.h"
 
 #define LOCK_POLL_NS 50000000
+#define SOURCE_MARK " - fuse.notepackfs "
 
 /* Does the directory hold anything but lost+found? 1, 0 or -errno. */
 static int has_entries(int storefd)
@@ -126,13 +127,69 @@ bool layout_holder_is_stuck(pid_t pid)
 	return p && p[1] == ' ' && p[2] == 'Z';
 }
 
+/* Undo the octal escapes of proc(5), in place. */
+static void unescape(char *text)
+{
+	char *to = text;
+	unsigned int byte;
+
+	for (const char *from = text; *from; to++) {
+		if (*from == '\\' && sscanf(from + 1, "%3o", &byte) == 1) {
+			*to = (char)byte;
+			from += 4;
+		} else {
+			*to = *from++;
+		}
+	}
+	*to = '\0';
+}
+
+/* Is this store, a directory, the source of a line of mountinfo? What cannot be looked at may be. */
+static bool is_source(const struct stat *store, char *line)
+{
+	char *source = strstr(line, SOURCE_MARK), *save;
+	struct stat st;
+
+	if (!source)
+		return false;
+	source = strtok_r(source + strlen(SOURCE_MARK), " ", &save);
+	if (!source)
+		return false;
+	unescape(source);
+	return stat(source, &st) != 0 ||
+	       (st.st_dev == store->st_dev && st.st_ino == store->st_ino);
+}
+
+/* Has a process a mount of the store? Between an unmount and what the daemon notes in the lock it
+ * has none any more. */
+static bool has_mount(int storefd, pid_t pid)
+{
+	CLEANUP_FREE char *line = NULL;
+	char path[64];
+	struct stat store;
+	size_t size = 0;
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%ld/mountinfo", (long)pid);
+	f = fstat(storefd, &store) == 0 ? fopen(path, "re") : NULL;
+	if (!f)
+		return true;
+	while (!found && getline(&line, &size, f) > 0)
+		found = is_source(&store, line);
+	found |= ferror(f) != 0;
+	fclose(f);
+	return found;
+}
+
 /* May waiting help? Not while a living process is mounted. */
 static bool worth_waiting(int storefd)
 {
 	pid_t pid;
 
-	return layout_holder(storefd, &pid) != HOLDER_MOUNTED ||
-	       (kill(pid, 0) != 0 && errno == ESRCH);
+	if (layout_holder(storefd, &pid) != HOLDER_MOUNTED)
+		return true;
+	return kill(pid, 0) != 0 ? errno == ESRCH : !has_mount(storefd, pid);
 }
 
 int layout_lock(int storefd, bool exclusive, const char *who, int64_t wait_ns)

@@ -67,10 +67,11 @@ bool layout_holder_is_stuck(pid_t pid);
 
 /*
  * Lock a store and write who into the lock's text (exclusive only): "mounted" or "tool". A
- * holder that is mounted is refused at once; one that is draining, or a tool, is waited for, up
- * to wait_ns (polled every 50 ms: flock(2) knows no deadline). A shared lock of a store on a
- * read-only medium that has no lock file needs none. Returns the descriptor to keep open, or
- * -EBUSY, or another -errno.
+ * holder that is mounted is refused at once; one that is draining, or is about to (it has no
+ * mount of the store any more, or none yet), or a tool, is waited for, up to wait_ns (polled
+ * every 50 ms: flock(2) knows no deadline). A shared lock of a store on a read-only medium that
+ * has no lock file needs none. Returns the descriptor to keep open, or -EBUSY, or another
+ * -errno.
  */
 int layout_lock(int storefd, bool exclusive, const char *who, int64_t wait_ns);
 

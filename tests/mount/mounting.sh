@@ -124,6 +124,22 @@ check "… with exit 0" daemon_status
 check "… and finds everything sealed" [ -e "$WORK/second/slow.notepack.gz" ]
 "$NOTEPACKCTL" umount "$WORK/second"
 
+# Named bug: a mount right behind an unmount was refused, when the daemon had not seen yet that it is to
+# drain.
+start grace=1h
+kill -STOP "$DAEMON"
+# umount(8) asks the daemon first.
+python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).umount2(sys.argv[1].encode(), 0) != 0)' "$MNT"
+"$NOTEPACKFS" "$STORE" "$WORK/second" 2>"$WORK/waited" &
+second=$!
+check "a mount waits for a holder that has not seen its unmount yet" \
+	sh -c "! timeout 1 tail --pid=$second -f /dev/null"
+kill -CONT "$DAEMON"
+check "… until it is gone" wait "$second"
+check "… with exit 0 (2)" daemon_status
+check "… and mounts" mountpoint -q "$WORK/second"
+"$NOTEPACKCTL" umount "$WORK/second"
+
 # ---- mount(8), umount(8), fstab: in a mount namespace with files of our own over the machine's ----
 
 cat >"$WORK/namespace" <<'EOF'
