@@ -56,7 +56,7 @@ static unsigned store_set_of(int to_set)
 static int run_setattr(struct fs *fs, struct op *op)
 {
 	struct stat st;
-	int r = store_setattr(fs->store, &op->caller, op->node, &op->attr, op->flags, &st);
+	int r = store_setattr(fs->store, &op->caller, op->node, &op->attr, &op->flags, &st);
 
 	if (r == 0)
 		reply_attr(op->req, &st);

@@ -460,33 +460,34 @@ static int set_by_object(struct store *s, struct caller *c, struct object *o,
 }
 
 int store_setattr(struct store *s, struct caller *c, struct node *n, const struct stat *want,
-		  unsigned set, struct stat *out)
+		  unsigned *set, struct stat *out)
 {
 	int err = 0;
 
 	if (s->options.read_only)
 		return -EROFS;
-	if (n->kind == NODE_OBJECT && (set & STORE_SET_SIZE)) {
+	if (n->kind == NODE_OBJECT && (*set & STORE_SET_SIZE)) {
 		refuse_change(s, n, "changing a sealed object");
 		return -EPERM;
 	}
 	if (n->kind == NODE_OBJECT) {
-		err = set_by_object(s, c, (struct object *)n, want, set);
+		err = set_by_object(s, c, (struct object *)n, want, *set);
 		return err ? err : store_getattr(s, n, out);
 	}
-	if ((set & STORE_SET_SIZE) && c->uid != 0)
-		set |= STORE_SET_NO_SET_ID;
-	if (set & STORE_SET_SIZE)
+	if ((*set & STORE_SET_SIZE) && c->uid != 0)
+		*set |= STORE_SET_NO_SET_ID;
+	if (*set & STORE_SET_SIZE)
 		err = n->kind == NODE_FILE
 			  ? file_truncate(s, to_file(n), (uint64_t)want->st_size)
 			  : -EINVAL;
-	set &= ~(unsigned)STORE_SET_SIZE;
-	if (!err && set && n->kind == NODE_DIR)
-		err = set_dir(s, to_dir(n), want, set);
-	else if (!err && set && n->kind == NODE_LINK)
-		err = set_link(s, n, want, set);
-	else if (!err && set)
-		err = set_file(s, c, to_file(n), want, set);
+	if (!err) /* once: what is appended while the rest is parked stays */
+		*set &= ~(unsigned)STORE_SET_SIZE;
+	if (!err && *set && n->kind == NODE_DIR)
+		err = set_dir(s, to_dir(n), want, *set);
+	else if (!err && *set && n->kind == NODE_LINK)
+		err = set_link(s, n, want, *set);
+	else if (!err && *set)
+		err = set_file(s, c, to_file(n), want, *set);
 	return err ? err : store_getattr(s, n, out);
 }
 

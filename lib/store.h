@@ -190,9 +190,10 @@ bool node_is_fleeting(struct store *s, struct node *n);
 uint64_t node_ino(struct store *s, struct node *n);
 int store_getattr(struct store *s, struct node *n, struct stat *out);
 /* An object stands for its file (chmod -R meets objects only), and never shows the right to
- * write. -EPERM: cut or sealed bytes would change. */
+ * write. What is done and must not be done again is taken out of *set: after STORE_BUSY, call it
+ * with what is left. -EPERM: cut or sealed bytes would change. */
 int store_setattr(struct store *s, struct caller *c, struct node *n, const struct stat *want,
-		  unsigned set, struct stat *out);
+		  unsigned *set, struct stat *out);
 
 /*
  * Extended attributes, all read-only facts about a file or an object: what is known of this

@@ -130,15 +130,18 @@ static void the_invariants_hold_through_a_life(void)
 	struct node *n;
 	struct stat want = {.st_size = 3}, st;
 	struct caller c = {0};
+	unsigned set = STORE_SET_SIZE;
 
 	open_store();
 	n = make_file("file");
 	file_check(to_file(n));
-	CHECK_EQ(store_setattr(store, &c, n, &want, STORE_SET_SIZE, &st), 0);
+	CHECK_EQ(store_setattr(store, &c, n, &want, &set, &st), 0);
 	CHECK_EQ(st.st_size, 3);
+	CHECK_EQ(set, 0);
 	file_check(to_file(n));
 	want.st_size = 1 << 20;
-	CHECK_EQ(store_setattr(store, &c, n, &want, STORE_SET_SIZE, &st), 0);
+	set = STORE_SET_SIZE;
+	CHECK_EQ(store_setattr(store, &c, n, &want, &set, &st), 0);
 	file_check(to_file(n));
 	node_unref(store, n, 1);
 	close_store();

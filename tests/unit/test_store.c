@@ -4,6 +4,9 @@
  */
 #include "tests/unit/store_kit.h"
 
+#include "lib/core.h"
+#include "lib/state.h"
+
 #define WRITERS 3
 #define CYCLES 200
 
@@ -407,6 +410,42 @@ static void a_second_start_is_refused_L18(void)
 	scratch_release(&dir);
 }
 
+/* Bug: a truncation that was parked behind its size, to set the times, cut off when it went on
+ * what had been appended meanwhile. */
+static void a_parked_truncation_does_not_truncate_again(void)
+{
+	unsigned set = STORE_SET_SIZE | STORE_SET_MTIME_NOW;
+	struct stat st = {.st_size = 6};
+	struct caller c = me();
+	struct scratch dir;
+	struct handle *h;
+	struct store *s;
+	struct node *n;
+
+	scratch_init(&dir);
+	s = open_store(&dir, 1, NEVER_NS);
+	put(s, "log", "sealed", 6);
+	seal_all(s);
+	CHECK_EQ(store_lookup(s, store_root(s), "log", &n), 0);
+	CHECK_EQ(store_open_node(s, &c, n, O_WRONLY | O_APPEND, &h), 0);
+	CHECK_EQ(store_write(h, "tail", 4, 6, false), 4);
+
+	lock_take(&s->lock);
+	node_take_wait_locked(s, n, BUSY_HELD);
+	lock_drop(&s->lock);
+	CHECK_EQ(store_setattr(s, &c, n, &st, &set, &st), STORE_BUSY);
+	CHECK_EQ(store_write(h, "more", 4, 6, false), 4);
+	node_unref(s, c.busy, 1);
+	node_give(s, n);
+	CHECK_EQ(store_setattr(s, &c, n, &st, &set, &st), 0);
+	CHECK_EQ(st.st_size, 10);
+
+	store_release(h);
+	node_unref(s, n, 1);
+	CHECK_EQ(store_close(s), 0);
+	scratch_release(&dir);
+}
+
 int main(void)
 {
 	log_open("test_store", false, LOG_ERR);
@@ -421,5 +460,6 @@ int main(void)
 	RUN(a_failed_seal_is_kept_whatever_others_do_L16);
 	RUN(the_last_reference_may_be_a_workers_L6);
 	RUN(a_second_start_is_refused_L18);
+	RUN(a_parked_truncation_does_not_truncate_again);
 	return unit_done();
 }
