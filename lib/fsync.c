@@ -42,12 +42,16 @@ int store_flush(struct handle *h)
 	return err;
 }
 
-/* fsync the raw bytes. An error sticks: what the kernel has dropped cannot be synced again
- * (I5). */
-static int sync_bytes(struct store *s, struct file *f, struct raw *raw)
+int file_sync_bytes(struct store *s, struct file *f, int fd)
 {
-	int err = io_fsync(raw->fd);
+	int err;
 
+	lock_take(&s->lock);
+	err = f->error;
+	lock_drop(&s->lock);
+	if (err)
+		return err;
+	err = io_fsync(fd);
 	if (!err)
 		return 0;
 	log_error(
@@ -119,7 +123,7 @@ int store_fsync(struct handle *h)
 	if (!err && present)
 		err = raw_get(s, f, &raw);
 	if (!err && raw)
-		err = sync_bytes(s, f, raw);
+		err = file_sync_bytes(s, f, raw->fd);
 	raw_put(s, f, raw);
 	lock_take(&s->lock);
 	gate_leave_locked(s, f);

@@ -4,9 +4,11 @@
  */
 #include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "lib/catalog.h"
 #include "lib/dirfd.h"
+#include "lib/file.h"
 #include "lib/import.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -137,7 +139,8 @@ static bool needs_record(const struct rename *r, const struct file *f)
 /*
  * A sealed file is replaced by one that has a raw file only: that can get its name beside the
  * objects before these go. After a crash in between both are there, and recovery gives the new
- * one a name of its own: so the name has the old content or the new at any time.
+ * one a name of its own: so the name has the old content or the new at any time. After a power
+ * cut, too: the new content is durable, bytes and entry, before the manifest forgets the old.
  */
 static bool is_replacement(const struct rename *r, const struct file *f)
 {
@@ -147,15 +150,29 @@ static bool is_replacement(const struct rename *r, const struct file *f)
 	       !dst->raw_present && f->raw_present && !f->part_count && !r->to_import;
 }
 
+/* The new content, beside the objects. Its name is ours, so no one else opens it by that. */
+static int sync_replacement(struct rename *r, struct file *f, int to_fd, const char *name)
+{
+	int fd = io_open(to_fd, name, O_RDONLY | O_NOFOLLOW, 0);
+	int err = fd < 0 ? fd : file_sync_bytes(r->s, f, fd);
+
+	if (fd >= 0)
+		close(fd);
+	return err ? err : dirfd_sync(r->s, r->to_dir);
+}
+
 static int replace_sealed(struct rename *r, struct file *f, int from_fd, int to_fd)
 {
 	struct raw_place from, to;
-	int err = remove_sealed(r->s, to_file(r->dst));
+	int err;
 
+	raw_place_init(&to, r->to_dir, r->to, f->id, false);
+	err = sync_replacement(r, f, to_fd, to.name);
+	if (!err)
+		err = remove_sealed(r->s, to_file(r->dst));
 	if (!err)
 		return 0;
 	raw_place_init(&from, r->from_dir, r->from, f->id, r->from_import);
-	raw_place_init(&to, r->to_dir, r->to, f->id, false);
 	(void)io_rename_noreplace(to_fd, to.name, r->from_import ? r->s->fd : from_fd,
 				  from.name);
 	return err;
