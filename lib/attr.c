@@ -335,8 +335,7 @@ static int set_link(struct store *s, struct node *n, const struct stat *want, un
 	return err;
 }
 
-/* A sealed file: in memory, at its objects, and some seconds later in the manifest. Node busy.
- */
+/* A sealed file: in memory, at its objects, and later in the manifest. Node busy. */
 static int set_sealed(struct store *s, struct file *f, const struct stat *want, unsigned set)
 {
 	struct timespec times[2];
