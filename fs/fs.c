@@ -155,5 +155,6 @@ void fs_stop(struct fs *fs)
 		return;
 	fs->started = false;
 	inval_stop(fs);
+	store_unpause(fs->store);
 	park_stop(fs);
 }

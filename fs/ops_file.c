@@ -85,6 +85,35 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 	reply_data(req, buf, n);
 }
 
+/* A write whose answer is kept back, because too much waits to be sealed. */
+struct slowed {
+	struct store_pause pause; /* first */
+	fuse_req_t req;
+	ssize_t n;
+};
+
+static void answer_slowed(struct store_pause *p)
+{
+	struct slowed *slowed = (struct slowed *)p;
+
+	reply_written(slowed->req, slowed->n);
+	free(slowed);
+}
+
+/* No thread is held, and what the kernel holds meanwhile is the file that is written, only. */
+static void reply_written_slowly(struct fs *fs, fuse_req_t req, ssize_t n)
+{
+	struct slowed *slowed = malloc(sizeof(*slowed));
+
+	if (slowed) {
+		*slowed = (struct slowed){.pause.wake = answer_slowed, .req = req, .n = n};
+		if (store_pause(fs->store, &slowed->pause))
+			return;
+		free(slowed);
+	}
+	reply_written(req, n);
+}
+
 /* With writepage the bytes come from the page cache, through a shared mapping, and the handle
  * is any of the file's that may write. */
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
@@ -97,7 +126,10 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 		n = store_write(handle_of(fi), data, size, (uint64_t)off, fi->writepage);
 	if (n < 0 && fi->writepage && !ino_is_control(ino))
 		inval_data(fs, ino_node(fs, ino)); /* the cache has them; no one else must */
-	reply_written(req, n);
+	if (n > 0 && !fi->writepage)
+		reply_written_slowly(fs, req, n);
+	else
+		reply_written(req, n);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,

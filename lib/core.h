@@ -32,12 +32,14 @@
 /* The default falls through cases in a way that compilers warn about. */
 #define HASH_FUNCTION(key, len, value) HASH_OAT(key, len, value)
 #include <uthash.h>
+#include <stdatomic.h>
 #include <utlist.h>
 
 #include "lib/bytes.h"
 #include "lib/frames.h"
 #include "lib/lock.h"
 #include "lib/manifest.h"
+#include "lib/replace.h"
 #include "lib/name.h"
 #include "lib/seekgz.h"
 #include "lib/store.h"
@@ -180,9 +182,10 @@ struct file {
 	/* In store.active: has bytes or a raw file that are to be dealt with. See
 	 * active_update_locked. */
 	bool active;
-	bool hurry;   /* a barrier wants it cut as soon as can be */
-	bool closing; /* a barrier waits for the RELEASE that should be on its way */
-	bool kept;    /* sealed, but someone else may still write the raw file */
+	bool hurry;	/* a barrier wants it cut as soon as can be */
+	bool closing;	/* a barrier waits for the RELEASE that should be on its way */
+	bool piecewise; /* for want of room: lib/piecewise.h */
+	bool kept;	/* sealed, but someone else may still write the raw file */
 	struct file *active_prev, *active_next;
 };
 
@@ -210,7 +213,11 @@ struct store {
 	struct store_hooks hooks;
 	char *path;
 	int fd, lockfd;
-	int indexfd; /* LAYOUT_INDEX; -1: there is none */
+	int stop_fd; /* what last_stop will be: made at the start, when there is room; or -1 */
+	char stop_temporary[REPLACE_TEMPORARY_BYTES];
+	atomic_int_least64_t
+	    space_credit; /* bytes that writers may have without being counted */
+	int indexfd;	  /* LAYOUT_INDEX; -1: there is none */
 	struct manifest *manifest;
 	struct globs exclude, deletable;
 	struct sealer *sealer;
@@ -246,7 +253,9 @@ struct store {
 	bool attrs_flushing;
 
 	struct barrier *barriers;
-	uint64_t sealed_total;		       /* segments published by this mount */
+	struct store_pause *paused; /* writers, slowed down; the longest waiting first */
+	bool pausing_over, waking;  /* store_unpause; the timer's thread wakes some */
+	uint64_t sealed_total;	    /* segments published by this mount */
 	uint64_t pending_files, pending_bytes; /* segments queued */
 	uint64_t drain_files, drain_bytes; /* the stopping thread's: what there was at first */
 };

@@ -19,6 +19,7 @@
 #include "lib/log.h"
 #include "lib/raw.h"
 #include "lib/sealer.h"
+#include "lib/space.h"
 
 #define SCAN_BYTES ((size_t)1 << 20)
 #define TAIL_BYTES ((size_t)64 << 10)
@@ -353,6 +354,22 @@ static void due(struct store *s, struct file *f)
 
 /* ---- the thread ---- */
 
+/* Writers that were slowed down and may go on. Drops the lock meanwhile if there are any. */
+static bool wake_paused_locked(struct store *s, int64_t *next_ns) REQUIRES(s->lock)
+{
+	struct store_pause *due = space_due_locked(s, next_ns);
+
+	if (!due)
+		return false;
+	s->waking = true;
+	lock_drop(&s->lock);
+	space_wake(due);
+	lock_take(&s->lock);
+	s->waking = false;
+	cond_broadcast(&s->changed);
+	return true;
+}
+
 /* The next file that is due, referenced, or NULL; *next_ns: when to come back (0: never). */
 static struct file *take_due_locked(struct store *s, int64_t *next_ns) REQUIRES(s->lock)
 {
@@ -378,12 +395,17 @@ static struct file *take_due_locked(struct store *s, int64_t *next_ns) REQUIRES(
 static void *timer_thread(void *arg)
 {
 	struct store *s = arg;
-	int64_t next_ns;
+	int64_t next_ns, pause_ns;
 
 	lock_take(&s->lock);
 	for (;;) {
-		struct file *f = take_due_locked(s, &next_ns);
+		struct file *f;
 
+		if (wake_paused_locked(s, &pause_ns))
+			continue;
+		f = take_due_locked(s, &next_ns);
+		if (pause_ns && (!next_ns || pause_ns < next_ns))
+			next_ns = pause_ns;
 		if (f) {
 			lock_drop(&s->lock);
 			due(s, f);

@@ -17,6 +17,7 @@
 #include "lib/object.h"
 #include "lib/plain.h"
 #include "lib/raw.h"
+#include "lib/space.h"
 
 static bool wants_write(int flags)
 {
@@ -276,6 +277,7 @@ ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offs
 	struct raw *raw;
 	ssize_t n, skip = 0;
 	uint64_t cut_end;
+	bool grows;
 
 	if (!h->writer)
 		return -EBADF;
@@ -295,10 +297,13 @@ ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offs
 		return n;
 	lock_take(&s->lock);
 	cut_end = f->cut_end; /* it stands still while we are in the gate */
+	grows = offset + len > f->written_end;
 	lock_drop(&s->lock);
 	if (offset + (size_t)skip < cut_end)
 		n = cached ? -EAGAIN : -EPERM;
-	else
+	else if (grows)
+		n = space_take(s, len - (size_t)skip);
+	if (!n)
 		n = io_pwrite_some(raw->fd, (const char *)buf + skip, len - (size_t)skip,
 				   offset + (size_t)skip);
 	if (n > 0)

@@ -20,10 +20,6 @@ void handle_flushed_locked(struct handle *h, bool flushed);
 /* Set the size. -EPERM below the cut. Takes the gate. */
 int file_truncate(struct store *s, struct file *f, uint64_t size) EXCLUDES(s->lock);
 
-/* fsync the raw file, open as fd. An error sticks: what the kernel has dropped cannot be synced
- * again (I5), so after one this, too, fails without trying. */
-int file_sync_bytes(struct store *s, struct file *f, int fd) EXCLUDES(s->lock);
-
 /* One line that says why a change was refused, and what helps. */
 void refuse_change(struct store *s, struct node *n, const char *what) EXCLUDES(s->lock);
 

@@ -42,28 +42,6 @@ int store_flush(struct handle *h)
 	return err;
 }
 
-int file_sync_bytes(struct store *s, struct file *f, int fd)
-{
-	int err;
-
-	lock_take(&s->lock);
-	err = f->error;
-	lock_drop(&s->lock);
-	if (err)
-		return err;
-	err = io_fsync(fd);
-	if (!err)
-		return 0;
-	log_error(
-	    "%s: fsync failed: %s; bytes written since the last fsync may be lost on a power "
-	    "cut, write the file again",
-	    f->n.linked ? f->n.name : "a removed file", strerror(-err));
-	lock_take(&s->lock);
-	f->error = -EIO;
-	lock_drop(&s->lock);
-	return err;
-}
-
 static int sync_entry(struct store *s, struct file *f)
 {
 	struct dir *d = NULL;
@@ -123,7 +101,7 @@ int store_fsync(struct handle *h)
 	if (!err && present)
 		err = raw_get(s, f, &raw);
 	if (!err && raw)
-		err = file_sync_bytes(s, f, raw->fd);
+		err = raw_sync(s, f, raw->fd);
 	raw_put(s, f, raw);
 	lock_take(&s->lock);
 	gate_leave_locked(s, f);

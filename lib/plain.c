@@ -181,11 +181,12 @@ static ssize_t read_raw(struct store *s, struct handle *h, struct file *f, void 
 		return err == -ENOENT ? 0 : err;
 	n = io_pread(raw->fd, buf, len, offset);
 	raw_put(s, f, raw);
-	if (n == 0) { /* cut off by a truncation just now, or from outside */
-		lock_take(&s->lock);
+	lock_take(&s->lock);
+	if (f->raw_present && offset < f->raw_base)
+		n = 0;	 /* its bytes may have gone by then; they are in a part */
+	else if (n == 0) /* cut off by a truncation just now, or from outside */
 		n = offset < f->size ? -EIO : 0;
-		lock_drop(&s->lock);
-	}
+	lock_drop(&s->lock);
 	return n;
 }
 

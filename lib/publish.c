@@ -21,6 +21,7 @@
 #include "lib/io.h"
 #include "lib/lazy.h"
 #include "lib/log.h"
+#include "lib/piecewise.h"
 #include "lib/raw.h"
 #include "lib/sealer.h"
 
@@ -135,8 +136,10 @@ static void give(struct store *s, struct segment *seg)
 static void fail(struct store *s, struct segment *seg, int err, const char *step)
 {
 	segment_failed(s, seg, err, step);
-	if (!seg->renamed)
+	if (!seg->renamed) {
 		give(s, seg);
+		piecewise_failed(s, seg, err);
+	}
 	lock_take(&s->lock);
 	seg->state = SEGMENT_RETRY;
 	lock_drop(&s->lock);
@@ -410,6 +413,7 @@ static void finish(struct store *s, struct segment *seg)
 	struct segment *next;
 
 	file_drop_raw(s, f);
+	piecewise_published(s, f);
 	dirfd_release_times(s, seg->dir);
 	lock_take(&s->lock);
 	node_unref_locked(s, &seg->dir->n, 1);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A writer that outlives the daemon that opened the raw file for it goes on writing into it,
- * unseen. So a raw file from before our start is given up only after a read lease on it was
- * granted: the kernel refuses one (EAGAIN) while anyone has the file open for writing.
+ * What is opened by name may be renamed or removed at that moment: it is the raw file if it has its
+ * inode number, and else looked for again.
  */
 #include "lib/raw.h"
 
@@ -228,6 +227,28 @@ void raw_put(struct store *s, struct file *f, struct raw *raw)
 	}
 }
 
+int raw_sync(struct store *s, struct file *f, int fd)
+{
+	int err;
+
+	lock_take(&s->lock);
+	err = f->error;
+	lock_drop(&s->lock);
+	if (err)
+		return err;
+	err = io_fsync(fd);
+	if (!err)
+		return 0;
+	log_error(
+	    "%s: fsync failed: %s; bytes written since the last fsync may be lost on a power "
+	    "cut, write the file again",
+	    f->n.linked ? f->n.name : "a removed file", strerror(-err));
+	lock_take(&s->lock);
+	f->error = -EIO;
+	lock_drop(&s->lock);
+	return err;
+}
+
 /* Write a raw file that is one hole up to base, with its owner, times and mark, under a private
  * name. */
 static int make_private(struct store *s, struct file *f, const char *name, int *out)
@@ -354,84 +375,5 @@ int raw_make(struct store *s, struct file *f)
 
 	lock_drop(&s->lock);
 	waiters_wake(w);
-	return err;
-}
-
-/* Does someone outside this process have it open for writing? Our own writable descriptors are
- * closed. */
-static bool has_foreign_writer(int dfd, const char *name)
-{
-	CLEANUP_FD int fd = io_open(dfd, name, O_RDONLY | O_NOFOLLOW, 0);
-
-	if (fd < 0)
-		return true;
-	if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0)
-		return errno == EAGAIN;
-	fcntl(fd, F_SETLEASE, F_UNLCK);
-	return false;
-}
-
-/* The facts that decide, from the raw file itself; then unlink it. */
-static int drop_by_name(struct store *s, struct file *f, int dfd, struct stat *st)
-{
-	int err = io_stat(dfd, f->n.name, st);
-
-	if (err)
-		return err;
-	if (!S_ISREG(st->st_mode) || st->st_ino != f->raw_ino)
-		return -EIO;
-	if (f->raw_recovered && has_foreign_writer(dfd, f->n.name))
-		return 1;
-	err = io_stat(dfd, f->n.name, st);
-	if (err)
-		return err;
-	if ((uint64_t)st->st_size != f->sealed_end)
-		return 2;
-	return io_unlink(dfd, f->n.name, 0);
-}
-
-void raw_keep_attrs_locked(struct file *f, const struct stat *st)
-{
-	f->attrs = (struct attrs){
-	    .mode = st->st_mode & 07777,
-	    .uid = st->st_uid,
-	    .gid = st->st_gid,
-	    .mtime_ns = ns_of_timespec(&st->st_mtim),
-	};
-}
-
-int raw_drop(struct store *s, struct file *f)
-{
-	struct stat st;
-	int dfd, err = 0;
-	bool may;
-
-	lock_take(&s->lock);
-	gate_shut_locked(s, f);
-	may = f->n.linked && f->raw_present && !f->writers && f->size == f->sealed_end &&
-	      f->part_count > 0 && !(f->raw_recovered && f->raw);
-	lock_drop(&s->lock);
-
-	if (may) {
-		dirfd_hold_times(s, f->n.dir);
-		dfd = dirfd_get(s, f->n.dir);
-		err = dfd < 0 ? dfd : drop_by_name(s, f, dfd, &st);
-		if (dfd >= 0)
-			dirfd_put(s, f->n.dir);
-		dirfd_release_times(s, f->n.dir);
-	}
-
-	lock_take(&s->lock);
-	if (may && err == 0) {
-		f->raw_present = false;
-		raw_keep_attrs_locked(f, &st);
-		f->raw = NULL;	      /* readers keep theirs; see raw_put */
-	} else if (may && err == 2) { /* it has grown under a writer that we do not know */
-		f->size = f->written_end = (uint64_t)st.st_size;
-		f->dirty = true;
-		err = 0;
-	}
-	gate_open_locked(s, f);
-	lock_drop(&s->lock);
 	return err;
 }

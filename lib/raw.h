@@ -55,6 +55,18 @@ int raw_read_reason(int fd, char **reason);
 int raw_get(struct store *s, struct file *f, struct raw **out) EXCLUDES(s->lock);
 void raw_put(struct store *s, struct file *f, struct raw *raw) EXCLUDES(s->lock);
 
+/* fsync the raw file, open as fd. An error sticks: what the kernel has dropped cannot be synced
+ * again (I5), so after one this, too, fails without trying. */
+int raw_sync(struct store *s, struct file *f, int fd) EXCLUDES(s->lock);
+
+/*
+ * Give back the disk space of what is sealed of a file that is not sealed to its end: the mark says
+ * so, durably, and then there is a hole. Enter with the node busy (by the caller). Takes the gate.
+ * 0 also if there is nothing to give back, or the file system cannot · 1: someone outside this
+ * process may still write it · -errno.
+ */
+int raw_punch(struct store *s, struct file *f) EXCLUDES(s->lock);
+
 /* Make a raw file for a file that is sealed to its end, for bytes behind it. Takes the gate. */
 int raw_make(struct store *s, struct file *f) EXCLUDES(s->lock);
 

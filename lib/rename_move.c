@@ -8,7 +8,6 @@
 
 #include "lib/catalog.h"
 #include "lib/dirfd.h"
-#include "lib/file.h"
 #include "lib/import.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -154,7 +153,7 @@ static bool is_replacement(const struct rename *r, const struct file *f)
 static int sync_replacement(struct rename *r, struct file *f, int to_fd, const char *name)
 {
 	int fd = io_open(to_fd, name, O_RDONLY | O_NOFOLLOW, 0);
-	int err = fd < 0 ? fd : file_sync_bytes(r->s, f, fd);
+	int err = fd < 0 ? fd : raw_sync(r->s, f, fd);
 
 	if (fd >= 0)
 		close(fd);

@@ -17,6 +17,7 @@
 #include "lib/codec.h"
 #include "lib/io.h"
 #include "lib/layout.h"
+#include "lib/piecewise.h"
 #include "lib/raw.h"
 
 #define CHUNKS_A_TURN 16
@@ -426,12 +427,16 @@ static struct seal *new_seal(struct store *s, struct sealer *p, struct segment *
 
 void seal_start(struct store *s, struct sealer *p, struct segment *seg)
 {
-	struct seal *sl = new_seal(s, p, seg);
 	const char *step = "getting memory";
-	int err = sl && sl->sha && sl->header.group &&
-			  EVP_DigestInit_ex(sl->sha, EVP_sha256(), NULL) == 1
-		      ? 0
-		      : -ENOMEM;
+	struct seal *sl;
+	int err;
+
+	piecewise_fit(s, seg);
+	sl = new_seal(s, p, seg);
+	err = sl && sl->sha && sl->header.group &&
+		      EVP_DigestInit_ex(sl->sha, EVP_sha256(), NULL) == 1
+		  ? 0
+		  : -ENOMEM;
 
 	lock_take(&s->lock);
 	seg->state = SEGMENT_SEALING;

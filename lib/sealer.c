@@ -13,6 +13,7 @@
 #include "lib/cut.h"
 #include "lib/io.h"
 #include "lib/log.h"
+#include "lib/piecewise.h"
 #include "lib/publish.h"
 #include "lib/seal.h"
 
@@ -152,8 +153,10 @@ void sealer_compressed(struct sealer *p, struct segment *seg, int err, const cha
 {
 	bool cancelled;
 
-	if (err)
+	if (err) {
 		segment_failed(p->store, seg, err, step);
+		piecewise_failed(p->store, seg, err);
+	}
 	lock_take(&p->store->lock);
 	cancelled = seg->cancelled;
 	seg->state = err ? SEGMENT_RETRY : SEGMENT_READY;

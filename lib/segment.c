@@ -29,6 +29,30 @@ struct segment *segment_new_locked(struct store *s, struct file *f, uint64_t raw
 	return seg;
 }
 
+struct segment *segment_split_locked(struct store *s, struct segment *seg, uint64_t bytes)
+{
+	struct segment *rest = calloc(1, sizeof(*rest)), *behind;
+	struct file *f = seg->file;
+
+	if (!rest)
+		return NULL;
+	*rest = (struct segment){.store = s,
+				 .file = f,
+				 .offset = seg->offset + bytes,
+				 .raw_bytes = seg->raw_bytes - bytes,
+				 .part = seg->part,
+				 .cut_ns = seg->cut_ns,
+				 .tmp_fd = -1};
+	node_ref_locked(&f->n);
+	seg->raw_bytes = bytes;
+	DL_APPEND_ELEM(f->segments, seg, rest);
+	for (behind = rest; behind; behind = behind->next)
+		behind->part++;
+	f->next_part++;
+	s->pending_files++;
+	return rest;
+}
+
 struct segment *segment_free(struct store *s, struct segment *seg)
 {
 	struct segment *next;
@@ -42,6 +66,8 @@ struct segment *segment_free(struct store *s, struct segment *seg)
 	next = seg->file->segments;
 	s->pending_files--;
 	s->pending_bytes -= seg->raw_bytes;
+	if (s->paused)
+		cond_signal(&s->timer_wake);
 	node_unref_locked(s, &seg->file->n, 1);
 	lock_drop(&s->lock);
 	free(seg->dir_path);

@@ -23,9 +23,12 @@ struct segment {
 	/* Constant. */
 	struct store *store;
 	struct file *file; /* referenced */
-	uint64_t offset, raw_bytes;
-	uint32_t part;
+	uint64_t offset;
 	int64_t cut_ns;
+
+	/* store.lock; constant while it is in work: only one that waits is split. */
+	uint64_t raw_bytes;
+	uint32_t part;
 
 	/* store.lock */
 	struct segment *prev, *next; /* in file->segments */
@@ -54,6 +57,10 @@ struct segment {
 
 /* Cut [offset, offset + raw_bytes) of f as its next segment, and track it. NULL: no memory. */
 struct segment *segment_new_locked(struct store *s, struct file *f, uint64_t raw_bytes)
+    REQUIRES(s->lock);
+/* Leave it the first `bytes` (not all) of it, and make the rest the segment behind it. It must be the
+ * first of its file, and not in work. NULL: no memory, and nothing has changed. */
+struct segment *segment_split_locked(struct store *s, struct segment *seg, uint64_t bytes)
     REQUIRES(s->lock);
 /*
  * Take it out of its file and free it; removes a temporary that is left. Returns the segment

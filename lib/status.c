@@ -108,13 +108,17 @@ void store_status(struct store *s, struct buf *out)
 	CLEANUP_BUF struct buf list = {0}, refused = {0};
 	struct totals t = {0};
 	bool draining;
-	uint64_t sealed;
+	uint64_t sealed, waiting;
+	struct store_pause *p;
+	unsigned slowed;
 
 	lock_take(&s->lock);
 	add_all_pending_locked(s, &list, &t);
 	add_refused_locked(s, &refused);
 	draining = s->stopping;
 	sealed = s->sealed_total;
+	waiting = s->pending_bytes;
+	DL_COUNT(s->paused, p, slowed);
 	lock_drop(&s->lock);
 
 	buf_printf(out, "{\"version\":\"%s\",\"pid\":%ld,", NOTEPACKFS_VERSION, (long)getpid());
@@ -122,23 +126,25 @@ void store_status(struct store *s, struct buf *out)
 	buf_printf(
 	    out,
 	    ",\"state\":\"%s\",\"read_only\":%s,\"sealed_files\":%llu,\"pending_files\":%llu,"
-	    "\"pending_bytes\":%llu,\"failed_files\":%llu,\"records\":%llu,\"seq\":%llu,"
+	    "\"pending_bytes\":%llu,\"waiting_bytes\":%llu,\"slowed_writers\":%u,\"failed_"
+	    "files\":%llu,\"records\":%llu,\"seq\":%llu,"
 	    "\"threads\":%u,\"pending\":[",
 	    draining ? "draining" : "mounted", o->read_only ? "true" : "false",
 	    (unsigned long long)sealed, (unsigned long long)t.files,
-	    (unsigned long long)t.bytes, (unsigned long long)t.failed,
-	    (unsigned long long)manifest_count(s->manifest),
+	    (unsigned long long)t.bytes, (unsigned long long)waiting, slowed,
+	    (unsigned long long)t.failed, (unsigned long long)manifest_count(s->manifest),
 	    (unsigned long long)manifest_last_seq(s->manifest), o->threads);
 	if (list.data)
 		buf_add(out, list.data, list.len);
 	buf_str(out, "],\"invalid\":[");
 	if (refused.data)
 		buf_add(out, refused.data, refused.len);
-	buf_printf(
-	    out,
-	    "],\"options\":{\"level\":%d,\"threads\":%u,\"grace\":%.3f,\"suffix\":\"%s\","
-	    "\"exclude\":",
-	    o->level, o->threads, (double)o->grace_ns / 1e9, store_suffix(s));
+	buf_printf(out,
+		   "],\"options\":{\"level\":%d,\"threads\":%u,\"grace\":%.3f,\"backlog\":%llu,"
+		   "\"suffix\":\"%s\","
+		   "\"exclude\":",
+		   o->level, o->threads, (double)o->grace_ns / 1e9,
+		   (unsigned long long)o->backlog_bytes, store_suffix(s));
 	buf_json_string(out, o->exclude, strlen(o->exclude));
 	buf_printf(out,
 		   ",\"fsync\":\"%s\",\"cut_size\":%llu,\"cut_age\":%.3f,\"allow_delete\":",

@@ -340,7 +340,7 @@ static struct store *new_store(const struct store_options *options)
 	lock_init(&s->lock);
 	cond_init(&s->changed);
 	cond_init(&s->timer_wake);
-	s->fd = s->lockfd = s->indexfd = -1;
+	s->fd = s->lockfd = s->indexfd = s->stop_fd = -1;
 	if (copy_options(s, options) == 0)
 		return s;
 	free_store(s);
@@ -357,6 +357,8 @@ int store_open(const struct store_options *options, const struct store_hooks *ho
 	if (hooks)
 		s->hooks = *hooks;
 	if (open_steps(s, error) == 0 && start_threads(s, error) == 0) {
+		if (!s->options.read_only)
+			store_stop_prepare(s);
 		*out = s;
 		return 0;
 	}

@@ -45,6 +45,9 @@ enum node_kind {
 
 /* ---- life ---- */
 
+/* 64 MiB, or a sixteenth of a file system smaller than 1 GiB. */
+#define STORE_RESERVE_DEFAULT UINT64_MAX
+
 struct store_options {
 	const char *path;		/* of the store; made absolute by the caller */
 	int level;			/* of the codec */
@@ -58,6 +61,8 @@ struct store_options {
 	bool allow_delete;		/* everywhere */
 	const char *allow_delete_globs; /* or for these plain names; NULL: none */
 	int64_t lockwait_ns;		/* how long to wait for a holder that drains */
+	uint64_t backlog_bytes;		/* writers are slowed beyond; 0: never */
+	uint64_t reserve_bytes;		/* of free space, or STORE_RESERVE_DEFAULT */
 	bool read_only;
 };
 
@@ -231,6 +236,20 @@ int store_fsync(struct handle *h);
 void store_release(struct handle *h);
 
 /* ---- what notepackctl and the control files need ---- */
+
+/*
+ * Slowing writers down. True: more raw bytes wait to be sealed than the option backlog allows, and
+ * wake will be called once: when that is over, or after a tenth of a second, by a thread of the
+ * store's that holds no lock; until then *p is the store's. False: it will not be called.
+ * store_unpause wakes all, has none wait from then on, and returns when the last wake has.
+ */
+struct store_pause {
+	void (*wake)(struct store_pause *p);
+	int64_t until_ns; /* the store's, as all that follows */
+	struct store_pause *prev, *next;
+};
+bool store_pause(struct store *s, struct store_pause *p);
+void store_unpause(struct store *s);
 
 /*
  * A barrier (lib/proto.h: PROTO_WAIT, PROTO_SEAL). done is called exactly once, from a thread

@@ -7,6 +7,9 @@
 
 #include "lib/core.h"
 
+/* At the start: have room for what the stop has to say, even when the disk is full by then. */
+void store_stop_prepare(struct store *s);
+
 /* Drain, commit, and join every thread; not for a read-only store. Returns store_close's
  * status. */
 int store_stop(struct store *s);

@@ -71,19 +71,56 @@ static uint64_t count_unfinished(struct store *s)
 	return count;
 }
 
+/* Always of one length: it is written over blanks. */
+#define LAST_STOP_BYTES 256
+
+void store_stop_prepare(struct store *s)
+{
+	char blanks[LAST_STOP_BYTES];
+	int fd = replace_begin(s->fd, LAYOUT_LAST_STOP, s->stop_temporary);
+
+	memset(blanks, ' ', sizeof(blanks));
+	if (fd >= 0 && io_pwrite(fd, blanks, sizeof(blanks), 0) != 0) {
+		close(fd);
+		io_unlink(s->fd, s->stop_temporary, 0);
+		fd = -1;
+	}
+	s->stop_fd = MAX(fd, -1);
+}
+
+static int replace_last_stop(struct store *s, const char *text)
+{
+	struct iovec iov = {.iov_base = (void *)text, .iov_len = LAST_STOP_BYTES};
+	int err;
+
+	if (s->stop_fd < 0)
+		return replace_file(s->fd, LAYOUT_LAST_STOP, &iov, 1, NULL);
+	err = io_pwrite(s->stop_fd, text, LAST_STOP_BYTES, 0);
+	if (!err)
+		err = replace_commit(s->fd, LAYOUT_LAST_STOP, s->stop_temporary, s->stop_fd,
+				     NULL);
+	else
+		io_unlink(s->fd, s->stop_temporary, 0);
+	close(s->stop_fd);
+	s->stop_fd = -1;
+	return err;
+}
+
 static void write_last_stop(struct store *s, int status, uint64_t unfinished)
 {
-	char text[256];
+	char text[LAST_STOP_BYTES];
 	int64_t now_ns = clock_wall_ns();
 	int n = snprintf(text, sizeof(text),
 			 "{\"pid\":%ld,\"exit\":%d,\"sealed\":%llu,\"unfinished\":%llu,"
-			 "\"time\":\"%lld.%09lld\"}\n",
+			 "\"time\":\"%lld.%09lld\"}",
 			 (long)getpid(), status, (unsigned long long)s->sealed_total,
 			 (unsigned long long)unfinished, (long long)(now_ns / 1000000000),
 			 (long long)(now_ns % 1000000000));
-	struct iovec iov = {.iov_base = text, .iov_len = (size_t)n};
-	int err = replace_file(s->fd, LAYOUT_LAST_STOP, &iov, 1, NULL);
+	int err;
 
+	memset(text + n, ' ', sizeof(text) - (size_t)n);
+	text[sizeof(text) - 1] = '\n';
+	err = replace_last_stop(s, text);
 	if (err)
 		log_warning(LAYOUT_LAST_STOP ": not written: %s", strerror(-err));
 }

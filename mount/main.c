@@ -59,6 +59,8 @@ static struct store_options store_options_of(const struct daemon *d)
 	    .allow_delete = o->allow_delete,
 	    .allow_delete_globs = o->allow_delete_globs,
 	    .lockwait_ns = o->lockwait_ns,
+	    .backlog_bytes = o->backlog_bytes,
+	    .reserve_bytes = o->has_reserve ? o->reserve_bytes : STORE_RESERVE_DEFAULT,
 	    .read_only = o->read_only,
 	};
 

@@ -42,6 +42,9 @@ static const char help_text[] =
     "  cut_age=DURATION          … or after an fsync and this long since the last time (60s)\n"
     "  allow_delete[=GLOB[:GLOB…]]\n"
     "                            let sealed files be removed: all, or these (none)\n"
+    "  backlog=SIZE              writers are slowed while more waits to be sealed (4G)\n"
+    "  reserve=SIZE              free space that writers do not get; less on a small disk "
+    "(64M)\n"
     "  lockwait=DURATION         how long to wait for a store that is being unmounted (90s)\n"
     "  stop_wait=DURATION        how long to serve open files after SIGTERM (10s)\n"
     "  ro                        read-only: the store is not written to at all\n"
@@ -131,6 +134,17 @@ static bool set_allow_delete(struct options *o, const char *value)
 	return *value && replace_string(o, &o->allow_delete_globs, value);
 }
 
+static bool set_backlog(struct options *o, const char *value)
+{
+	return value_size(value, &o->backlog_bytes);
+}
+
+static bool set_reserve(struct options *o, const char *value)
+{
+	o->has_reserve = true;
+	return value_size(value, &o->reserve_bytes);
+}
+
 static bool set_lockwait(struct options *o, const char *value)
 {
 	return value_duration(value, &o->lockwait_ns);
@@ -179,6 +193,8 @@ static const struct word words[] = {
     {"cut_age", REQUIRED, set_cut_age, A_DURATION},
     {"allow_delete", OPTIONAL, set_allow_delete,
      "globs, with colons between them, or no \"=\""},
+    {"backlog", REQUIRED, set_backlog, A_SIZE},
+    {"reserve", REQUIRED, set_reserve, A_SIZE},
     {"lockwait", REQUIRED, set_lockwait, A_DURATION},
     {"stop_wait", REQUIRED, set_stop_wait, A_DURATION},
     {"ro", NONE, set_ro, NULL},
@@ -394,6 +410,7 @@ static void set_defaults(struct options *o)
 	o->fsync_seals = true;
 	o->cut_bytes = 1 << 20;
 	o->cut_age_ns = 60 * SECOND_NS;
+	o->backlog_bytes = (uint64_t)4 << 30;
 	o->lockwait_ns = 90 * SECOND_NS;
 	o->stop_wait_ns = 10 * SECOND_NS;
 	o->fuse = strdup("");

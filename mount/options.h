@@ -26,6 +26,9 @@ struct options {
 	bool allow_delete;
 	char *allow_delete_globs; /* NULL: none */
 	int64_t lockwait_ns;
+	uint64_t backlog_bytes;
+	bool has_reserve;
+	uint64_t reserve_bytes; /* if has_reserve */
 	int64_t stop_wait_ns;
 	bool read_only;
 	char *fuse; /* mount options for FUSE, each with a comma before it; never NULL */

@@ -47,6 +47,8 @@ static void has_the_documented_defaults(void)
 	CHECK_EQ(o.grace_ns, NS);
 	CHECK_EQ(o.cut_bytes, 1 << 20);
 	CHECK_EQ(o.cut_age_ns, 60 * NS);
+	CHECK_EQ(o.backlog_bytes, (uint64_t)4 << 30);
+	CHECK(!o.has_reserve);
 	CHECK_EQ(o.lockwait_ns, 90 * NS);
 	CHECK_EQ(o.stop_wait_ns, 10 * NS);
 	CHECK(o.fsync_seals && !o.allow_delete && !o.read_only && !o.foreground && !o.debug);
@@ -61,7 +63,8 @@ static void sets_every_option(void)
 
 	CHECK_EQ(parse(&o, "-f s -o level=9,threads=3,grace=0.25,suffix=.arc m "
 			   "-oexclude=*.a:*.b,fsync=sync,cut_size=4K,cut_age=2m,"
-			   "allow_delete=*.log.[0-9],lockwait=0,stop_wait=1h,ro,codec=zlib"),
+			   "allow_delete=*.log.[0-9],backlog=1G,reserve=0,lockwait=0,stop_wait="
+			   "1h,ro,codec=zlib"),
 		 OPTIONS_RUN);
 	CHECK_EQ(o.level, 9);
 	CHECK_EQ(o.threads, 3);
@@ -73,6 +76,8 @@ static void sets_every_option(void)
 	CHECK_EQ(o.cut_age_ns, 120 * NS);
 	CHECK_STR(o.allow_delete_globs, "*.log.[0-9]");
 	CHECK(!o.allow_delete);
+	CHECK_EQ(o.backlog_bytes, 1 << 30);
+	CHECK(o.has_reserve && o.reserve_bytes == 0);
 	CHECK_EQ(o.lockwait_ns, 0);
 	CHECK_EQ(o.stop_wait_ns, 3600 * NS);
 	CHECK(o.read_only && o.foreground && !o.debug);

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Giving a raw file up: all of it when all is sealed, or the disk space of what is.
+ *
+ * A writer that outlives the daemon that opened the raw file for it goes on writing into it,
+ * unseen. So a raw file from before our start is given up only after a read lease on it was
+ * granted: the kernel refuses one (EAGAIN) while anyone has the file open for writing.
+ */
+#include "lib/raw.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "lib/dirfd.h"
+#include "lib/io.h"
+#include "lib/state.h"
+
+/* Does someone outside this process have it open for writing? Our own writable descriptors are
+ * closed. */
+static bool has_foreign_writer(int dfd, const char *name)
+{
+	CLEANUP_FD int fd = io_open(dfd, name, O_RDONLY | O_NOFOLLOW, 0);
+
+	if (fd < 0)
+		return true;
+	if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0)
+		return errno == EAGAIN;
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return false;
+}
+
+/* The facts that decide, from the raw file itself; then unlink it. */
+static int drop_by_name(struct store *s, struct file *f, int dfd, struct stat *st)
+{
+	int err = io_stat(dfd, f->n.name, st);
+
+	if (err)
+		return err;
+	if (!S_ISREG(st->st_mode) || st->st_ino != f->raw_ino)
+		return -EIO;
+	if (f->raw_recovered && has_foreign_writer(dfd, f->n.name))
+		return 1;
+	err = io_stat(dfd, f->n.name, st);
+	if (err)
+		return err;
+	if ((uint64_t)st->st_size != f->sealed_end)
+		return 2;
+	return io_unlink(dfd, f->n.name, 0);
+}
+
+void raw_keep_attrs_locked(struct file *f, const struct stat *st)
+{
+	f->attrs = (struct attrs){
+	    .mode = st->st_mode & 07777,
+	    .uid = st->st_uid,
+	    .gid = st->st_gid,
+	    .mtime_ns = ns_of_timespec(&st->st_mtim),
+	};
+}
+
+int raw_drop(struct store *s, struct file *f)
+{
+	struct stat st;
+	int dfd, err = 0;
+	bool may;
+
+	lock_take(&s->lock);
+	gate_shut_locked(s, f);
+	may = f->n.linked && f->raw_present && !f->writers && f->size == f->sealed_end &&
+	      f->part_count > 0 && !(f->raw_recovered && f->raw);
+	lock_drop(&s->lock);
+
+	if (may) {
+		dirfd_hold_times(s, f->n.dir);
+		dfd = dirfd_get(s, f->n.dir);
+		err = dfd < 0 ? dfd : drop_by_name(s, f, dfd, &st);
+		if (dfd >= 0)
+			dirfd_put(s, f->n.dir);
+		dirfd_release_times(s, f->n.dir);
+	}
+
+	lock_take(&s->lock);
+	if (may && err == 0) {
+		f->raw_present = false;
+		raw_keep_attrs_locked(f, &st);
+		f->raw = NULL;	      /* readers keep theirs; see raw_put */
+	} else if (may && err == 2) { /* it has grown under a writer that we do not know */
+		f->size = f->written_end = (uint64_t)st.st_size;
+		f->dirty = true;
+		err = 0;
+	}
+	gate_open_locked(s, f);
+	lock_drop(&s->lock);
+	return err;
+}
+
+/* With the gate shut. Readers look at raw_base again behind their pread (lib/plain.c), so it moves
+ * before the bytes go. */
+static int punch(struct store *s, struct file *f, uint64_t from, uint64_t to)
+{
+	struct raw_mark mark = {.id = f->id, .base = to};
+	struct raw *raw;
+	int err = raw_get(s, f, &raw);
+
+	if (err)
+		return err;
+	err = raw_write_mark(s, raw->fd, &mark);
+	if (!err)
+		err = raw_sync(s, f, raw->fd);
+	if (!err) {
+		lock_take(&s->lock);
+		f->raw_base = to;
+		lock_drop(&s->lock);
+		err = io_fallocate(raw->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from,
+				   to - from);
+	}
+	raw_put(s, f, raw);
+	return err == -EOPNOTSUPP ? 0 : err;
+}
+
+static bool may_be_written_by_others(struct store *s, struct file *f)
+{
+	int dfd = dirfd_get(s, f->n.dir);
+	bool may = dfd < 0 || has_foreign_writer(dfd, f->n.name);
+
+	if (dfd >= 0)
+		dirfd_put(s, f->n.dir);
+	return may;
+}
+
+int raw_punch(struct store *s, struct file *f)
+{
+	uint64_t from, to;
+	bool may, recovered;
+	int err = 0;
+
+	lock_take(&s->lock);
+	gate_shut_locked(s, f);
+	from = f->raw_base;
+	to = f->sealed_end;
+	may = f->n.linked && f->raw_present && from < to && s->have_xattrs;
+	recovered = f->raw_recovered;
+	if (may && recovered && f->raw) {
+		may = false;
+		err = 1;
+	}
+	lock_drop(&s->lock);
+	if (may && recovered && may_be_written_by_others(s, f))
+		err = 1;
+	else if (may)
+		err = punch(s, f, from, to);
+	lock_take(&s->lock);
+	gate_open_locked(s, f);
+	lock_drop(&s->lock);
+	return err;
+}
