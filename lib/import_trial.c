@@ -77,7 +77,7 @@ static void note_attributes(struct trial *t)
 	t->rec.mode = t->st.st_mode & 07777;
 	t->rec.uid = t->st.st_uid;
 	t->rec.gid = t->st.st_gid;
-	t->rec.mtime_ns = (int64_t)t->st.st_mtim.tv_sec * 1000000000 + t->st.st_mtim.tv_nsec;
+	t->rec.mtime_ns = ns_of_timespec(&t->st.st_mtim);
 	t->rec.sealed_at_ns = clock_wall_ns();
 }
 

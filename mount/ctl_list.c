@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/io.h"
+#include "lib/lock.h"
 #include "lib/seekgz.h"
 #include "mount/ctl.h"
 
@@ -37,11 +38,6 @@ static struct entry *add(struct list *l, const char *name, size_t len)
 	e->name[len] = '\0';
 	HASH_ADD_KEYPTR(hh, l->entries, e->name, len, e);
 	return e;
-}
-
-static int64_t to_ns(const struct timespec *ts)
-{
-	return (int64_t)ts->tv_sec * 1000000000 + ts->tv_nsec;
 }
 
 static void add_part(struct entry *e, uint64_t offset, uint64_t raw, uint64_t gz,
@@ -102,7 +98,7 @@ static void add_object(struct list *l, int dirfd, const char *name, const struct
 	    seekgz_header_read(fd, (uint64_t)st->st_size, &h, &reason) != 0) {
 		e = add(l, name, strlen(name));
 		e->other = ENTRY_SPECIAL;
-		e->mtime_ns = to_ns(&st->st_mtim);
+		e->mtime_ns = ns_of_timespec(&st->st_mtim);
 		return;
 	}
 	e = find_stem(l, name, stem);
@@ -110,7 +106,7 @@ static void add_object(struct list *l, int dirfd, const char *name, const struct
 		e = add(l, name, stem);
 	if (!is_recorded(e, &h))
 		add_part(e, h.offset, h.layout.raw_bytes, (uint64_t)st->st_size,
-			 to_ns(&st->st_mtim));
+			 ns_of_timespec(&st->st_mtim));
 	seekgz_header_release(&h);
 }
 
@@ -121,7 +117,7 @@ static void add_raw(struct list *l, const char *name, const struct stat *st)
 	if (!e)
 		e = add(l, name, strlen(name));
 	e->raw_bytes = MAX(e->raw_bytes, (uint64_t)st->st_size);
-	e->mtime_ns = to_ns(&st->st_mtim);
+	e->mtime_ns = ns_of_timespec(&st->st_mtim);
 	e->active = e->raw_bytes > e->sealed_end || !e->parts;
 	e->invalid = name_is_refused(name, l->suffix);
 	e->excluded = globs_match(&l->exclude, name);
@@ -134,7 +130,7 @@ static void add_other(struct list *l, const char *name, const struct stat *st)
 	e->other = S_ISDIR(st->st_mode)	  ? ENTRY_DIR
 		   : S_ISLNK(st->st_mode) ? ENTRY_LINK
 					  : ENTRY_SPECIAL;
-	e->mtime_ns = to_ns(&st->st_mtim);
+	e->mtime_ns = ns_of_timespec(&st->st_mtim);
 }
 
 static void add_entry(struct list *l, int dirfd, const char *name)

@@ -82,6 +82,23 @@ cp "$MNT/a.p000000002.notepack.gz" "$MNT/part.notepack.gz"
 check "a later part is no file" \
 	[ "$(error_of "$MNT/part.notepack.gz.invalid")" = "it is a later part of a file, and only whole files are imported" ]
 
+# Nanoseconds since 1970 do not reach further; ls has them from the directory, then from the manifest.
+FAR=9223372036.854775807
+listed_far() {
+	"$NOTEPACKCTL" ls --json "$1" | grep -q "\"mtime\":\"$FAR\""
+}
+cp "$DATA/members.gz" "$DATA/far.gz"
+touch -d 2400-01-02 "$DATA/far.gz"
+if [ "$(stat -c %.10y "$DATA/far.gz")" = 2400-01-02 ]; then
+	cp -p "$DATA/far.gz" "$MNT/far.tmp"
+	check "ls knows a time beyond 2262 as the last one" listed_far "$MNT/far.tmp"
+	mv "$MNT/far.tmp" "$MNT/far.notepack.gz"
+	"$NOTEPACKCTL" wait "$MNT"
+	check "so it is imported" listed_far "$MNT/far"
+else
+	skip "a time beyond 2262" "the filesystem of $WORK knows none"
+fi
+
 # ---- bad ones ----
 
 cp "$DATA/short.gz" "$MNT/short.notepack.gz"
