@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/bytes.h"
 #include "lib/frames.h"
 #include "lib/gzfile.h"
 #include "lib/io.h"
@@ -87,16 +88,17 @@ int object_is_ours(int fd)
 int object_verify(int fd, struct sealed *rec, int (*progress)(void *ctx, uint64_t raw_bytes),
 		  void *ctx, struct seekgz_damage *damage)
 {
+	CLEANUP_FD int unseen = io_reopen_unseen(fd);
 	struct pass pass = {.progress = progress, .ctx = ctx};
-	int ours = object_is_ours(fd);
+	int ours = unseen < 0 ? unseen : object_is_ours(unseen);
 	int err;
 
 	memset(damage, 0, sizeof(*damage));
 	frames_init(&pass.frames);
 	if (ours < 0)
 		return ours;
-	err =
-	    ours ? verify_ours(fd, rec, &pass, damage) : verify_foreign(fd, rec, &pass, damage);
+	err = ours ? verify_ours(unseen, rec, &pass, damage)
+		   : verify_foreign(unseen, rec, &pass, damage);
 	if (err)
 		return err;
 	rec->is_notepack = frames_is_notepack(&pass.frames);

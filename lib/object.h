@@ -14,7 +14,8 @@
  * *rec are filled in: part and offset (of ours by its header, else 1 and 0), sizes, checksums,
  * what the frame scanner found, and codec ("import" where it is not ours; who compressed one of
  * ours is not in it: "zlib"). progress (may be NULL) is told how many plain bytes there are so
- * far; what it returns, if not 0, ends the call.
+ * far; what it returns, if not 0, ends the call. The file's access time stays as it is, where
+ * io_reopen_unseen can see to it.
  *
  * 0 · -EBADMSG, -EFBIG: no good, *damage says where and why · -ENOMEM · an I/O error.
  */

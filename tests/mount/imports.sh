@@ -99,6 +99,19 @@ else
 	skip "a time beyond 2262" "the filesystem of $WORK knows none"
 fi
 
+cp "$DATA/members.gz" "$DATA/unread.gz"
+touch -a -d 2019-01-02 "$DATA/unread.gz" "$DATA/members.gz"
+cp -p "$DATA/unread.gz" "$MNT/unread.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+cat "$DATA/members.gz" >/dev/null
+if [ "$(stat -c %.10x "$DATA/members.gz")" != 2019-01-02 ]; then
+	check "to verify it is not to read it: its access time is kept" \
+		[ "$(stat -c %.10x "$MNT/unread")" = 2019-01-02 ]
+	check "in the store, too" [ "$(stat -c %.10x "$STORE/unread.notepack.gz")" = 2019-01-02 ]
+else
+	skip "the access time of an import" "the filesystem of $WORK does not note when a file is read"
+fi
+
 # ---- bad ones ----
 
 cp "$DATA/short.gz" "$MNT/short.notepack.gz"
