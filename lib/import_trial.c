@@ -267,6 +267,8 @@ static int set_aside(struct trial *t)
 	heir->raw_ino = t->st.st_ino;
 	heir->size = heir->written_end = (uint64_t)t->st.st_size;
 	err = succeed_locked(s, t);
+	if (!err)
+		file_dirty_locked(s, heir); /* it may be renamed, to be tried again */
 	lock_drop(&s->lock);
 	if (err)
 		return err;

@@ -142,6 +142,11 @@ mv "$MNT/short.notepack.gz.invalid" "$MNT/short.notepack.gz"
 "$NOTEPACKCTL" wait "$MNT"
 check "mended and renamed, it is imported" cmp "$DATA/text" "$MNT/short"
 
+# Named bug: one that was renamed as it was had no timer, and was not there until it was opened.
+mv "$MNT/tail.notepack.gz.invalid" "$MNT/again.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "renamed as it was, it is tried again" listed "$MNT/again.notepack.gz.invalid"
+
 check "ls shows both" [ "$("$NOTEPACKCTL" ls "$MNT" | grep -cE '^(members|text.notepack.gz.invalid)$')" = 2 ]
 check "ls -l shows their states" \
 	[ "$("$NOTEPACKCTL" ls -l "$MNT" | sed -n 's/^\([a-z]*\) .* \(members\|text.notepack.gz.invalid\)$/\1/p' | sort | tr '\n' ' ')" = "invalid sealed " ]
