@@ -10,7 +10,8 @@
  *		records), by the order of a publication: fsync, rename, fsync of the directory,
  *		manifest, flip
  *	bad	it becomes an ordinary file X.notepack.gz.invalid, which is never sealed; why is
- *		in its attribute, the log and the status
+ *		in its attribute, the log and the status. So does one of which an fsync has failed,
+ *		the writer's or ours: it may read well, and not be on the disk
  *	cannot be told, or no space	it stays, and is tried again
  *
  * Who opens one to read it waits for the verdict: it is busy until then, and whoever waits is

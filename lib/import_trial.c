@@ -52,9 +52,42 @@ static int refuse(struct trial *t, const char *reason, const struct seekgz_damag
 	return -EBADMSG;
 }
 
-/* 0: good, t->rec is filled in · -EBADMSG: no good, t->reason says why · another error: cannot
- * be told. */
-static int judge(struct trial *t)
+/* A failed fsync, whoever asked for it, sticks to the file: a second one may succeed for what
+ * the first has lost (L14). */
+static int refuse_lost_locked(struct trial *t) REQUIRES(t->store->lock)
+{
+	if (!t->file->error)
+		return 0;
+	snprintf(t->reason, sizeof(t->reason),
+		 "it may not be on the disk, fsync failed (%s): import it again",
+		 strerror(-t->file->error));
+	return -EBADMSG;
+}
+
+static int is_lost(struct trial *t)
+{
+	int err;
+
+	lock_take(&t->store->lock);
+	err = refuse_lost_locked(t);
+	lock_drop(&t->store->lock);
+	return err;
+}
+
+static int make_durable(struct trial *t)
+{
+	int err = io_fsync(t->raw->fd);
+
+	if (!err)
+		return 0;
+	lock_take(&t->store->lock);
+	t->file->error = err;
+	err = refuse_lost_locked(t);
+	lock_drop(&t->store->lock);
+	return err;
+}
+
+static int verify(struct trial *t)
 {
 	struct seekgz_damage damage;
 	int err = object_verify(t->raw->fd, &t->rec, NULL, NULL, &damage);
@@ -69,6 +102,17 @@ static int judge(struct trial *t)
 	if (t->rec.raw_bytes == 0)
 		return refuse(t, "there is nothing in it", NULL);
 	return 0;
+}
+
+/* 0: good and durable, t->rec is filled in · -EBADMSG: no good, t->reason says why · another
+ * error: cannot be told. */
+static int judge(struct trial *t)
+{
+	int err = is_lost(t);
+
+	if (!err)
+		err = verify(t);
+	return err ? err : make_durable(t);
 }
 
 static void note_attributes(struct trial *t)
@@ -262,6 +306,7 @@ static int set_aside(struct trial *t)
 	if (err)
 		return err;
 	lock_take(&s->lock);
+	heir->error = t->file->error;
 	heir->raw_present = true;
 	heir->raw_durable = true;
 	heir->raw_ino = t->st.st_ino;
@@ -295,6 +340,8 @@ static int enter(struct trial *t)
 	catalog_path_locked(s, &f->n.dir->n, 0, &path);
 	snprintf(t->name, sizeof(t->name), "%s", f->n.name);
 	err = f->writers ? 1 : 0;
+	if (!*t->reason)
+		(void)refuse_lost_locked(t); /* a reader may fsync, too */
 	lock_drop(&s->lock);
 	t->dir = path.data;
 	if (!err && path.failed)
@@ -320,26 +367,17 @@ static void leave(struct trial *t)
 
 static int settle(struct trial *t)
 {
-	int verdict = judge(t);
-	int err = verdict == -EBADMSG ? 0 : verdict;
+	int err = judge(t);
 
-	if (err)
+	if (err && err != -EBADMSG)
 		return err;
-	/* Never a second time: it may succeed for what the first has lost (L14). */
-	err = verdict ? 0 : io_fsync(t->raw->fd);
-	if (err) {
-		snprintf(t->reason, sizeof(t->reason),
-			 "it may not be on the disk, fsync failed (%s): import it again",
-			 strerror(-err));
-		verdict = -EBADMSG;
-	}
 	note_attributes(t);
 	t->heir = catalog_new_file(t->file->id);
 	if (!t->heir)
 		return -ENOMEM;
 	err = enter(t);
 	if (!err)
-		err = verdict ? set_aside(t) : adopt(t);
+		err = *t->reason ? set_aside(t) : adopt(t);
 	leave(t);
 	node_unref(t->store, &t->heir->n, 1);
 	return err;

@@ -1,0 +1,88 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Imports where a step fails, or the machine stops between two.
+# shellcheck source=tests/mount/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+DATA=$WORK/data
+IMPORTS=$STORE/.notepackfs/import
+mkdir "$DATA"
+"$BUILD/tests/mount/makedata" file text 300000 1 >"$DATA/text"
+gzip -k "$DATA/text"
+
+error_of() {
+	getfattr --absolute-names --only-values -n user.notepack.error "$1" 2>/dev/null
+}
+
+# failing SYSCALL PATH: of the daemon, on this file of the store, until healed; calls are in trace
+failing() {
+	strace -f -qq -p "$DAEMON" -o "$WORK/trace" -P "$2" -e trace="$1" -e inject="$1:error=EIO" 2>>"$LOG" &
+	TRACER=$!
+	wait_for 10 grep -q TracerPid:.[1-9] "/proc/$DAEMON/status"
+}
+
+# traced SYSCALL: the same on all files, which trace names, and nothing fails
+traced() {
+	strace -f -qq -y -p "$DAEMON" -o "$WORK/trace" -e trace="$1" 2>>"$LOG" &
+	TRACER=$!
+	wait_for 10 grep -q TracerPid:.[1-9] "/proc/$DAEMON/status"
+}
+
+healed() {
+	kill "$TRACER"
+	wait "$TRACER"
+}
+
+cleanup_more() {
+	[ -z "${TRACER:-}" ] || kill "$TRACER" 2>/dev/null
+}
+
+LOST="it may not be on the disk, fsync failed (Input/output error): import it again"
+
+# ---- fsync: what failed once is not asked again (L14) ----
+
+start grace=60
+cp "$DATA/text.gz" "$MNT/a.notepack.gz"
+place=$IMPORTS/$(ls "$IMPORTS")
+failing fsync "$place"
+"$NOTEPACKCTL" wait "$MNT"
+healed
+check "the disk was asked, and it failed" grep -q 'fsync(.*INJECTED' "$WORK/trace"
+check "an import that may not be on the disk is refused" listed "$MNT/a.notepack.gz.invalid"
+check "why is in its error" [ "$(error_of "$MNT/a.notepack.gz.invalid")" = "$LOST" ]
+check "… and in the status" grep -qF "{\"path\":\"a.notepack.gz.invalid\",\"error\":\"$LOST\"}" \
+	"$MNT/.notepackfs/status"
+check "its bytes are not lost" cmp "$DATA/text.gz" "$MNT/a.notepack.gz.invalid"
+traced fsync
+mv "$MNT/a.notepack.gz.invalid" "$MNT/a.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+healed
+check "a second try is refused for the same reason" [ "$(error_of "$MNT/a.notepack.gz.invalid")" = "$LOST" ]
+check "… and asks for no second fsync" [ "$(grep -cE "<($place|$MNT/a|$STORE/a)" "$WORK/trace")" = 0 ]
+rm "$MNT/a.notepack.gz.invalid"
+cp "$DATA/text.gz" "$MNT/a.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "written anew it is imported" cmp "$DATA/text" "$MNT/a"
+
+cat >"$WORK/fsync.py" <<-'END'
+	import os, shutil, sys
+	with open(sys.argv[1], "rb") as src, open(sys.argv[2], "wb") as dst:
+	    shutil.copyfileobj(src, dst)
+	    dst.flush()
+	    open(sys.argv[3], "w").close()
+	    sys.stdin.readline()
+	    os.fsync(dst.fileno())
+END
+coproc WRITER { exec python3 "$WORK/fsync.py" "$DATA/text.gz" "$MNT/b.notepack.gz" "$WORK/written" 2>"$WORK/err"; }
+writer=$WRITER_PID
+wait_for 10 [ -e "$WORK/written" ]
+failing fsync "$IMPORTS/$(ls "$IMPORTS")"
+echo go >&"${WRITER[1]}"
+wait "$writer"
+healed
+check "a writer's fsync of an import fails" grep -q 'OSError.*Input/output error' "$WORK/err"
+"$NOTEPACKCTL" wait "$MNT"
+check "then it is refused when it is closed" [ "$(error_of "$MNT/b.notepack.gz.invalid")" = "$LOST" ]
+stop "with imports whose fsync failed"
+finish
