@@ -291,13 +291,31 @@ static int put_aside(struct trial *t)
 	}
 	if (dfd >= 0)
 		dirfd_put(s, d);
-	return err ? err : dirfd_sync(s, d);
+	return err;
+}
+
+/*
+ * Is its new name on the disk? If not, that is no reason to stop: the rename is done, and nothing
+ * is acknowledged by a refusal. After a power cut the file has the one name or the other, and under
+ * the old one it is an import again, and refused again. Who fsyncs it has the directory synced, too.
+ */
+static bool is_named_durably(struct trial *t)
+{
+	int err = dirfd_sync(t->store, t->file->n.dir);
+
+	if (err)
+		log_warning(
+		    "%s: its directory could not be synced: %s; after a power cut it may "
+		    "be verified once more",
+		    t->to, strerror(-err));
+	return !err;
 }
 
 static int set_aside(struct trial *t)
 {
 	struct store *s = t->store;
 	struct file *heir = t->heir;
+	bool durable;
 	int err;
 
 	raw_write_reason(t->raw->fd, t->reason);
@@ -305,10 +323,11 @@ static int set_aside(struct trial *t)
 	err = put_aside(t);
 	if (err)
 		return err;
+	durable = is_named_durably(t);
 	lock_take(&s->lock);
 	heir->error = t->file->error;
 	heir->raw_present = true;
-	heir->raw_durable = true;
+	heir->raw_durable = durable;
 	heir->raw_ino = t->st.st_ino;
 	heir->size = heir->written_end = (uint64_t)t->st.st_size;
 	err = succeed_locked(s, t);

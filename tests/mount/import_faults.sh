@@ -85,4 +85,23 @@ check "a writer's fsync of an import fails" grep -q 'OSError.*Input/output error
 "$NOTEPACKCTL" wait "$MNT"
 check "then it is refused when it is closed" [ "$(error_of "$MNT/b.notepack.gz.invalid")" = "$LOST" ]
 stop "with imports whose fsync failed"
+
+# ---- the directory of a refused one cannot be synced ----
+
+# Named bug: its old place was gone by then, and it was tried again for ever, and listed nowhere.
+start grace=60
+echo "no gzip file" >"$MNT/c.notepack.gz"
+failing fsync "$STORE"
+"$NOTEPACKCTL" wait "$MNT"
+healed
+check "the sync of its directory was asked for, and failed" grep -q 'fsync(.*INJECTED' "$WORK/trace"
+check "a refused import is there all the same" [ "$(cat "$MNT/c.notepack.gz.invalid")" = "no gzip file" ]
+check "… with its reason" grep -q "not a gzip file" <<<"$(error_of "$MNT/c.notepack.gz.invalid")"
+check "the log says what may come of it" grep -q 'c.notepack.gz.invalid: its directory could not be synced' "$LOG"
+check "nothing is left where imports lie" [ -z "$(ls "$IMPORTS")" ]
+traced fsync
+sync "$MNT/c.notepack.gz.invalid"
+healed
+check "an fsync of it asks for its directory again" grep -q "<$STORE>) = 0" "$WORK/trace"
+stop "with a directory that was not synced"
 finish
