@@ -18,7 +18,9 @@
  * parked. An empty one waits for its bytes.
  *
  * What is in LAYOUT_IMPORT at a start is an import again: an attribute says where it belongs
- * (lib/raw.h). One that no attribute, or no directory, knows a place for goes to quarantine.
+ * (lib/raw.h). One whose bytes the manifest names as the object of that name, which is missing,
+ * is that object, and gets its place. One that no attribute, or no directory, knows a place for
+ * goes to quarantine.
  */
 #ifndef NOTEPACKFS_LIB_IMPORT_H
 #define NOTEPACKFS_LIB_IMPORT_H

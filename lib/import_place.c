@@ -12,6 +12,7 @@
 #include "lib/layout.h"
 #include "lib/load.h"
 #include "lib/log.h"
+#include "lib/object.h"
 #include "lib/raw.h"
 #include "lib/record.h"
 
@@ -163,7 +164,9 @@ void import_paths_moved(struct store *s, struct dir *d)
 
 struct found_import {
 	const char *file; /* its name there: the file id */
-	char *path;	  /* where it belongs */
+	char *path;	  /* where it belongs: … */
+	char *dir;
+	const char *name;
 	struct stat st;
 };
 
@@ -192,6 +195,85 @@ static bool is_in_place(struct store *s, const struct found_import *found)
 	       st.st_dev == found->st.st_dev;
 }
 
+/* The record of the object that the import would be. */
+struct recorded {
+	const char *name, *suffix;
+	uint64_t gz_bytes;
+	uint8_t sha256[SHA256_BYTES];
+};
+
+static int find_record(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
+{
+	struct recorded *r = ctx;
+	char name[NAME_BYTES + 1];
+
+	if (rec->gz_bytes != r->gz_bytes ||
+	    name_sealed(plain, rec->part, r->suffix, name) != 0 || strcmp(name, r->name) != 0)
+		return 0;
+	memcpy(r->sha256, rec->sha256, SHA256_BYTES);
+	return 1;
+}
+
+/* Does the manifest name these very bytes as the object of this name? 0 or 1, or -errno. */
+static int is_recorded(struct store *s, int fd, const struct found_import *found)
+{
+	struct recorded recorded = {.name = found->name,
+				    .suffix = store_suffix(s),
+				    .gz_bytes = (uint64_t)found->st.st_size};
+	struct seekgz_damage damage;
+	struct sealed rec;
+	int err;
+
+	if (!manifest_each_in_dir(s->manifest, found->dir, find_record, &recorded))
+		return 0;
+	err = object_verify(fd, &rec, NULL, NULL, &damage);
+	if (err)
+		return err == -ENOMEM ? err : 0;
+	return memcmp(rec.sha256, recorded.sha256, SHA256_BYTES) == 0;
+}
+
+/* Its object is where it should be again. Where that fails it stays, for the next start. */
+static void put_back(struct store *s, int dirfd, int fd, const struct found_import *found,
+		     int to_fd)
+{
+	int err = fchmod(fd, found->st.st_mode & 0555) == 0 ? 0 : -errno;
+
+	if (!err)
+		err = io_rename_noreplace(dirfd, found->file, to_fd, found->name);
+	if (!err)
+		err = io_syncdir(to_fd, ".");
+	if (err) {
+		log_error("%s: its object lies in " LAYOUT_IMPORT
+			  "; putting it back into its place failed: %s",
+			  found->path, strerror(-err));
+		return;
+	}
+	raw_write_path(fd, NULL);
+	log_notice("%s: its object lay in " LAYOUT_IMPORT ", and is in its place again",
+		   found->path);
+	events_add(s->events, "recover", manifest_last_seq(s->manifest), found->path,
+		   ",\"what\":\"put back into its place\"");
+}
+
+/*
+ * A commit that failed may have reached the disk (lib/manifest.h); the import went back all the
+ * same, and if that was the end of the mount, a record waits for its object. 1: for this one.
+ */
+static int restore(struct store *s, int dirfd, int fd, const struct found_import *found)
+{
+	CLEANUP_FD int to_fd =
+	    io_open(s->fd, *found->dir ? found->dir : ".", O_PATH | O_DIRECTORY, 0);
+	struct stat st;
+	int r;
+
+	if (to_fd < 0 || io_stat(to_fd, found->name, &st) != -ENOENT)
+		return 0;
+	r = is_recorded(s, fd, found);
+	if (r == 1)
+		put_back(s, dirfd, fd, found, to_fd);
+	return r;
+}
+
 static int attach_locked(struct store *s, struct dir *d, const struct found_import *found,
 			 const char *name) REQUIRES(s->lock)
 {
@@ -216,15 +298,12 @@ static int attach_locked(struct store *s, struct dir *d, const struct found_impo
 /* NULL, or why it cannot be taken up again; *err: a failure of ours. */
 static const char *take_up(struct store *s, const struct found_import *found, int *err)
 {
-	const char *slash = strrchr(found->path, '/');
-	const char *name = slash ? slash + 1 : found->path;
-	CLEANUP_FREE char *dir =
-	    slash ? strndup(found->path, (size_t)(slash - found->path)) : strdup("");
+	const char *name = found->name;
 	struct node *n = NULL;
 	struct found there;
 	bool taken = false;
 
-	*err = dir ? store_resolve(s, dir, &n) : -ENOMEM;
+	*err = store_resolve(s, found->dir, &n);
 	if (*err == -ENOENT || *err == -EINVAL || (n && n->kind != NODE_DIR)) {
 		*err = 0;
 		if (n)
@@ -247,6 +326,30 @@ static const char *take_up(struct store *s, const struct found_import *found, in
 	return taken ? "has a name that another file has taken" : NULL;
 }
 
+/* NULL, or why it is no import any more; *err: a failure of ours. */
+static const char *place(struct store *s, int dirfd, int fd, struct found_import *found,
+			 int *err)
+{
+	const char *slash = strrchr(found->path, '/');
+
+	found->name = slash ? slash + 1 : found->path;
+	found->dir = slash ? strndup(found->path, (size_t)(slash - found->path)) : strdup("");
+	if (!found->dir) {
+		*err = -ENOMEM;
+		return NULL;
+	}
+	if (is_in_place(s, found)) {
+		*err = io_unlink(dirfd, found->file, 0);
+		return NULL;
+	}
+	*err = restore(s, dirfd, fd, found);
+	if (*err) {
+		*err = MIN(*err, 0);
+		return NULL;
+	}
+	return take_up(s, found, err);
+}
+
 static int load_one(struct store *s, int dirfd, const char *file)
 {
 	struct found_import found = {.file = file};
@@ -259,16 +362,13 @@ static int load_one(struct store *s, int dirfd, const char *file)
 	err = raw_read_path(fd, &found.path);
 	if (!err && !record_path_ok(found.path))
 		err = -ENODATA;
-	if (!err && is_in_place(s, &found)) {
-		err = io_unlink(dirfd, file, 0);
-		refusal = NULL;
-	} else if (!err) {
-		refusal = take_up(s, &found, &err);
-	} else if (err == -ENODATA) {
+	if (!err)
+		refusal = place(s, dirfd, fd, &found, &err);
+	else if (err == -ENODATA)
 		err = 0;
-	}
 	if (!err && refusal)
 		put_away(s, dirfd, &found, refusal);
+	free(found.dir);
 	free(found.path);
 	return err;
 }

@@ -104,4 +104,66 @@ sync "$MNT/c.notepack.gz.invalid"
 healed
 check "an fsync of it asks for its directory again" grep -q "<$STORE>) = 0" "$WORK/trace"
 stop "with a directory that was not synced"
+
+# ---- a commit that failed, and had reached the disk: the record is there, the object went back ----
+
+start grace=60
+cp -p "$DATA/text.gz" "$MNT/e.notepack.gz"
+failing fsync "$STORE/.notepackfs"
+"$NOTEPACKCTL" wait "$MNT"
+check "a commit fails, and is tried again" grep -q '"path":"e.notepack.gz".*"error":"Input/output error"' \
+	"$MNT/.notepackfs/status"
+crash
+wait "$TRACER"
+check "it had reached the disk" grep -q '"path":"e.notepack.gz"' "$STORE/.notepackfs/manifest"
+check "and its object went back" cmp "$DATA/text.gz" "$IMPORTS/$(ls "$IMPORTS")"
+start grace=60
+check "after a crash it is in its place" cmp "$DATA/text" "$MNT/e"
+check "… and nothing is in quarantine" [ -z "$(ls "$STORE/.notepackfs/quarantine")" ]
+stop "after a commit that failed"
+
+# went_back NAME FILE: FILE lies where imports lie, noted to belong to NAME, whose object is not there
+went_back() {
+	rm -f "$STORE/$1"
+	cp -p "$2" "$IMPORTS/9999"
+	chmod 640 "$IMPORTS/9999"
+	setfattr -n user.notepackfs.path -v "$1" "$IMPORTS/9999"
+}
+
+start grace=60
+mkdir "$MNT/d"
+cp -p "$DATA/text.gz" "$MNT/d/x.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+stop "with one to go back"
+went_back d/x.notepack.gz "$DATA/text.gz"
+start grace=60
+check "an object that the manifest waits for gets its place" cmp "$DATA/text" "$MNT/d/x"
+check "… in the store" cmp "$DATA/text.gz" "$STORE/d/x.notepack.gz"
+check "… read-only, and without the note" \
+	[ "$(stat -c %a "$STORE/d/x.notepack.gz") $(getfattr -d "$STORE/d/x.notepack.gz" 2>/dev/null)" = "440 " ]
+check "nothing is left where imports lie" [ -z "$(ls "$IMPORTS")" ]
+check "nothing is in quarantine" [ -z "$(ls "$STORE/.notepackfs/quarantine")" ]
+check "the log tells it" grep -q '"event":"recover".*"path":"d/x.notepack.gz","what":"put back' "$MNT/.notepackfs/log"
+crash
+went_back d/x.notepack.gz "$DATA/text.gz"
+start grace=60
+check "so it does after a crash" cmp "$DATA/text" "$MNT/d/x"
+check "check --deep is content" quietly "$NOTEPACKCTL" check --deep "$MNT"
+stop "after a crash"
+# As long, and another one.
+{ head -c 4 "$DATA/text.gz"; printf '\1'; tail -c +6 "$DATA/text.gz"; } >"$DATA/other.gz"
+went_back d/x.notepack.gz "$DATA/other.gz"
+start grace=60
+check "another file does not get it" [ ! -e "$STORE/d/x.notepack.gz" ]
+check "… and is kept" cmp "$DATA/other.gz" "$STORE/.notepackfs/quarantine/import.1.gz"
+stop "with another file"
+cp -p "$DATA/text.gz" "$STORE/d/x.notepack.gz"
+start grace=60
+cp -p "$STORE/d/x.notepack.gz" "$IMPORTS/9999"
+setfattr -n user.notepackfs.path -v d/x.notepack.gz "$IMPORTS/9999"
+crash
+start grace=60
+check "what is there is not replaced" cmp "$DATA/text" "$MNT/d/x"
+check "… and its double is kept" cmp "$DATA/text.gz" "$STORE/.notepackfs/quarantine/import.2.gz"
+stop "with a double"
 finish
