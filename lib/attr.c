@@ -427,7 +427,7 @@ static int set_file(struct store *s, struct caller *c, struct file *f, const str
 	 * close. */
 	if (present && !err && f->deadline_ns && f->timer == TIMER_SOON && f->dirty &&
 	    !f->writers)
-		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
+		timer_grace_locked(s, f);
 	if (!present)
 		err = f->n.linked  ? node_take_locked(s, &f->n, BUSY_HELD, c)
 		      : f->settled ? -ESTALE

@@ -56,6 +56,15 @@ void timer_arm_locked(struct store *s, struct file *f, int64_t deadline_ns, unsi
 	cond_signal(&s->timer_wake);
 }
 
+void timer_grace_locked(struct store *s, struct file *f)
+{
+	bool awaited = f->hurry || f->closing || f->claimed;
+	int64_t wait_ns = awaited ? 0 : s->options.grace_ns;
+
+	if (!awaited || !f->deadline_ns)
+		timer_arm_locked(s, f, clock_ns() + wait_ns, TIMER_SOON);
+}
+
 void active_update_locked(struct store *s, struct file *f)
 {
 	bool want =
@@ -78,7 +87,7 @@ void file_dirty_locked(struct store *s, struct file *f)
 	}
 	active_update_locked(s, f);
 	if (!f->writers)
-		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
+		timer_grace_locked(s, f);
 }
 
 void file_closed_locked(struct store *s, struct file *f)
@@ -95,7 +104,7 @@ void file_closed_locked(struct store *s, struct file *f)
 	if (f->hurry)
 		timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
 	else if (f->dirty)
-		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
+		timer_grace_locked(s, f);
 	else if (f->raw_present && !file_unsealed(f))
 		timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
 }
@@ -285,7 +294,7 @@ void file_drop_raw(struct store *s, struct file *f)
 	if (r != 0)
 		timer_retry_locked(s, f, KEPT_NS);
 	else if (f->dirty)
-		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
+		timer_grace_locked(s, f);
 	active_update_locked(s, f);
 	lock_drop(&s->lock);
 	if (r == 1)

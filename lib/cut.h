@@ -17,6 +17,10 @@ void timer_arm_locked(struct store *s, struct file *f, int64_t deadline_ns, unsi
     REQUIRES(s->lock);
 void timer_disarm_locked(struct store *s, struct file *f) REQUIRES(s->lock);
 
+/* Grace begins, anew if need be; not for what is waited for (by a barrier, or a reader of an
+ * import): that keeps its deadline, or is due now. */
+void timer_grace_locked(struct store *s, struct file *f) REQUIRES(s->lock);
+
 /* After a failure; a drain does not wait for another try. */
 void timer_retry_locked(struct store *s, struct file *f, int64_t wait_ns) REQUIRES(s->lock);
 

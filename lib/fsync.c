@@ -77,7 +77,7 @@ static void arm_after_fsync(struct store *s, struct file *f)
 	if (s->options.fsync_seals && !f->import && f->n.linked && f->dirty && f->writers &&
 	    !is_armed_locked(s, f) && f->written_end > f->cut_end) {
 		f->fsync_armed = true;
-		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
+		timer_grace_locked(s, f);
 	}
 	lock_drop(&s->lock);
 }

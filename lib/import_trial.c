@@ -410,7 +410,7 @@ static void put_off_locked(struct store *s, struct trial *t, int err) REQUIRES(s
 	if (!f->n.linked)
 		return;
 	if (err == 1) {
-		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
+		timer_grace_locked(s, f);
 		return;
 	}
 	free(f->reason);

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * When an import is verified (lib/import.h), with a grace that no test outlasts: what waits for
+ * more than a barrier or a reader hangs, and ends by the test's timeout.
+ */
+#include "tests/unit/store_kit.h"
+
+#include "lib/catalog.h"
+#include "lib/cut.h"
+
+#define ROUNDS 100
+#define CHANGES 10
+
+static struct scratch dir;
+static struct store *store;
+
+/* False: there are no imports in this place. */
+static bool begin(void)
+{
+	scratch_init(&dir);
+	store = open_store(&dir, 2, NEVER_NS);
+	if (store->have_xattrs)
+		return true;
+	SKIP("the filesystem of TMPDIR has no user attributes");
+	CHECK_EQ(store_close(store), 0);
+	scratch_release(&dir);
+	return false;
+}
+
+static void end(void)
+{
+	CHECK_EQ(store_close(store), 0);
+	scratch_release(&dir);
+}
+
+/* A gzip file under this name, closed; its node, referenced. */
+static struct node *put_import(const char *name)
+{
+	uint8_t plain[5000], gz[6000];
+	z_stream z = {.next_in = plain,
+		      .avail_in = sizeof(plain),
+		      .next_out = gz,
+		      .avail_out = sizeof(gz)};
+	struct node *n = NULL;
+
+	sample_text(plain, sizeof(plain), 1);
+	CHECK_EQ(deflateInit2(&z, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	CHECK_EQ(deflate(&z, Z_FINISH), Z_STREAM_END);
+	deflateEnd(&z);
+	put(store, name, gz, sizeof(gz) - z.avail_out);
+	CHECK_EQ(store_lookup(store, store_root(store), name, &n), 0);
+	CHECK(to_file(n)->import);
+	return n;
+}
+
+static void grace_does_not_put_off_what_is_waited_for(void)
+{
+	struct file *f;
+	struct node *n;
+
+	if (!begin())
+		return;
+	n = put_import("x.notepack.gz");
+	f = to_file(n);
+	lock_take(&store->lock);
+	f->hurry = true;
+	timer_arm_locked(store, f, clock_ns(), TIMER_SOON);
+	file_dirty_locked(store, f);
+	CHECK(f->deadline_ns && f->deadline_ns <= clock_ns());
+	timer_disarm_locked(store, f);
+	file_dirty_locked(store, f);
+	CHECK(f->deadline_ns && f->deadline_ns <= clock_ns());
+	f->hurry = false;
+	file_dirty_locked(store, f);
+	CHECK(f->deadline_ns > clock_ns() + NEVER_NS / 2);
+	lock_drop(&store->lock);
+	node_unref(store, n, 1);
+	end();
+}
+
+static void *change(void *arg)
+{
+	struct node *n = arg;
+
+	for (unsigned i = 0; i < CHANGES; i++) {
+		struct stat want = {.st_mode = 0600 + i % 2 * 044}, st;
+		struct caller c = me();
+		int err = store_setattr(store, &c, n, &want, STORE_SET_MODE, &st);
+
+		CHECK(err == 0 || err == -ESTALE); /* settled */
+	}
+	return NULL;
+}
+
+/* By its name, as the kernel does. */
+static int open_by_name(const char *name, struct handle **out)
+{
+	struct caller c = me();
+	struct node *n;
+	int err;
+
+	do {
+		CHECK_EQ(store_lookup(store, store_root(store), name, &n), 0);
+		err = store_open_node(store, &c, n, O_RDONLY, out);
+		node_unref(store, n, 1);
+		if (err == STORE_BUSY)
+			store_wait_idle(store, c.busy);
+	} while (err == STORE_BUSY || err == -ESTALE);
+	return err;
+}
+
+/* Bug: a change of mode or times began grace anew, and the reader waited for all of it. */
+static void who_reads_an_import_does_not_wait_for_grace_whatever_others_change(void)
+{
+	if (!begin())
+		return;
+	for (int i = 0; i < ROUNDS; i++) {
+		struct handle *h = NULL;
+		char name[32];
+		pthread_t thread;
+		struct node *n;
+
+		snprintf(name, sizeof(name), "%d.notepack.gz", i);
+		n = put_import(name);
+		CHECK_EQ(pthread_create(&thread, NULL, change, n), 0);
+		CHECK_EQ(open_by_name(name, &h), 0);
+		pthread_join(thread, NULL);
+		store_release(h);
+		node_unref(store, n, 1);
+	}
+	end();
+}
+
+int main(void)
+{
+	log_open("test_imports", false, LOG_ERR);
+	RUN(grace_does_not_put_off_what_is_waited_for);
+	RUN(who_reads_an_import_does_not_wait_for_grace_whatever_others_change);
+	return unit_done();
+}
