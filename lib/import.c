@@ -7,25 +7,29 @@
 
 #define CLOSING_NS 200000000 /* as long as a barrier waits for a last close */
 
+static bool is_ready_locked(const struct file *f)
+{
+	return f->import && f->n.linked && !f->writers && f->size > 0 && !f->verifying;
+}
+
 void import_due(struct store *s, struct file *f)
 {
-	bool begin = false, give = false;
+	bool begin, give = false;
 
 	lock_take(&s->lock);
+	/* Who renames or removes it needs nothing of this thread. A reader who claims it does. */
+	while (is_ready_locked(f) && f->n.busy != IDLE && !f->claimed)
+		cond_wait(&s->changed, &s->lock);
+	begin = is_ready_locked(f);
 	if (f->claimed) {
 		f->claimed = false;
-		begin = !f->writers;
 		give = !begin;
-		f->lingering = give;
-	} else if (f->import && f->n.linked && !f->writers && f->size > 0 && !f->verifying) {
-		begin = f->n.busy == IDLE;
-		if (begin)
-			node_take_wait_locked(s, &f->n, BUSY_HELD);
-		else
-			timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
+		f->lingering = f->writers > 0;
+	} else if (begin) {
+		node_take_wait_locked(s, &f->n, BUSY_HELD);
 	}
-	f->hurry = false;
 	f->verifying = f->verifying || begin;
+	f->hurry = f->hurry && f->verifying;
 	s->verifying += begin;
 	active_update_locked(s, f);
 	lock_drop(&s->lock);

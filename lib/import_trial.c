@@ -413,6 +413,7 @@ static void put_off_locked(struct store *s, struct trial *t, int err) REQUIRES(s
 		timer_grace_locked(s, f);
 		return;
 	}
+	f->hurry = false;
 	free(f->reason);
 	f->reason = strdup(strerror(-err));
 	timer_retry_locked(s, f, RETRY_NS);
