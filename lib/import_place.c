@@ -112,52 +112,90 @@ int import_take_in(struct store *s, struct file *f)
 	return err;
 }
 
-/* One that belongs beneath d, referenced, behind those that were looked at. */
-static struct file *next_beneath_locked(struct store *s, struct dir *d, size_t *skip)
+static bool is_beneath_locked(struct store *s, const struct file *f, const struct dir *d)
     REQUIRES(s->lock)
 {
-	struct file *f;
-	size_t i = 0;
+	const struct node *n = &f->n;
 
-	DL_FOREACH2(s->imports, f, imports_next)
-	{
-		struct node *n = &f->n;
+	if (!f->import || f->settled)
+		return false;
+	while (n != &d->n && n != &s->root->n)
+		n = &n->dir->n;
+	return n == &d->n;
+}
 
-		if (i++ < *skip)
+static void say_not_noted(const char *name, int err)
+{
+	log_warning("%s: after a crash it would go to quarantine: its new path could not be "
+		    "noted: %s",
+		    name, strerror(-err));
+}
+
+/* All that belong beneath d, referenced. 0 or -ENOMEM. */
+static int all_beneath(struct store *s, const struct dir *d, struct file ***out, size_t *count)
+{
+	struct file **list, *f;
+	size_t size;
+
+	lock_take(&s->lock);
+	DL_COUNT2(s->imports, f, size, imports_next);
+	list = calloc(size + 1, sizeof(struct file *));
+	*count = 0;
+	for (f = s->imports; list && f; f = f->imports_next) {
+		if (!is_beneath_locked(s, f, d))
 			continue;
-		++*skip;
-		if (!f->import || f->settled)
-			continue;
-		while (n != &d->n && n != &s->root->n)
-			n = &n->dir->n;
-		if (n == &d->n) {
-			node_ref_locked(&f->n);
-			return f;
-		}
+		node_ref_locked(&f->n);
+		list[(*count)++] = f;
 	}
-	return NULL;
+	lock_drop(&s->lock);
+	*out = list;
+	return list ? 0 : -ENOMEM;
+}
+
+/*
+ * Not while someone gives it another name: who does notes that, and waits for the directory. Who
+ * holds it for another end (a trial, which may wait for the tree) leaves its name alone.
+ */
+static void note_again(struct store *s, struct file *f)
+{
+	char name[NAME_BYTES + 1] = "";
+	struct dir *d = NULL;
+	bool take;
+	int err = 0;
+
+	lock_take(&s->lock);
+	take = f->n.busy == IDLE;
+	if (f->import && f->n.linked && f->n.busy != BUSY_NAME) {
+		d = f->n.dir;
+		node_ref_locked(&d->n);
+		snprintf(name, sizeof(name), "%s", f->n.name);
+	}
+	if (d && take)
+		node_take_wait_locked(s, &f->n, BUSY_NAME);
+	lock_drop(&s->lock);
+	if (!d)
+		return;
+	err = import_note_new_path(s, f, d, name);
+	if (take)
+		node_give(s, &f->n);
+	node_unref(s, &d->n, 1);
+	if (err && err != -ENOENT) /* removed meanwhile */
+		say_not_noted(name, err);
 }
 
 void import_paths_moved(struct store *s, struct dir *d)
 {
-	struct file *f;
-	size_t skip = 0;
+	struct file **list;
+	size_t count;
+	int err = all_beneath(s, d, &list, &count);
 
-	for (;;) {
-		int err;
-
-		lock_take(&s->lock);
-		f = next_beneath_locked(s, d, &skip);
-		lock_drop(&s->lock);
-		if (!f)
-			return;
-		err = import_note_new_path(s, f, f->n.dir, f->n.name);
-		if (err)
-			log_warning("%s: after a crash it would go to quarantine: its new path "
-				    "could not be noted: %s",
-				    f->n.name, strerror(-err));
-		node_unref(s, &f->n, 1);
+	if (err)
+		say_not_noted(d->n.name, err);
+	for (size_t i = 0; i < count; i++) {
+		note_again(s, list[i]);
+		node_unref(s, &list[i]->n, 1);
 	}
+	free(list);
 }
 
 /* ---- the start ---- */
