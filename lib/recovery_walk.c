@@ -9,6 +9,8 @@
 #include "lib/log.h"
 #include "lib/raw.h"
 
+#define NOTED 256 /* records in one commit */
+
 struct expected {
 	char name[NAME_BYTES + 1]; /* of the object */
 	char plain[NAME_BYTES + 1];
@@ -17,9 +19,17 @@ struct expected {
 	UT_hash_handle hh;
 };
 
+/* A record that is to be written again. */
+struct noted {
+	struct sealed rec;
+	struct place at; /* name: the plain name */
+};
+
 struct walk {
 	struct store *s;
 	struct differences *diff;
+	struct noted noted[NOTED];
+	size_t noted_count;
 	const char *dir;
 	struct expected *expected;
 	char **todo; /* directories still to be walked */
@@ -43,42 +53,35 @@ static int make_room(void **list, size_t count, size_t *size, size_t element)
 	return 0;
 }
 
+static void place_release(struct place *p)
+{
+	free(p->dir);
+	free(p->name);
+}
+
 static int place_init(struct place *p, const char *dir, const char *name)
 {
 	p->dir = strdup(dir);
 	p->name = strdup(name);
 	if (p->dir && p->name)
 		return 0;
-	free(p->dir);
-	free(p->name);
+	place_release(p);
 	return -ENOMEM;
 }
 
 void recovery_release(struct differences *d)
 {
-	for (size_t i = 0; i < d->stray_count; i++) {
-		free(d->strays[i].at.dir);
-		free(d->strays[i].at.name);
-	}
-	for (size_t i = 0; i < d->missing_count; i++) {
-		free(d->missing[i].at.dir);
-		free(d->missing[i].at.name);
-	}
-	for (size_t i = 0; i < d->raw_count; i++) {
-		free(d->raws[i].at.dir);
-		free(d->raws[i].at.name);
-	}
+	for (size_t i = 0; i < d->stray_count; i++)
+		place_release(&d->strays[i].at);
+	for (size_t i = 0; i < d->missing_count; i++)
+		place_release(&d->missing[i].at);
+	for (size_t i = 0; i < d->raw_count; i++)
+		place_release(&d->raws[i].at);
 	free(d->strays);
 	free(d->missing);
 	free(d->raws);
 	memset(d, 0, sizeof(*d));
 }
-
-/* A record that is to be written again. */
-struct noted {
-	struct sealed rec;
-	const char *dir, *plain;
-};
 
 static int expect(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
 {
@@ -181,31 +184,57 @@ static bool is_excluded(const struct walk *w, const char *name)
 	       name_is_refused(name, store_suffix(w->s));
 }
 
-static int put_expected(struct manifest_txn *txn, void *ctx)
+static int put_noted(struct manifest_txn *txn, void *ctx)
 {
-	struct noted *n = ctx;
+	struct walk *w = ctx;
+	int err = 0;
 
-	return manifest_put(txn, &n->rec, n->dir, n->plain);
+	for (size_t i = 0; i < w->noted_count && !err; i++)
+		err = manifest_put(txn, &w->noted[i].rec, w->noted[i].at.dir,
+				   w->noted[i].at.name);
+	return err;
 }
 
-/* An object has new attributes before the manifest has (lib/lazy.h): where a crash came between,
- * what the object says holds. The right to write is not in it. */
+static void forget_noted(struct walk *w)
+{
+	while (w->noted_count > 0)
+		place_release(&w->noted[--w->noted_count].at);
+}
+
+static int commit_noted(struct walk *w)
+{
+	int err = w->noted_count ? manifest_commit(w->s->manifest, put_noted, w) : 0;
+
+	forget_noted(w);
+	return err;
+}
+
+/*
+ * An object has a new mode and owner before the manifest has (lib/lazy.h): where a crash came
+ * between, what the object says holds. The right to write is not in it.
+ */
 static int note_attributes(struct walk *w, const struct expected *e, const struct stat *st)
 {
-	struct noted n = {.rec = e->rec, .dir = w->dir, .plain = e->plain};
+	struct noted *n = &w->noted[w->noted_count];
+	int err;
 
+	n->rec = e->rec;
 	if (geteuid() == 0) {
-		n.rec.uid = st->st_uid;
-		n.rec.gid = st->st_gid;
+		n->rec.uid = st->st_uid;
+		n->rec.gid = st->st_gid;
 	}
 	if ((e->rec.mode & 0555) != (st->st_mode & 0555))
-		n.rec.mode =
+		n->rec.mode =
 		    (e->rec.mode & 0222 & (st->st_mode & 0444) >> 1) | (st->st_mode & 07555);
-	n.rec.mtime_ns = ns_of_timespec(&st->st_mtim);
-	if (n.rec.uid == e->rec.uid && n.rec.gid == e->rec.gid && n.rec.mode == e->rec.mode &&
-	    n.rec.mtime_ns == e->rec.mtime_ns)
+	n->rec.mtime_ns = ns_of_timespec(&st->st_mtim);
+	if (n->rec.uid == e->rec.uid && n->rec.gid == e->rec.gid &&
+	    n->rec.mode == e->rec.mode && n->rec.mtime_ns == e->rec.mtime_ns)
 		return 0;
-	return manifest_commit(w->s->manifest, put_expected, &n);
+	err = place_init(&n->at, w->dir, e->plain);
+	if (err)
+		return err;
+	w->noted_count++;
+	return w->noted_count == NOTED ? commit_noted(w) : 0;
 }
 
 static int walk_object(struct walk *w, int dfd, const char *name)
@@ -330,22 +359,37 @@ static int add_orphan(void *ctx, const struct sealed *rec, const char *dir, cons
 	return add_missing(w, &e);
 }
 
-int recovery_walk(struct store *s, struct differences *out)
+static int walk_all(struct walk *w)
 {
-	struct walk w = {.s = s, .diff = out, .dir = ""};
-	int err = walk_dir(&w);
+	int err = walk_dir(w);
 
-	while (!err && w.todo_count > 0) {
-		char *dir = w.todo[--w.todo_count];
+	while (!err && w->todo_count > 0) {
+		char *dir = w->todo[--w->todo_count];
 
-		w.dir = dir;
-		err = walk_dir(&w);
+		w->dir = dir;
+		err = walk_dir(w);
 		free(dir);
 	}
-	while (w.todo_count > 0)
-		free(w.todo[--w.todo_count]);
-	free(w.todo);
+	while (w->todo_count > 0)
+		free(w->todo[--w->todo_count]);
+	free(w->todo);
+	return err ? err : commit_noted(w);
+}
+
+int recovery_walk(struct store *s, struct differences *out)
+{
+	struct walk *w = calloc(1, sizeof(*w));
+	int err;
+
+	if (!w)
+		return -ENOMEM;
+	w->s = s;
+	w->diff = out;
+	w->dir = "";
+	err = walk_all(w);
 	if (!err)
-		err = manifest_each(s->manifest, add_orphan, &w);
+		err = manifest_each(s->manifest, add_orphan, w);
+	forget_noted(w);
+	free(w);
 	return err;
 }

@@ -273,6 +273,13 @@ check "and gets no new one" no_such_file "$PRIVATE/manifest"
 rm -rf "$PRIVATE"
 check "nor does one without its private directory" refused 1
 check "which stays away" no_such_file "$PRIVATE"
+
+# ---- attributes that only the objects have
+
+generation() {
+	sed -n '1s/.*"generation":\([0-9]*\).*/\1/p' "$PRIVATE/manifest"
+}
+
 # Named bug: an object and its record had different modes for ever.
 rm -rf "${STORE:?}"
 mkdir "$STORE"
@@ -285,5 +292,20 @@ crash
 start grace=1h
 check "after a crash a file has the attributes of its object" \
 	[ "$(stat -c '%a %Y' "$MNT/mode") $(stat -c '%a %Y' "$MNT/mode.notepack.gz")" = "600 978307200 400 978307200" ]
-stop "with the attributes of the object"
+
+# Named bug: each was a commit of its own.
+mkdir "$MNT/many" "$MNT/more"
+for i in $(seq 300); do
+	echo "$i" >"$MNT/many/$i"
+	echo "$i" >"$MNT/more/$i"
+done
+"$NOTEPACKCTL" wait "$MNT"
+crash
+chmod 400 "$STORE"/many/*.gz "$STORE"/more/*.gz
+before=$(generation)
+start grace=1h
+check "records of 600 files get other modes" \
+	[ "$(stat -c %a "$MNT"/many/*.gz "$MNT"/more/*.gz "$MNT/many/7" "$MNT/more/300" | sort | uniq -c | xargs)" = "600 400 2 600" ]
+check "… in some commits ($(($(generation) - before)))" [ $(($(generation) - before)) -le 10 ]
+stop "with the attributes of the objects"
 finish
