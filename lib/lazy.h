@@ -4,7 +4,7 @@
  *
  * The objects in the store are changed at once (a rename, a chmod); the manifest follows within
  * LAZY_NS, at "sync MNT", or at the end. After a crash in between recovery finds the objects by
- * content.
+ * content, and takes their mode and owner; times that were changed in the last seconds are lost.
  */
 #ifndef NOTEPACKFS_LIB_LAZY_H
 #define NOTEPACKFS_LIB_LAZY_H

@@ -13,6 +13,8 @@
  *	  … else: goes to quarantine; nothing is deleted
  *	an object under a record's name that
  *	  says it is another's			counts as one that no record names
+ *	an object with another mode or owner	gives them to its record (lib/lazy.h); its
+ *	  than its record			times do not count
  *	a record without its object		is reported; it stays
  *	a raw file of a sealed file
  *	  … with bytes behind the sealed length: those are sealed
