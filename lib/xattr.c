@@ -39,7 +39,8 @@ static const char *state_locked(const struct file *f)
 	return f->segments ? "sealing" : "sealed";
 }
 
-/* Notepack records can be counted if every byte is in a part that is notepack. */
+/* Notepack records can be counted if every byte is in a part that is notepack. It looks at every
+ * part, under the lock. */
 static void count_records_locked(struct store *s, struct file *f, struct facts *out)
     REQUIRES(s->lock)
 {
@@ -52,12 +53,13 @@ static void count_records_locked(struct store *s, struct file *f, struct facts *
 	}
 }
 
-static void facts_of_file_locked(struct store *s, struct file *f, struct facts *out)
+static void facts_of_file_locked(struct store *s, struct file *f, bool count, struct facts *out)
     REQUIRES(s->lock)
 {
 	out->state = state_locked(f);
 	out->raw_bytes = f->size - f->base;
-	count_records_locked(s, f, out);
+	if (count)
+		count_records_locked(s, f, out);
 	out->one_part = f->part_count == 1 && !file_unsealed(f) &&
 			manifest_get(s->manifest, f->id, f->parts[0].number, &out->rec);
 	if (f->reason)
@@ -68,7 +70,8 @@ static void facts_of_file_locked(struct store *s, struct file *f, struct facts *
 		snprintf(out->error, sizeof(out->error), "fsync: %s", strerror(-f->error));
 }
 
-static int facts_of(struct store *s, struct node *n, struct facts *out)
+/* count: the records, too. */
+static int facts_of(struct store *s, struct node *n, bool count, struct facts *out)
 {
 	struct object *o = (struct object *)n;
 	int err = 0;
@@ -76,7 +79,7 @@ static int facts_of(struct store *s, struct node *n, struct facts *out)
 	memset(out, 0, sizeof(*out));
 	lock_take(&s->lock);
 	if (n->kind == NODE_FILE) {
-		facts_of_file_locked(s, to_file(n), out);
+		facts_of_file_locked(s, to_file(n), count, out);
 	} else if (n->kind != NODE_OBJECT) {
 		err = -ENODATA;
 	} else if (manifest_get(s->manifest, o->file->id, o->number, &out->rec)) {
@@ -131,7 +134,7 @@ ssize_t store_getxattr(struct store *s, struct node *n, const char *name, char *
 		fact++;
 	if (fact == FACTS)
 		return -ENODATA;
-	err = facts_of(s, n, &facts);
+	err = facts_of(s, n, fact == RECORDS, &facts);
 	if (err)
 		return err;
 	if (!value_of(&facts, fact, out, STORE_XATTR_BYTES))
@@ -145,7 +148,7 @@ ssize_t store_listxattr(struct store *s, struct node *n, char *out)
 	struct facts facts;
 	size_t used = 0;
 
-	if (facts_of(s, n, &facts) != 0)
+	if (facts_of(s, n, true, &facts) != 0)
 		return 0;
 	for (int fact = 0; fact < FACTS; fact++) {
 		if (!value_of(&facts, fact, value, sizeof(value)))
