@@ -14,9 +14,9 @@
 #include "lib/bytes.h"
 #include "lib/io.h"
 #include "lib/lock.h"
+#include "lib/mountinfo.h"
 
 #define LOCK_POLL_NS 50000000
-#define SOURCE_MARK " - fuse.notepackfs "
 
 /* Does the directory hold anything but lost+found? 1, 0 or -errno. */
 static int has_entries(int storefd)
@@ -127,36 +127,15 @@ bool layout_holder_is_stuck(pid_t pid)
 	return p && p[1] == ' ' && p[2] == 'Z';
 }
 
-/* Undo the octal escapes of proc(5), in place. */
-static void unescape(char *text)
+/* Is this store, a directory, what is mounted? What cannot be looked at may be. */
+static bool is_mounted_by(const struct stat *store, char *line)
 {
-	char *to = text;
-	unsigned int byte;
-
-	for (const char *from = text; *from; to++) {
-		if (*from == '\\' && sscanf(from + 1, "%3o", &byte) == 1) {
-			*to = (char)byte;
-			from += 4;
-		} else {
-			*to = *from++;
-		}
-	}
-	*to = '\0';
-}
-
-/* Is this store, a directory, the source of a line of mountinfo? What cannot be looked at may be. */
-static bool is_source(const struct stat *store, char *line)
-{
-	char *source = strstr(line, SOURCE_MARK), *save;
+	struct mountinfo m;
 	struct stat st;
 
-	if (!source)
+	if (!mountinfo_parse(line, &m) || strcmp(m.type, MOUNTINFO_TYPE) != 0)
 		return false;
-	source = strtok_r(source + strlen(SOURCE_MARK), " ", &save);
-	if (!source)
-		return false;
-	unescape(source);
-	return stat(source, &st) != 0 ||
+	return stat(m.source, &st) != 0 ||
 	       (st.st_dev == store->st_dev && st.st_ino == store->st_ino);
 }
 
@@ -176,7 +155,7 @@ static bool has_mount(int storefd, pid_t pid)
 	if (!f)
 		return true;
 	while (!found && getline(&line, &size, f) > 0)
-		found = is_source(&store, line);
+		found = is_mounted_by(&store, line);
 	found |= ferror(f) != 0;
 	fclose(f);
 	return found;

@@ -13,13 +13,12 @@
 #include <unistd.h>
 
 #include "lib/bytes.h"
-#include "lib/io.h"
+#include "lib/mountinfo.h"
 #include "lib/name.h"
 
 #include <fcntl.h>
 
 #define MOUNTINFO "/proc/self/mountinfo"
-#define FS_TYPE "fuse.notepackfs"
 
 void ctl_mount_release(struct ctl_mount *m)
 {
@@ -28,73 +27,6 @@ void ctl_mount_release(struct ctl_mount *m)
 	free(m->store);
 	free(m->device);
 	memset(m, 0, sizeof(*m));
-}
-
-/* Undo the kernel's escapes (\040 for a blank and the like), in place. */
-static void unescape(char *s)
-{
-	char *out = s;
-
-	while (*s) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
-		    s[3] >= '0' && s[3] <= '7') {
-			*out++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
-			s += 4;
-		} else {
-			*out++ = *s++;
-		}
-	}
-	*out = '\0';
-}
-
-/* Is the comma-separated option in the list? */
-static bool has_option(const char *list, const char *option)
-{
-	size_t n = strlen(option);
-
-	while (*list) {
-		size_t len = strcspn(list, ",");
-
-		if (len == n && memcmp(list, option, n) == 0)
-			return true;
-		list += len + (list[len] == ',');
-	}
-	return false;
-}
-
-/* One mount, as its line has it; the strings point into the line. */
-struct line {
-	char *device, *root, *mountpoint, *type, *source;
-	bool read_only;
-};
-
-/* ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG:VALUE…] - TYPE SOURCE SUPEROPTIONS */
-static bool parse_line(char *text, struct line *out)
-{
-	char *word[6], *save = NULL, *tag;
-
-	for (size_t i = 0; i < ARRAY_LEN(word); i++) {
-		word[i] = strtok_r(i ? NULL : text, " \n", &save);
-		if (!word[i])
-			return false;
-	}
-	do
-		tag = strtok_r(NULL, " \n", &save);
-	while (tag && strcmp(tag, "-") != 0);
-	out->type = strtok_r(NULL, " \n", &save);
-	out->source = strtok_r(NULL, " \n", &save);
-	if (!out->type || !out->source)
-		return false;
-	tag = strtok_r(NULL, " \n", &save);
-	out->device = word[2];
-	out->root = word[3];
-	out->mountpoint = word[4];
-	out->read_only = has_option(word[5], "ro") || (tag && has_option(tag, "ro"));
-	unescape(out->root);
-	unescape(out->mountpoint);
-	unescape(out->type);
-	unescape(out->source);
-	return true;
 }
 
 /* What follows dir in path ("" or "a/b"), if path is dir or beneath it; else NULL. */
@@ -108,7 +40,7 @@ static const char *beneath(const char *path, const char *dir)
 	return path + strspn(path, "/");
 }
 
-static void keep_line(struct ctl_mount *m, const struct line *l)
+static void keep_line(struct ctl_mount *m, const struct mountinfo *l)
 {
 	ctl_mount_release(m);
 	m->mountpoint = ctl_strdup(l->mountpoint);
@@ -132,13 +64,13 @@ static int mount_of(const char *path, struct ctl_mount *out)
 	if (!f)
 		return -errno;
 	while (getline(&text, &size, f) > 0) {
-		struct line l;
+		struct mountinfo l;
 
-		if (!parse_line(text, &l) || !beneath(path, l.mountpoint) ||
+		if (!mountinfo_parse(text, &l) || !beneath(path, l.mountpoint) ||
 		    strlen(l.mountpoint) < best)
 			continue;
 		best = strlen(l.mountpoint);
-		ours = strcmp(l.type, FS_TYPE) == 0;
+		ours = strcmp(l.type, MOUNTINFO_TYPE) == 0;
 		if (ours)
 			keep_line(out, &l);
 	}
@@ -155,9 +87,9 @@ char *ctl_mount_other(const char *device)
 	size_t size = 0;
 
 	while (f && getline(&text, &size, f) > 0) {
-		struct line l;
+		struct mountinfo l;
 
-		if (parse_line(text, &l) && strcmp(l.device, device) == 0)
+		if (mountinfo_parse(text, &l) && strcmp(l.device, device) == 0)
 			return ctl_strdup(l.mountpoint);
 	}
 	return NULL;
@@ -228,7 +160,8 @@ int ctl_mount_need(const char *path, struct ctl_mount *out, char **rel)
 	if (r == 0)
 		return 0;
 	if (r == 1)
-		ctl_error("%s: is in no notepackfs mount (findmnt -t " FS_TYPE " lists them)",
+		ctl_error("%s: is in no notepackfs mount (findmnt -t " MOUNTINFO_TYPE
+			  " lists them)",
 			  path);
 	else if (r == -ENOTCONN)
 		ctl_error(
@@ -251,9 +184,9 @@ static char *whole_mount(const struct ctl_mount *m)
 		return ctl_strdup(m->mountpoint);
 	f = fopen(MOUNTINFO, "re");
 	while (f && getline(&text, &size, f) > 0) {
-		struct line l;
+		struct mountinfo l;
 
-		if (parse_line(text, &l) && strcmp(l.device, m->device) == 0 &&
+		if (mountinfo_parse(text, &l) && strcmp(l.device, m->device) == 0 &&
 		    strcmp(l.root, "/") == 0)
 			return ctl_strdup(l.mountpoint);
 	}
