@@ -39,7 +39,6 @@
 #include "lib/frames.h"
 #include "lib/lock.h"
 #include "lib/manifest.h"
-#include "lib/replace.h"
 #include "lib/name.h"
 #include "lib/seekgz.h"
 #include "lib/store.h"
@@ -213,8 +212,7 @@ struct store {
 	struct store_hooks hooks;
 	char *path;
 	int fd, lockfd;
-	int stop_fd; /* what last_stop will be: made at the start, when there is room; or -1 */
-	char stop_temporary[REPLACE_TEMPORARY_BYTES];
+	int stop_fd; /* LAYOUT_NEXT_STOP; -1: there was no room for it */
 	atomic_int_least64_t
 	    space_credit; /* bytes that writers may have without being counted */
 	int indexfd;	  /* LAYOUT_INDEX; -1: there is none */

@@ -20,6 +20,8 @@
  *	  last_stop		how the last mount ended, written before the lock is released:
  *				{"pid":…,"exit":0,"sealed":…,"unfinished":…,"time":"…"}; exit is
  *				the daemon's: 0 clean, 5 not all flushed, 1 failed
+ *	  next_stop		of a mount: blanks, for the next last_stop to be written over, so that
+ *				a disk that is full by then has room for it
  */
 #ifndef NOTEPACKFS_LIB_LAYOUT_H
 #define NOTEPACKFS_LIB_LAYOUT_H
@@ -42,6 +44,7 @@
 #define LAYOUT_LOCK NAME_PRIVATE "/lock"
 #define LAYOUT_DRAIN NAME_PRIVATE "/drain"
 #define LAYOUT_LAST_STOP NAME_PRIVATE "/last_stop"
+#define LAYOUT_NEXT_STOP NAME_PRIVATE "/next_stop"
 
 enum layout_kind {
 	LAYOUT_STORE, /* has a private directory with a manifest */

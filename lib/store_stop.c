@@ -77,12 +77,12 @@ static uint64_t count_unfinished(struct store *s)
 void store_stop_prepare(struct store *s)
 {
 	char blanks[LAST_STOP_BYTES];
-	int fd = replace_begin(s->fd, LAYOUT_LAST_STOP, s->stop_temporary);
+	int fd = io_open(s->fd, LAYOUT_NEXT_STOP, O_WRONLY | O_CREAT, 0600);
 
 	memset(blanks, ' ', sizeof(blanks));
 	if (fd >= 0 && io_pwrite(fd, blanks, sizeof(blanks), 0) != 0) {
 		close(fd);
-		io_unlink(s->fd, s->stop_temporary, 0);
+		io_unlink(s->fd, LAYOUT_NEXT_STOP, 0);
 		fd = -1;
 	}
 	s->stop_fd = MAX(fd, -1);
@@ -97,10 +97,8 @@ static int replace_last_stop(struct store *s, const char *text)
 		return replace_file(s->fd, LAYOUT_LAST_STOP, &iov, 1, NULL);
 	err = io_pwrite(s->stop_fd, text, LAST_STOP_BYTES, 0);
 	if (!err)
-		err = replace_commit(s->fd, LAYOUT_LAST_STOP, s->stop_temporary, s->stop_fd,
-				     NULL);
-	else
-		io_unlink(s->fd, s->stop_temporary, 0);
+		err =
+		    replace_commit(s->fd, LAYOUT_LAST_STOP, LAYOUT_NEXT_STOP, s->stop_fd, NULL);
 	close(s->stop_fd);
 	s->stop_fd = -1;
 	return err;

@@ -153,7 +153,8 @@ static void *change(void *arg)
 	for (unsigned i = 0; i < CHANGES; i++) {
 		struct stat want = {.st_mode = 0600 + i % 2 * 044}, st;
 		struct caller c = me();
-		int err = store_setattr(store, &c, n, &want, STORE_SET_MODE, &st);
+		unsigned set = STORE_SET_MODE;
+		int err = store_setattr(store, &c, n, &want, &set, &st);
 
 		CHECK(err == 0 || err == -ESTALE); /* settled */
 	}
