@@ -90,7 +90,7 @@ static size_t chunk_len(const struct seal *sl, uint64_t i)
 
 /* Compress, decompress and compare. Returns the compressed length. */
 static ssize_t compress_verified(struct seal *sl, struct codec_state *state, const uint8_t *raw,
-				 size_t len, uint8_t *gz, uint8_t *check)
+				 size_t len, uint8_t *gz, uint8_t *check, const char **step)
 {
 	ssize_t n = codec_chunk(sl->codec, state->codec, raw, len, gz);
 	size_t used;
@@ -99,8 +99,12 @@ static ssize_t compress_verified(struct seal *sl, struct codec_state *state, con
 	if (n < 0)
 		return n;
 	err = inflater_chunk(state->inflater, gz, (size_t)n, check, len, &used);
-	if (err || used != (size_t)n || memcmp(raw, check, len) != 0)
-		return err == -ENOMEM ? err : -EILSEQ;
+	if (err == -ENOMEM)
+		return err;
+	if (err || used != (size_t)n || memcmp(raw, check, len) != 0) {
+		*step = "what was compressed does not decompress to the same bytes";
+		return -EIO;
+	}
 	return n;
 }
 
@@ -123,7 +127,7 @@ static int do_chunk(struct seal *sl, uint64_t i, const char **step)
 		*step = "reading the raw file";
 		n = n < 0 ? n : -EIO;
 	} else {
-		n = compress_verified(sl, state, c->raw, len, c->gz, check);
+		n = compress_verified(sl, state, c->raw, len, c->gz, check, step);
 	}
 	sealer_give_state(sl->sealer, state);
 	if (n < 0)
@@ -222,9 +226,7 @@ static int hash_object(struct seal *sl, const uint8_t *header, uint8_t *out)
 		crc = (uint32_t)crc32(crc, buf, (unsigned)n);
 		pos += (uint64_t)n;
 	}
-	err = crc != sl->body_crc		       ? -EILSEQ
-	      : EVP_DigestFinal_ex(md, out, NULL) == 1 ? 0
-						       : -ENOMEM;
+	err = crc != sl->body_crc ? -EIO : EVP_DigestFinal_ex(md, out, NULL) == 1 ? 0 : -ENOMEM;
 out_free:
 	EVP_MD_CTX_free(md);
 	return err;
