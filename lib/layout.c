@@ -139,8 +139,7 @@ static bool is_mounted_by(const struct stat *store, char *line)
 	       (st.st_dev == store->st_dev && st.st_ino == store->st_ino);
 }
 
-/* Has a process a mount of the store? Between an unmount and what the daemon notes in the lock it
- * has none any more. */
+/* Has a process a mount of the store? */
 static bool has_mount(int storefd, pid_t pid)
 {
 	CLEANUP_FREE char *line = NULL;
@@ -161,6 +160,13 @@ static bool has_mount(int storefd, pid_t pid)
 	return found;
 }
 
+bool layout_holder_is_mounted(int storefd)
+{
+	pid_t pid;
+
+	return layout_holder(storefd, &pid) == HOLDER_MOUNTED && has_mount(storefd, pid);
+}
+
 /* May waiting help? Not while a living process is mounted. */
 static bool worth_waiting(int storefd)
 {
@@ -168,7 +174,7 @@ static bool worth_waiting(int storefd)
 
 	if (layout_holder(storefd, &pid) != HOLDER_MOUNTED)
 		return true;
-	return kill(pid, 0) != 0 ? errno == ESRCH : !has_mount(storefd, pid);
+	return (kill(pid, 0) != 0 && errno == ESRCH) || !has_mount(storefd, pid);
 }
 
 int layout_lock(int storefd, bool exclusive, const char *who, int64_t wait_ns)

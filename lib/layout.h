@@ -63,6 +63,14 @@ int layout_create(int storefd);
 enum layout_holder { HOLDER_NONE, HOLDER_MOUNTED, HOLDER_DRAINING, HOLDER_TOOL };
 enum layout_holder layout_holder(int storefd, pid_t *pid);
 
+/*
+ * Does the holder say that it is mounted, and is it? One that has no mount of the store any more
+ * is ending, though it may not have noticed yet, or files are open in what umount -l left; one
+ * that has none yet is starting. A process that cannot be looked at, on another host or in
+ * another PID namespace, is taken at its word.
+ */
+bool layout_holder_is_mounted(int storefd);
+
 /* Was this process killed while a thread of it cannot end (it waits in the kernel, for a
  * request to the mount that no one answers)? It then holds the lock until its mount is aborted.
  */
@@ -70,8 +78,8 @@ bool layout_holder_is_stuck(pid_t pid);
 
 /*
  * Lock a store and write who into the lock's text (exclusive only): "mounted" or "tool". A
- * holder that is mounted is refused at once; one that is draining, or is about to (it has no
- * mount of the store any more, or none yet), or a tool, is waited for, up to wait_ns (polled
+ * holder that is mounted is refused at once; any other (one that drains, ends, starts, was
+ * killed, or is a tool) is waited for, up to wait_ns (polled
  * every 50 ms: flock(2) knows no deadline). A shared lock of a store on a read-only medium that
  * has no lock file needs none. Returns the descriptor to keep open, or -EBUSY, or another
  * -errno.

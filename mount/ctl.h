@@ -155,6 +155,7 @@ bool drain_is_released(const struct drain *d);
 struct drain_wait {
 	int64_t timeout_ns; /* < 0: none */
 	bool lazy;	    /* the mount may live on in open files: don't wait for their end */
+	bool unmounted;	    /* it must be: a store that is mounted is an error */
 };
 
 /*

@@ -349,6 +349,12 @@ static bool still_in_use(const struct drain *d, struct display *s, bool lazy)
 	return lazy;
 }
 
+static int say_mounted(const struct drain *d)
+{
+	ctl_error("%s: is a store; it is mounted, so give the mountpoint", d->store);
+	return CTL_FAILED;
+}
+
 int drain_wait(struct drain *d, const struct drain_wait *how)
 {
 	struct display s = {.terminal = isatty(STDERR_FILENO), .begin_ns = clock_ns()};
@@ -363,6 +369,8 @@ int drain_wait(struct drain *d, const struct drain_wait *how)
 			show_end(d, &s, false);
 			return give_up(d, interrupted ? "interrupted" : "timed out");
 		}
+		if (how->unmounted && layout_holder_is_mounted(d->storefd))
+			return say_mounted(d);
 		show(d, &s);
 		if (still_in_use(d, &s, how->lazy))
 			return CTL_DONE;

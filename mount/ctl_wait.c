@@ -12,16 +12,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/bytes.h"
 #include "lib/layout.h"
-#include "lib/lock.h"
 #include "lib/proto.h"
-
-#define NOTICE_NS 2000000000
-#define POLL_NS 20000000
 
 static volatile sig_atomic_t stopped;
 
@@ -145,34 +140,16 @@ static bool is_store(const char *path)
 	return kind == LAYOUT_STORE || kind == LAYOUT_BEGUN;
 }
 
-/* A daemon learns of its unmount a moment after umount(8) has returned, and says so then. */
-static void wait_while_mounted(const struct drain *d)
-{
-	int64_t end_ns = clock_ns() + NOTICE_NS;
-	pid_t pid;
-
-	while (layout_holder(d->storefd, &pid) == HOLDER_MOUNTED && clock_ns() < end_ns &&
-	       !stopped)
-		nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
-}
-
-/* A store whose daemon is ending: wait for that. One that is mounted elsewhere is not waited
- * for. */
+/* A store whose daemon is ending: wait for that. */
 static int wait_for_store(const char *path)
 {
-	const struct drain_wait how = {.timeout_ns = -1};
+	const struct drain_wait how = {.timeout_ns = -1, .unmounted = true};
 	CLEANUP_DRAIN struct drain d = {.storefd = -1, .lockfd = -1};
-	pid_t pid;
 
 	if (drain_open(&d, path, false) != CTL_DONE)
 		return CTL_FAILED;
 	if (drain_is_released(&d))
 		return CTL_DONE; /* not in use: nothing that could be waited for */
-	wait_while_mounted(&d);
-	if (layout_holder(d.storefd, &pid) == HOLDER_MOUNTED) {
-		ctl_error("%s: is a store; it is mounted, so give the mountpoint", path);
-		return CTL_FAILED;
-	}
 	return drain_wait(&d, &how);
 }
 
