@@ -196,6 +196,23 @@ int io_rename_noreplace(int from_dirfd, const char *from, int to_dirfd, const ch
 	return unlinkat(from_dirfd, from, 0) == 0 ? 0 : -errno;
 }
 
+bool io_same_file(int a_dirfd, const char *a, int b_dirfd, const char *b)
+{
+	struct stat x, y;
+
+	return io_stat(a_dirfd, a, &x) == 0 && io_stat(b_dirfd, b, &y) == 0 &&
+	       x.st_ino == y.st_ino && x.st_dev == y.st_dev;
+}
+
+int io_rename_resume(int from_dirfd, const char *from, int to_dirfd, const char *to)
+{
+	int err = io_rename_noreplace(from_dirfd, from, to_dirfd, to);
+
+	if (err == -EEXIST && io_same_file(from_dirfd, from, to_dirfd, to))
+		err = io_unlink(from_dirfd, from, 0);
+	return err;
+}
+
 int io_set_times(int dirfd, const char *name, const struct timespec times[2])
 {
 	int r;

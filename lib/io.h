@@ -64,6 +64,13 @@ int io_rename(int from_dirfd, const char *from, int to_dirfd, const char *to, un
  */
 int io_rename_noreplace(int from_dirfd, const char *from, int to_dirfd, const char *to);
 
+/* The same for a start after such a crash: if `to` is the same file already, `from` goes. The two
+ * names must not be one. */
+int io_rename_resume(int from_dirfd, const char *from, int to_dirfd, const char *to);
+
+/* Are they names of one file? */
+bool io_same_file(int a_dirfd, const char *a, int b_dirfd, const char *b);
+
 /* Times of 0 seconds and UTIME_OMIT nanoseconds are left alone. name "" means fd itself. */
 int io_set_times(int dirfd, const char *name, const struct timespec times[2]);
 

@@ -189,14 +189,6 @@ static int resume_dir(struct store *s, struct resumed *r)
 	    s->manifest, has_from && (has_to || to_fd < 0) ? forget_intent : finish_dir, r);
 }
 
-static bool same_file(int a_fd, const char *a, int b_fd, const char *b)
-{
-	struct stat x, y;
-
-	return io_stat(a_fd, a, &x) == 0 && io_stat(b_fd, b, &y) == 0 && x.st_ino == y.st_ino &&
-	       x.st_dev == y.st_dev;
-}
-
 /* One name of a file: done already, or now. */
 static int resume_name(struct store *s, const char *from_dir, const char *from,
 		       const char *to_dir, const char *to)
@@ -207,9 +199,7 @@ static int resume_name(struct store *s, const char *from_dir, const char *from,
 
 	if (from_fd < 0 || to_fd < 0)
 		return from_fd < 0 ? from_fd : to_fd;
-	err = io_rename_noreplace(from_fd, from, to_fd, to);
-	if (err == -EEXIST && same_file(from_fd, from, to_fd, to))
-		err = io_unlink(from_fd, from, 0); /* a link was made, and not yet unlinked */
+	err = io_rename_resume(from_fd, from, to_fd, to);
 	if (!err)
 		err = io_syncdir(to_fd, ".");
 	return err == -ENOENT || err == -EEXIST ? 0 : err;

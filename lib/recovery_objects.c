@@ -214,7 +214,7 @@ int recovery_quarantine(struct store *s, const struct place *at, const char *pat
 	/* Numbered, so that the name always fits; the log and the event keep the old one. */
 	for (unsigned i = 1; err == -EEXIST; i++) {
 		snprintf(name, sizeof(name), LAYOUT_QUARANTINE "/%u.gz", i);
-		err = io_rename_noreplace(dfd, at->name, s->fd, name);
+		err = io_rename_resume(dfd, at->name, s->fd, name);
 	}
 	if (!err) {
 		log_error("%s: could not be trusted, and was moved to %s in the store; its raw "
@@ -235,7 +235,7 @@ static int call_invalid(struct store *s, struct candidate *c)
 	for (unsigned n = 1; err == -EEXIST; n++) {
 		err = name_refused(c->at->name, n, name);
 		if (!err)
-			err = io_rename_noreplace(dfd, c->at->name, dfd, name);
+			err = io_rename_resume(dfd, c->at->name, dfd, name);
 	}
 	if (!err)
 		raw_write_reason(c->fd, c->reason);

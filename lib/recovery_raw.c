@@ -12,6 +12,8 @@
 #include "lib/log.h"
 #include "lib/raw.h"
 
+#define DISPLACED "%.190s.recovered-"
+
 /* The records of a raw file's stem, in its directory. */
 struct relatives {
 	struct sealed *list;
@@ -164,17 +166,40 @@ static uint64_t first_offset(const struct relatives *r)
 	return first;
 }
 
+/* Has it the name that displace gives it already? A start was cut short between link and unlink. */
+static bool is_displaced(const struct differences *diff, const struct found_raw *raw, int dfd)
+{
+	char name[NAME_BYTES + 1];
+	size_t len = (size_t)snprintf(name, sizeof(name), DISPLACED, raw->at.name);
+
+	for (size_t i = 0; i < diff->raw_count; i++) {
+		const struct place *at = &diff->raws[i].at;
+
+		if (strcmp(at->dir, raw->at.dir) == 0 && strncmp(at->name, name, len) == 0 &&
+		    strcmp(at->name, raw->at.name) != 0 &&
+		    io_same_file(dfd, raw->at.name, dfd, at->name))
+			return true;
+	}
+	return false;
+}
+
 /* Another file took the name: it gets one of its own, with an id of its own. */
-static int displace(struct store *s, struct found_raw *raw, int dfd, int fd)
+static int displace(struct store *s, const struct differences *diff, struct found_raw *raw,
+		    int dfd, int fd)
 {
 	struct raw_mark mark = {0};
 	char name[NAME_BYTES + 1];
 	char *copy;
-	int err = manifest_new_id(s->manifest, &mark.id);
+	int err;
 
+	if (is_displaced(diff, raw, dfd)) {
+		raw->bytes = 0; /* it is in the list under its other name */
+		return io_unlink(dfd, raw->at.name, 0);
+	}
+	err = manifest_new_id(s->manifest, &mark.id);
 	if (err)
 		return err;
-	snprintf(name, sizeof(name), "%.190s.recovered-%llu", raw->at.name,
+	snprintf(name, sizeof(name), DISPLACED "%llu", raw->at.name,
 		 (unsigned long long)mark.id);
 	copy = strdup(name);
 	if (!copy)
@@ -197,7 +222,7 @@ static int displace(struct store *s, struct found_raw *raw, int dfd, int fd)
 	return 0;
 }
 
-static int judge(struct store *s, struct found_raw *raw)
+static int judge(struct store *s, const struct differences *diff, struct found_raw *raw)
 {
 	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
 	CLEANUP_FD int fd = dfd < 0 ? dfd : io_open(dfd, raw->at.name, O_RDWR | O_NOFOLLOW, 0);
@@ -216,13 +241,13 @@ static int judge(struct store *s, struct found_raw *raw)
 	} else if (!whole && !raw->base && !first_offset(&r)) {
 		err = start_anew(s, raw, dfd, fd, &r);
 	} else if (!whole) {
-		err = displace(s, raw, dfd, fd);
+		err = displace(s, diff, raw, dfd, fd);
 	} else if (!ours && !raw->bytes && raw->id == r.list[0].id) {
 		/* A power cut took the bytes of a raw file that was about to go: none are left
 		 * to keep. */
 		err = io_unlink(dfd, raw->at.name, 0);
 	} else if (!ours) {
-		err = displace(s, raw, dfd, fd);
+		err = displace(s, diff, raw, dfd, fd);
 	} else {
 		raw->sealed_end = sealed_end(&r);
 		raw->recorded = true;
@@ -244,7 +269,7 @@ int recovery_raws(struct store *s, struct differences *diff)
 
 	for (size_t i = 0; i < diff->raw_count; i++) {
 		struct found_raw *raw = &diff->raws[i];
-		int err = judge(s, raw);
+		int err = judge(s, diff, raw);
 
 		if (err) {
 			log_error("%s/%s: cannot be examined: %s; it is left alone",

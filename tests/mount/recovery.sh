@@ -274,6 +274,48 @@ rm -rf "$PRIVATE"
 check "nor does one without its private directory" refused 1
 check "which stays away" no_such_file "$PRIVATE"
 
+# ---- a start that was cut short between link and unlink, where there is no RENAME_NOREPLACE
+
+# Named bug: what had both names got a third, and so was there twice.
+rm -rf "${STORE:?}"
+mkdir "$STORE"
+long=$(printf 'x%.0s' $(seq 190)).recovered-1 # as if cut off, and so like a name that recovery gave
+start "$OPTIONS"
+for name in other unmarked "$long" cut-short; do
+	seq 1000 >"$MNT/$name"
+done
+seal
+crash
+for name in other unmarked "$long"; do
+	echo "not that $name" >"$STORE/$name"
+done
+ln "$STORE/other" "$STORE/other.recovered-9999"
+setfattr -n user.notepackfs -v "9999 0" "$STORE/other"
+ln "$STORE/unmarked" "$STORE/unmarked.recovered-9998"
+zcat "$STORE/cut-short.notepack.gz" >"$STORE/cut-short"
+truncate -s 100 "$STORE/cut-short.notepack.gz"
+ln "$STORE/cut-short.notepack.gz" "$PRIVATE/quarantine/1.gz"
+head -c 60 "$STORE/other.notepack.gz" >"$STORE/torn.notepack.gz"
+ln "$STORE/torn.notepack.gz" "$PRIVATE/quarantine/2.gz"
+head -c 70 "$STORE/other.notepack.gz" >"$STORE/import.notepack.gz"
+setfattr -n user.notepackfs -v "9997 0" "$STORE/import.notepack.gz"
+ln "$STORE/import.notepack.gz" "$STORE/import.notepack.gz.invalid"
+start "$OPTIONS"
+seal
+displaced=$(cd "$MNT" && echo x*.recovered-??*.notepack.gz)
+check "each has one name, and nothing is there twice" [ "$(cd "$MNT" && echo *)" = \
+	"$(echo cut-short.notepack.gz import.notepack.gz.invalid other.notepack.gz other.recovered-9999.notepack.gz \
+		unmarked.notepack.gz unmarked.recovered-9998.notepack.gz "$long.notepack.gz" "$displaced")" ]
+check "… in quarantine, too" [ "$(cd "$PRIVATE/quarantine" && echo *)" = "1.gz 2.gz" ]
+check "… and in the store" [ -z "$(find "$STORE" -type f -links +1)" ]
+check "what was kept under another name has its bytes" \
+	[ "$(zcat "$MNT/other.recovered-9999.notepack.gz" "$MNT/unmarked.recovered-9998.notepack.gz" "$MNT/$displaced")" = \
+		"$(printf 'not that %s\n' other unmarked "$long")" ]
+for name in other unmarked "$long" cut-short; do
+	check "what was sealed as ${name:0:10} has its own" sh -c "seq 1000 | cmp - '$MNT/$name'"
+done
+stop "with one name each"
+
 # ---- attributes that only the objects have
 
 generation() {

@@ -69,6 +69,30 @@ static void rename_noreplace_does_without_the_system_call_ENOSYS(void)
 	noreplace_errno = 0;
 }
 
+static void a_renaming_cut_between_link_and_unlink_is_resumed(void)
+{
+	struct scratch s;
+
+	scratch_init(&s);
+	scratch_put(&s, "a", "half");
+	CHECK_EQ(linkat(s.fd, "a", s.fd, "b", 0), 0);
+	CHECK(io_same_file(s.fd, "a", s.fd, "b"));
+	CHECK_EQ(io_rename_noreplace(s.fd, "a", s.fd, "b"), -EEXIST);
+	CHECK_EQ(io_rename_resume(s.fd, "a", s.fd, "b"), 0);
+	CHECK(!scratch_has(&s, "a"));
+	check_text(&s, "b", "half");
+
+	scratch_put(&s, "c", "half"); /* the same bytes are not the same file */
+	CHECK(!io_same_file(s.fd, "b", s.fd, "c"));
+	CHECK(!io_same_file(s.fd, "b", s.fd, "missing"));
+	CHECK_EQ(io_rename_resume(s.fd, "b", s.fd, "c"), -EEXIST);
+	CHECK(scratch_has(&s, "b") && scratch_has(&s, "c"));
+	CHECK_EQ(io_rename_resume(s.fd, "b", s.fd, "d"), 0);
+	CHECK(!scratch_has(&s, "b"));
+	check_text(&s, "d", "half");
+	scratch_release(&s);
+}
+
 static void other_errors_of_a_rename_are_forwarded(void)
 {
 	struct scratch s;
@@ -165,6 +189,7 @@ int main(void)
 	RUN(rename_noreplace_replaces_nothing);
 	RUN(rename_noreplace_does_without_the_flag_EINVAL);
 	RUN(rename_noreplace_does_without_the_system_call_ENOSYS);
+	RUN(a_renaming_cut_between_link_and_unlink_is_resumed);
 	RUN(other_errors_of_a_rename_are_forwarded);
 	RUN(paths_cannot_leave_the_directory);
 	RUN(reads_stop_only_at_the_end);
