@@ -180,6 +180,11 @@ int io_unlink(int dirfd, const char *name, int flags)
 	return unlinkat(dirfd, name, flags) == 0 ? 0 : -errno;
 }
 
+int io_link(int from_dirfd, const char *from, int to_dirfd, const char *to)
+{
+	return linkat(from_dirfd, from, to_dirfd, to, 0) == 0 ? 0 : -errno;
+}
+
 int io_rename(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags)
 {
 	return renameat2(from_dirfd, from, to_dirfd, to, flags) == 0 ? 0 : -errno;

@@ -55,6 +55,8 @@ int io_syncdir(int dirfd, const char *path);
 int io_stat(int dirfd, const char *name, struct stat *st);
 int io_fstat(int fd, struct stat *st);
 int io_unlink(int dirfd, const char *name, int flags);
+/* A hard link: -EEXIST if `to` exists; -EPERM, -EOPNOTSUPP and others where there are none. */
+int io_link(int from_dirfd, const char *from, int to_dirfd, const char *to);
 int io_rename(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags);
 
 /*

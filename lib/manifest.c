@@ -35,7 +35,7 @@ static void release(struct manifest *m)
 	free(m);
 }
 
-static int copy_intents(struct manifest *m)
+int manifest_copy_intents(struct manifest *m)
 {
 	size_t count = m->intents.count;
 
@@ -133,7 +133,7 @@ static int load(struct manifest *m, const struct manifest_options *o,
 
 	if (err)
 		return err;
-	err = copy_intents(m);
+	err = manifest_copy_intents(m);
 	if (!err)
 		err = copy_removals(m);
 	if (err || o->read_only)
@@ -146,7 +146,7 @@ static int load(struct manifest *m, const struct manifest_options *o,
 	return 0;
 }
 
-static struct manifest *new_manifest(int storefd, const struct manifest_options *o)
+struct manifest *manifest_new_memory(int storefd)
 {
 	struct manifest *m = calloc(1, sizeof(*m));
 
@@ -154,7 +154,6 @@ static struct manifest *new_manifest(int storefd, const struct manifest_options 
 		return NULL;
 	lock_init(&m->lock);
 	cond_init(&m->cond);
-	m->read_only = o->read_only;
 	m->queue_end = &m->queue;
 	if (manifest_save_init(&m->disk, storefd) == 0 && manifest_mem_init(&m->mem) == 0)
 		return m;
@@ -165,12 +164,13 @@ static struct manifest *new_manifest(int storefd, const struct manifest_options 
 int manifest_open(int storefd, const struct manifest_options *options, struct manifest **out,
 		  struct manifest_error *error)
 {
-	struct manifest *m = new_manifest(storefd, options);
+	struct manifest *m = manifest_new_memory(storefd);
 	int err;
 
 	error->text[0] = '\0';
 	if (!m)
 		return -ENOMEM;
+	m->read_only = options->read_only;
 	err = load(m, options, error);
 	if (err == -ENOENT) {
 		error->text[0] = '\0';

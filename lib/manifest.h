@@ -55,13 +55,17 @@ struct manifest_options {
  * Load the manifest beneath storefd (borrowed; must outlive the manifest).
  * 0 · -ENOENT: there is none · -EBADMSG: damaged, error->text says where · -EEXIST: the suffix
  * differs · -EPROTO: a newer format · -ENOMEM · an I/O error. Never initialises over anything
- * that is there (L17): no manifest, but chunk files, or sealed objects in the root directory
- * (which is as far as it looks), is -EBADMSG. Also -EINVAL: the suffix is none. Unless
+ * that is there (L17): no manifest, but what only comes after one (manifest_was_there), or sealed
+ * objects in any directory, is -EBADMSG. Also -EINVAL: the suffix is none. Unless
  * read_only, chunk files and temporaries that nothing refers to are removed.
  */
 int manifest_open(int storefd, const struct manifest_options *options, struct manifest **out,
 		  struct manifest_error *error);
 void manifest_close(struct manifest *m);
+
+/* Where there is no manifest: was there one? 1: chunk files, the reserve, the log or last_stop tell
+ * it; 0, or -errno. */
+int manifest_was_there(int storefd);
 
 const char *manifest_suffix(const struct manifest *m);
 uint64_t manifest_generation(struct manifest *m);

@@ -72,18 +72,41 @@ static int found_any(void *ctx, int fd, const char *name)
 	return !replace_is_temporary(name);
 }
 
+int manifest_was_there(int storefd)
+{
+	/* Each is made when there is a manifest, and not before. */
+	static const char *const later[] = {MANIFEST_RESERVE, NAME_PRIVATE "/log",
+					    NAME_PRIVATE "/log.1", NAME_PRIVATE "/last_stop"};
+	struct stat st;
+	int r = each_name(storefd, MANIFEST_CHUNKS, found_any, NULL);
+
+	for (size_t i = 0; i < ARRAY_LEN(later) && (r == 0 || r == -ENOENT); i++) {
+		r = io_stat(storefd, later[i], &st);
+		r = r == 0 ? 1 : r == -ENOENT ? 0 : r;
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
+/* An object, anywhere. Only a store without a manifest is searched, so it is not a large one, or
+ * its manifest is lost. */
 static int found_sealed(void *ctx, int fd, const char *name)
 {
-	return name_has_sealed_suffix(name, ctx);
+	struct stat st;
+
+	if (strcmp(name, NAME_PRIVATE) == 0 || io_stat(fd, name, &st) != 0)
+		return 0;
+	if (S_ISDIR(st.st_mode))
+		return each_name(fd, name, found_sealed, ctx);
+	return S_ISREG(st.st_mode) && name_has_sealed_suffix(name, ctx);
 }
 
 int manifest_file_refuse_leftovers(int storefd, const char *suffix,
 				   struct manifest_error *error)
 {
-	const char *what = MANIFEST_CHUNKS " has files";
-	int r = each_name(storefd, MANIFEST_CHUNKS, found_any, NULL);
+	const char *what = NAME_PRIVATE " has what came after it";
+	int r = manifest_was_there(storefd);
 
-	if (r == 0 || r == -ENOENT) {
+	if (r == 0) {
 		what = "the store has sealed objects";
 		r = each_name(storefd, ".", found_sealed, (void *)suffix);
 	}
@@ -162,6 +185,20 @@ static int sweep_temporary(void *ctx, int dirfd, const char *name)
 void manifest_file_sweep_temporaries(int storefd)
 {
 	each_name(storefd, NAME_PRIVATE, sweep_temporary, NULL);
+}
+
+static int add_number(void *ctx, int dirfd, const char *name)
+{
+	struct chunk c = {.number = chunk_number(name)};
+
+	return c.number ? manifest_chunks_add(ctx, &c) : 0;
+}
+
+int manifest_file_chunks(int storefd, struct chunks *out)
+{
+	int err = each_name(storefd, MANIFEST_CHUNKS, add_number, out);
+
+	return err == -ENOENT ? 0 : err;
 }
 
 static int highest_number(void *ctx, int dirfd, const char *name)

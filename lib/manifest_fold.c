@@ -241,12 +241,14 @@ void manifest_fold_undo(struct disk *d, struct fold *f)
 
 int manifest_fold(struct disk *d, const struct save *s, uint32_t lines, struct fold *f)
 {
-	int err = mostly_dead(d, s, lines) ? rewrite(d, s, f) : fold_tail(d, f, lines);
+	bool all = s->rewrite || mostly_dead(d, s, lines);
+	int err = all ? rewrite(d, s, f) : fold_tail(d, f, lines);
 
 	if (err) {
-		log_warning(
-		    "the manifest's tail cannot be folded into a chunk, it grows on: %s",
-		    strerror(-err));
+		if (!s->rewrite)
+			log_warning("the manifest's tail cannot be folded into a chunk, it "
+				    "grows on: %s",
+				    strerror(-err));
 		manifest_fold_undo(d, f);
 		return err;
 	}

@@ -12,6 +12,8 @@
  *	manifest_file.c	 the files as files: leftovers, sweeping
  *	manifest_save.c	 writing: the header and the tail, the reserve
  *	manifest_fold.c	 the tail into chunks, and full rewrites
+ *	manifest_salvage.c what is left of a damaged one
+ *	manifest_rebuild.c a new one in its place
  *
  * Who may touch what. The base is changed only by the leader of a group, and only under the
  * lock: so others read it under the lock, and the leader may read it without. The overlay is
@@ -67,7 +69,8 @@ struct node {
 	uint64_t seq;
 	uint64_t id;
 	uint32_t part;
-	bool removed;
+	bool removed : 1;
+	bool doubtful : 1, stale : 1; /* while a damaged manifest is read: manifest_rebuild.h */
 	bool is_notepack;
 	uint8_t codec, level;
 	uint64_t offset, raw_bytes, gz_bytes;
@@ -228,6 +231,13 @@ struct manifest {
 	struct member **queue_end;
 };
 
+/* manifest.c */
+
+/* Without records, not from disk; manifest_close it. NULL: no memory. */
+struct manifest *manifest_new_memory(int storefd);
+/* Have manifest_intents show those of the memory. 0 or -ENOMEM. */
+int manifest_copy_intents(struct manifest *m);
+
 /* manifest_mem.c */
 int manifest_mem_init(struct memory *mem);
 void manifest_mem_release(struct memory *mem);
@@ -300,7 +310,7 @@ void manifest_header_release(struct header_read *r);
 int manifest_load(struct manifest *m, const char *suffix, struct manifest_error *error);
 
 /* manifest_file.c */
-/* 0, or -EBADMSG: there is no manifest, but what only a manifest can have left. */
+/* 0, or -EBADMSG: there is no manifest, but what only a manifest can have left, or objects. */
 int manifest_file_refuse_leftovers(int storefd, const char *suffix,
 				   struct manifest_error *error);
 /* Make NAME_PRIVATE and its directory of chunks, durably, where they are missing. */
@@ -308,6 +318,8 @@ int manifest_file_make_dirs(int storefd);
 /* Remove the chunk files that nothing refers to. Only when what refers is durable. */
 void manifest_file_sweep(struct disk *d);
 void manifest_file_sweep_temporaries(int storefd);
+/* Append every chunk file that exists: its number, nothing else. */
+int manifest_file_chunks(int storefd, struct chunks *out);
 /* A number above that of every chunk file that exists. */
 uint32_t manifest_file_next_chunk(const struct disk *d);
 void manifest_file_chunk_path(char out[64], uint32_t number);
@@ -327,7 +339,8 @@ struct save {
 	const char *suffix, *exclude;
 	uint64_t generation, next_id;
 	bool clean;
-	bool renamed;	/* out: after an error: disk may hold the new state */
+	bool rewrite; /* everything into new chunk files; then a fold that fails is an error */
+	bool renamed; /* out: after an error: disk may hold the new state */
 	bool rewritten; /* out: what was removed before forget_seq is forgotten */
 	uint64_t forget_seq;
 };

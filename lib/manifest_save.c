@@ -191,7 +191,9 @@ int manifest_save(struct disk *d, struct save *s)
 	s->generation = d->generation + 1;
 	buf_add(&d->tail, o->lines.data, o->lines.len);
 	err = d->tail.failed ? -ENOMEM : 0;
-	if (!err && lines > d->fold_above && manifest_fold(d, s, lines, &f) != 0)
+	if (!err && s->rewrite)
+		err = manifest_fold(d, s, lines, &f);
+	else if (!err && lines > d->fold_above && manifest_fold(d, s, lines, &f) != 0)
 		d->fold_above = lines + FOLD_RETRY_LINES;
 	if (!err)
 		err = write_manifest(d, s, &f, lines);

@@ -98,6 +98,13 @@ static int open_directory(struct store *s, struct store_error *e)
 	return fail(e, 1, "%s: cannot be opened: %s", s->path, strerror(errno));
 }
 
+static int no_store_yet(struct store *s, struct store_error *e)
+{
+	return fail(e, 1,
+		    "%s: has no store in it yet, and ro creates none; mount it without ro first",
+		    s->path);
+}
+
 /* Make sure that it is a store, or may become one. Sets *fresh. */
 static int check_kind(struct store *s, bool *fresh, struct store_error *e)
 {
@@ -112,11 +119,8 @@ static int check_kind(struct store *s, bool *fresh, struct store_error *e)
 			    "it one, or "
 			    "choose an empty directory",
 			    s->path);
-	if (*fresh && s->options.read_only)
-		return fail(e, 1,
-			    "%s: has no store in it yet, and ro creates none; mount it without "
-			    "ro first",
-			    s->path);
+	if (kind == LAYOUT_EMPTY && s->options.read_only)
+		return no_store_yet(s, e);
 	return 0;
 }
 
@@ -162,6 +166,8 @@ static int load_manifest(struct store *s, bool fresh, struct store_error *e)
 
 	if (!err)
 		return 0;
+	if (err == -ENOENT && s->options.read_only)
+		return no_store_yet(s, e);
 	if (err == -EEXIST)
 		return fail(e, 2, "%s: %s", s->path,
 			    error.text[0] ? error.text

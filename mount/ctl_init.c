@@ -12,7 +12,6 @@
  */
 #include "mount/ctl.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -152,21 +151,6 @@ static int refuse_nested(const char *store)
 	return CTL_FAILED;
 }
 
-/* A store without its manifest is not a directory to begin with. */
-static bool has_chunks(int storefd)
-{
-	int fd = io_open(storefd, LAYOUT_CHUNKS, O_RDONLY | O_DIRECTORY, 0);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-	bool found = false;
-
-	while (d && !found && (e = readdir(d)))
-		found = e->d_name[0] != '.';
-	if (d)
-		closedir(d);
-	return found;
-}
-
 /* May this directory become a store? */
 static int judge(const struct options *o, int storefd, int *kind)
 {
@@ -186,9 +170,9 @@ static int judge(const struct options *o, int storefd, int *kind)
 			  o->store);
 		return CTL_FAILED;
 	}
-	if (*kind == LAYOUT_BEGUN && has_chunks(storefd)) {
-		ctl_error("%s: its manifest is missing; put it back from a copy, or "
-			  "move " NAME_PRIVATE " away and adopt the directory anew",
+	if (*kind == LAYOUT_BEGUN && manifest_was_there(storefd) != 0) {
+		ctl_error("%s: its manifest is missing; notepackctl repair rebuilds it from the "
+			  "objects",
 			  o->store);
 		return CTL_DAMAGED;
 	}
