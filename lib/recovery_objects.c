@@ -5,9 +5,9 @@
 #include <stdio.h>
 
 #include "lib/io.h"
-#include "lib/layout.h"
 #include "lib/log.h"
 #include "lib/object.h"
+#include "lib/quarantine.h"
 #include "lib/raw.h"
 
 /* A stray object under examination. */
@@ -208,14 +208,10 @@ static int adopt(struct store *s, struct differences *diff, struct candidate *c)
 int recovery_quarantine(struct store *s, const struct place *at, const char *path)
 {
 	CLEANUP_FD int dfd = recovery_open_dir(s, at->dir);
-	char name[64];
-	int err = dfd < 0 ? dfd : -EEXIST;
+	char name[QUARANTINE_PATH_BYTES];
+	int err = dfd < 0 ? dfd : quarantine_move(s->fd, dfd, at->name, name);
 
-	/* Numbered, so that the name always fits; the log and the event keep the old one. */
-	for (unsigned i = 1; err == -EEXIST; i++) {
-		snprintf(name, sizeof(name), LAYOUT_QUARANTINE "/%u.gz", i);
-		err = io_rename_resume(dfd, at->name, s->fd, name);
-	}
+	/* The log and the event keep the old name. */
 	if (!err) {
 		log_error("%s: could not be trusted, and was moved to %s in the store; its raw "
 			  "file, if there is one, is kept and sealed again",

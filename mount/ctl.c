@@ -19,6 +19,8 @@ static const struct ctl_command commands[] = {
     {"seal", "PATH...", "seal files now, open ones too, and wait for it", ctl_seal},
     {"rm", "PATH...", "remove files, sealed or not", ctl_rm},
     {"check", "STORE|MNT [--deep] [--json]", "verify a store against its manifest", ctl_check},
+    {"repair", "STORE [--suffix S]", "rebuild a lost or damaged manifest from the objects",
+     ctl_repair},
     {"init", "[--adopt] STORE [--suffix S]", "make a directory a store", ctl_init},
     {"import", "FILE... MNT[/DIR]", "take gzip files over, unchanged, as sealed files",
      ctl_import},

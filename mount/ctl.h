@@ -39,6 +39,7 @@ int ctl_wait(int argc, char **argv);
 int ctl_seal(int argc, char **argv);
 int ctl_rm(int argc, char **argv);
 int ctl_check(int argc, char **argv);
+int ctl_repair(int argc, char **argv);
 int ctl_init(int argc, char **argv);
 int ctl_cat(int argc, char **argv);
 int ctl_ls(int argc, char **argv);
