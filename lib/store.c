@@ -100,9 +100,9 @@ static int open_directory(struct store *s, struct store_error *e)
 
 static int no_store_yet(struct store *s, struct store_error *e)
 {
-	return fail(e, 1,
-		    "%s: has no store in it yet, and ro creates none; mount it without ro first",
-		    s->path);
+	return fail(
+	    e, 1, "%s: has no store in it yet, and ro creates none; mount it without ro first",
+	    s->path);
 }
 
 /* Make sure that it is a store, or may become one. Sets *fresh. */

@@ -171,9 +171,10 @@ static int judge(const struct options *o, int storefd, int *kind)
 		return CTL_FAILED;
 	}
 	if (*kind == LAYOUT_BEGUN && manifest_was_there(storefd) != 0) {
-		ctl_error("%s: its manifest is missing; notepackctl repair rebuilds it from the "
-			  "objects",
-			  o->store);
+		ctl_error(
+		    "%s: its manifest is missing; notepackctl repair rebuilds it from the "
+		    "objects",
+		    o->store);
 		return CTL_DAMAGED;
 	}
 	if (!o->adopt)
