@@ -260,7 +260,8 @@ static void cut_file(struct store *s, struct file *f, bool open)
 			to = open_boundary(s, f, name, from, end);
 			lock_take(&s->lock);
 		}
-		if (to > (int64_t)f->cut_end && f->n.linked)
+		/* It may have been renamed or removed meanwhile. */
+		if (to > (int64_t)f->cut_end && cuttable_locked(s, f) > 0)
 			submit = freeze_locked(s, f, (uint64_t)to);
 		else if (to < 0) {
 			f->fsync_armed = f->writers > 0;
