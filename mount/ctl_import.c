@@ -5,7 +5,11 @@
  * X.notepack.gz keeps its name, X.gz becomes X.notepack.gz. What is no gzip file by its name is
  * left out and counted: cp and rsync copy it. A file gets its name when it is copied as a whole,
  * and one that is there already, with the same size and time, is not copied again: so an import
- * that was interrupted can be run once more. The daemon's verdict is waited for in the end: it reads the files while others are copied.
+ * that was interrupted can be run once more, and two can run at once. The daemon's verdict is
+ * waited for in the end: it reads the files while others are copied.
+ *
+ * Until then a file has a temporary name, which is never sealed. Its process holds a lock on it;
+ * one that no one holds was left by a process that was killed, and the next removes it.
  */
 #include "mount/ctl.h"
 
@@ -15,6 +19,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -25,6 +30,10 @@
 
 #define COPY_BYTES ((size_t)1 << 20)
 #define SHOW_NS 200000000
+
+/* Of temporaries: what stands around six letters and digits. */
+#define PART_BEGIN ".notepackctl-import."
+#define PART_END ".tmp"
 
 struct copied {
 	char *path; /* in the mount */
@@ -106,13 +115,18 @@ static int copy_attributes(int fd, const struct stat *st)
 	return io_set_times(fd, "", times);
 }
 
-static bool is_there(const char *to, const struct stat *st)
+/* 1: this file is there already · -EEXIST: another one is · 0: none. */
+static int is_there(const char *to, const struct stat *st)
 {
 	struct stat there;
 
-	return lstat(to, &there) == 0 && S_ISREG(there.st_mode) &&
-	       there.st_size == st->st_size && there.st_mtim.tv_sec == st->st_mtim.tv_sec &&
-	       there.st_mtim.tv_nsec == st->st_mtim.tv_nsec;
+	if (lstat(to, &there) != 0)
+		return 0;
+	if (S_ISREG(there.st_mode) && there.st_size == st->st_size &&
+	    there.st_mtim.tv_sec == st->st_mtim.tv_sec &&
+	    there.st_mtim.tv_nsec == st->st_mtim.tv_nsec)
+		return 1;
+	return -EEXIST;
 }
 
 /* The verdict on it is asked for in the end. */
@@ -126,47 +140,131 @@ static void note(struct import *im, const char *to, bool there)
 	im->copied = c;
 }
 
-/* Of the last run, too, if that was interrupted; a name that is never sealed. */
-static char *temporary_name(const char *to)
-{
-	const char *name = strrchr(to, '/') + 1;
+/* ---- temporaries ---- */
 
-	return ctl_format("%.*s.%.200s.import.tmp", (int)(name - to), to, name);
+struct part {
+	char *path;
+	int fd;	  /* to write it */
+	int lock; /* to read, held until it has its name */
+};
+
+static bool is_part_name(const char *name)
+{
+	size_t len = strlen(name), end = strlen(PART_END);
+
+	return len == strlen(PART_BEGIN "XXXXXX" PART_END) &&
+	       strncmp(name, PART_BEGIN, strlen(PART_BEGIN)) == 0 &&
+	       strcmp(name + len - end, PART_END) == 0;
+}
+
+static void remove_if_left(int dirfd, const char *name)
+{
+	CLEANUP_FD int fd = io_open(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		io_unlink(dirfd, name, 0);
+}
+
+/* What other processes left in this directory. */
+static void sweep(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		if (is_part_name(e->d_name))
+			remove_if_left(dirfd(d), e->d_name);
+	}
+	if (d)
+		closedir(d);
+}
+
+static void part_release(struct part *p)
+{
+	if (p->fd >= 0)
+		close(p->fd);
+	if (p->lock >= 0)
+		close(p->lock);
+	free(p->path);
+}
+
+/* 1: before it was locked, someone took it for one that was left. */
+static int lock_part(struct part *p)
+{
+	struct stat st;
+	int err;
+
+	p->lock = open(p->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (p->lock < 0)
+		return errno == ENOENT ? 1 : -errno;
+	if (flock(p->lock, LOCK_EX) != 0)
+		return -errno;
+	err = io_fstat(p->lock, &st);
+	return err ? err : st.st_nlink == 0;
+}
+
+/* A temporary beside `to`. */
+static int part_make(struct part *p, const char *to)
+{
+	int r;
+
+	do {
+		int dir_len = (int)(strrchr(to, '/') + 1 - to);
+
+		*p = (struct part){.fd = -1, .lock = -1};
+		p->path = ctl_format("%.*s" PART_BEGIN "XXXXXX" PART_END, dir_len, to);
+		p->fd = mkostemps(p->path, (int)strlen(PART_END), O_CLOEXEC);
+		r = p->fd < 0 ? -errno : lock_part(p);
+		if (r < 0 && p->fd >= 0)
+			unlink(p->path);
+		if (r)
+			part_release(p);
+	} while (r > 0);
+	return r;
+}
+
+/* ---- files ---- */
+
+/* All of it, under its name; that is never one of another file. 1: someone else was faster. */
+static int copy_file(struct import *im, int in, const struct stat *st, const char *to)
+{
+	struct part part;
+	int err = part_make(&part, to);
+
+	if (err)
+		return err;
+	err = copy_bytes(im, in, part.fd);
+	if (!err)
+		err = copy_attributes(part.fd, st);
+	if (close(part.fd) != 0 && !err)
+		err = -errno;
+	part.fd = -1;
+	if (!err)
+		err = io_rename_noreplace(AT_FDCWD, part.path, AT_FDCWD, to);
+	if (err)
+		unlink(part.path);
+	if (err == -EEXIST)
+		err = is_there(to, st);
+	part_release(&part);
+	return err;
 }
 
 static int import_file(struct import *im, const char *from, const char *to)
 {
 	CLEANUP_FD int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	CLEANUP_FREE char *part = temporary_name(to);
 	struct stat st;
-	int err = in < 0 ? -errno : io_fstat(in, &st);
-	int out;
+	int r = in < 0 ? -errno : io_fstat(in, &st);
 
-	if (err)
-		return say(from, err);
-	if (is_there(to, &st)) {
-		note(im, to, true);
-		im->there++;
-		return CTL_DONE;
-	}
-	if (access(to, F_OK) == 0)
-		return say(to, -EEXIST);
-	out = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (out < 0)
-		return say(part, -errno);
-	err = copy_bytes(im, in, out);
-	if (!err)
-		err = copy_attributes(out, &st);
-	if (close(out) != 0 && !err)
-		err = -errno;
-	if (!err && rename(part, to) != 0)
-		err = -errno;
-	if (err) {
-		unlink(part);
-		return say(to, err);
-	}
-	note(im, to, false);
-	im->files++;
+	if (r)
+		return say(from, r);
+	r = is_there(to, &st);
+	if (!r)
+		r = copy_file(im, in, &st, to);
+	if (r < 0)
+		return say(to, r);
+	note(im, to, r == 1);
+	im->there += r == 1;
+	im->files += r == 0;
 	return CTL_DONE;
 }
 
@@ -234,6 +332,8 @@ static int import_dir(struct import *im, const char *from, const char *to)
 		closedir(d);
 		return status;
 	}
+	if (!made)
+		sweep(to);
 	status = import_entries(im, d, from, to);
 	if (made && fstat(dirfd(d), &st) == 0) {
 		fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -299,6 +399,7 @@ static int import_all(struct import *im, char **from, int count, const struct ct
 {
 	int status = CTL_DONE, err;
 
+	sweep(to);
 	for (int i = 0; i < count; i++) {
 		CLEANUP_FREE char *path = ctl_strdup(from[i]);
 		size_t len = strlen(path);

@@ -275,13 +275,57 @@ mkdir "$DATA/again"
 for n in 1 2 3 4 5 6; do
 	"$BUILD/tests/mount/makedata" file random 30000000 $n | gzip -1 >"$DATA/again/$n.gz"
 done
-"$NOTEPACKCTL" import "$DATA/again" "$MNT" >"$WORK/out" &
+
+temporaries() {
+	find "$MNT/again" -name '.notepackctl-import.??????.tmp' 2>/dev/null
+}
+
+copying() {
+	[ -n "$(temporaries)" ]
+}
+
+# Stopped while it copies a file: the temporary it has then is there for good.
+start_and_stop_import() {
+	"$NOTEPACKCTL" import "$DATA/again" "$MNT" >"$WORK/stopped.out" 2>"$WORK/stopped.err" &
+	importer=$!
+	while wait_for 20 copying && kill -STOP "$importer"; do
+		wait_for 5 grep -q '^State:.T' "/proc/$importer/status"
+		copying && return
+		kill -CONT "$importer"
+	done
+}
+
+all_again() {
+	for n in 1 2 3 4 5 6; do
+		cmp "$DATA/again/$n.gz" "$MNT/again/$n.notepack.gz" || return
+	done
+}
+
+start_and_stop_import
+{ kill -KILL "$importer"; wait "$importer"; } 2>/dev/null
+check "an import that was killed leaves a temporary" copying
+check "and is completed" "$NOTEPACKCTL" import "$DATA/again" "$MNT"
+check "… with every file" quietly all_again
+check "… and nothing is left over" [ "$(find "$MNT/again" -type f | wc -l)" = 6 ]
+"$NOTEPACKCTL" rm "$MNT/again"/{1,2,3,4,5,6}
+# Named bug: two at once wrote to one temporary.
+start_and_stop_import
+part=$(temporaries)
+check "a second import beside it takes all" "$NOTEPACKCTL" import "$DATA/again" "$MNT"
+check "… and leaves its temporary alone" [ "$(temporaries)" = "$part" ]
+kill -CONT "$importer"
+wait "$importer"
+check "the first finds them there" [ "$? $(cat "$WORK/stopped.err")" = "0 " ]
+check "… and counts them so" [ "$(awk '{ print $1 + $4 }' "$WORK/stopped.out")" = 6 ]
+check "every file is right" quietly all_again
+check "and nothing is left over from both" [ "$(find "$MNT/again" -type f | wc -l)" = 6 ]
+"$NOTEPACKCTL" rm "$MNT/again"/{1,2,3,4,5,6}
+"$NOTEPACKCTL" import "$DATA/again" "$MNT" >"$WORK/out.1" 2>&1 &
 importer=$!
-wait_for 20 listed "$MNT/again/.2.notepack.gz.import.tmp" || wait_for 20 listed "$MNT/again/2.notepack.gz"
-kill -KILL "$importer"
-wait "$importer" 2>/dev/null
-check "an import that was killed is completed" "$NOTEPACKCTL" import "$DATA/again" "$MNT"
-check "… with every file" [ "$(find "$MNT/again" -name '[1-6].notepack.gz' | wc -l)" = 6 ]
+check "of two that run side by side the one ends well" "$NOTEPACKCTL" import "$DATA/again" "$MNT"
+wait "$importer"
+check "… and the other, too" [ $? = 0 ]
+check "… with every file" quietly all_again
 check "… and nothing is left over" [ "$(find "$MNT/again" -type f | wc -l)" = 6 ]
 rm -r "$DATA/again"
 check_refused "what is no gzip file is refused as an operand" "is no gzip file by its name" \
