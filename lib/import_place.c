@@ -216,7 +216,7 @@ static void put_away(struct store *s, int dirfd, const struct found_import *foun
 
 	for (unsigned i = 1; err == -EEXIST; i++) {
 		snprintf(name, sizeof(name), LAYOUT_QUARANTINE "/import.%u.gz", i);
-		err = io_rename_noreplace(dirfd, found->file, s->fd, name);
+		err = io_rename_resume(dirfd, found->file, s->fd, name);
 	}
 	log_error("%s: an unfinished import %s, and was %s%s in the store",
 		  found->path ? found->path : found->file, reason,
@@ -224,13 +224,27 @@ static void put_away(struct store *s, int dirfd, const struct found_import *foun
 		  err ? strerror(-err) : name);
 }
 
-/* Is it, under its final name, an object already? The old name is all that is left to do. */
-static bool is_in_place(struct store *s, const struct found_import *found)
+/*
+ * Is it, under its final name, an object already, or a refused one (lib/name.h)? The old name is
+ * all that is left to do.
+ */
+static bool is_in_place(struct store *s, int dirfd, const struct found_import *found)
 {
+	CLEANUP_FD int dfd =
+	    io_open(s->fd, *found->dir ? found->dir : ".", O_PATH | O_DIRECTORY, 0);
+	char name[NAME_BYTES + 1];
 	struct stat st;
 
-	return io_stat(s->fd, found->path, &st) == 0 && st.st_ino == found->st.st_ino &&
-	       st.st_dev == found->st.st_dev;
+	if (dfd < 0)
+		return false;
+	if (io_same_file(dirfd, found->file, dfd, found->name))
+		return true;
+	for (unsigned n = 1;
+	     name_refused(found->name, n, name) == 0 && io_stat(dfd, name, &st) == 0; n++) {
+		if (io_same_file(dirfd, found->file, dfd, name))
+			return true;
+	}
+	return false;
 }
 
 /* The record of the object that the import would be. */
@@ -376,7 +390,7 @@ static const char *place(struct store *s, int dirfd, int fd, struct found_import
 		*err = -ENOMEM;
 		return NULL;
 	}
-	if (is_in_place(s, found)) {
+	if (is_in_place(s, dirfd, found)) {
 		*err = io_unlink(dirfd, found->file, 0);
 		return NULL;
 	}

@@ -281,11 +281,16 @@ rm -rf "${STORE:?}"
 mkdir "$STORE"
 long=$(printf 'x%.0s' $(seq 190)).recovered-1 # as if cut off, and so like a name that recovery gave
 start "$OPTIONS"
+mkdir "$MNT/gone"
 for name in other unmarked "$long" cut-short; do
 	seq 1000 >"$MNT/$name"
 done
 seal
+exec 7>"$MNT/refused.notepack.gz" 8>"$MNT/gone/away.notepack.gz"
+echo garbage >&7
+echo garbage >&8
 crash
+exec 7>&- 8>&-
 for name in other unmarked "$long"; do
 	echo "not that $name" >"$STORE/$name"
 done
@@ -300,13 +305,21 @@ ln "$STORE/torn.notepack.gz" "$PRIVATE/quarantine/2.gz"
 head -c 70 "$STORE/other.notepack.gz" >"$STORE/import.notepack.gz"
 setfattr -n user.notepackfs -v "9997 0" "$STORE/import.notepack.gz"
 ln "$STORE/import.notepack.gz" "$STORE/import.notepack.gz.invalid"
+rmdir "$STORE/gone"
+for file in "$PRIVATE"/import/*; do
+	case $(getfattr --absolute-names --only-values -n user.notepackfs.path "$file") in
+	refused.*) ln "$file" "$STORE/refused.notepack.gz.invalid" ;;
+	gone/*) ln "$file" "$PRIVATE/quarantine/import.1.gz" ;;
+	esac
+done
 start "$OPTIONS"
 seal
 displaced=$(cd "$MNT" && echo x*.recovered-??*.notepack.gz)
-check "each has one name, and nothing is there twice" [ "$(cd "$MNT" && echo *)" = \
-	"$(echo cut-short.notepack.gz import.notepack.gz.invalid other.notepack.gz other.recovered-9999.notepack.gz \
-		unmarked.notepack.gz unmarked.recovered-9998.notepack.gz "$long.notepack.gz" "$displaced")" ]
-check "… in quarantine, too" [ "$(cd "$PRIVATE/quarantine" && echo *)" = "1.gz 2.gz" ]
+names=(cut-short.notepack.gz import.notepack.gz.invalid other.notepack.gz other.recovered-9999.notepack.gz
+	refused.notepack.gz.invalid unmarked.notepack.gz unmarked.recovered-9998.notepack.gz
+	"$long.notepack.gz" "$displaced")
+check "each has one name, and nothing is there twice" [ "$(cd "$MNT" && echo *)" = "${names[*]}" ]
+check "… in quarantine, too" [ "$(cd "$PRIVATE/quarantine" && echo *)" = "1.gz 2.gz import.1.gz" ]
 check "… and in the store" [ -z "$(find "$STORE" -type f -links +1)" ]
 check "what was kept under another name has its bytes" \
 	[ "$(zcat "$MNT/other.recovered-9999.notepack.gz" "$MNT/unmarked.recovered-9998.notepack.gz" "$MNT/$displaced")" = \
