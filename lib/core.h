@@ -250,6 +250,9 @@ struct store {
 	int64_t attrs_deadline_ns;
 	bool attrs_flushing;
 
+	struct damage *damages; /* lib/damage.h */
+	unsigned damage_count;
+
 	struct barrier *barriers;
 	struct store_pause *paused; /* writers, slowed down; the longest waiting first */
 	bool pausing_over, waking;  /* store_unpause; the timer's thread wakes some */

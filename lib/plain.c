@@ -9,9 +9,9 @@
 #include <stdio.h>
 
 #include "lib/catalog.h"
+#include "lib/damage.h"
 #include "lib/dirfd.h"
 #include "lib/io.h"
-#include "lib/log.h"
 #include "lib/object.h"
 #include "lib/raw.h"
 
@@ -85,15 +85,6 @@ int plain_open_part(struct store *s, struct file *f, uint32_t number)
 	}
 }
 
-/* For a line in the log: the path of a part's object; nothing if the file was removed. */
-static void path_of_part(struct store *s, struct file *f, uint32_t number, struct buf *out)
-{
-	lock_take(&s->lock);
-	if (f->n.linked)
-		catalog_path_locked(s, &f->n, number, out);
-	lock_drop(&s->lock);
-}
-
 /* Have the reader of this part in the handle. */
 static int use_part_locked(struct store *s, struct handle *h, struct file *f,
 			   const struct part *part) REQUIRES(h->reader_lock)
@@ -118,14 +109,12 @@ static int use_part_locked(struct store *s, struct handle *h, struct file *f,
 	err = fd < 0 ? fd
 		     : object_open(fd, &rec, recorded ? s->indexfd : -1, s->options.read_only,
 				   &h->reader, &reason);
+	if (err == -ENOMEM || err == -EMFILE || err == -ENFILE)
+		return err;
 	if (err) {
-		CLEANUP_BUF struct buf path = {0};
-
-		path_of_part(s, f, part->number, &path);
-		log_error("%s: cannot be read: %s; run notepackctl check --deep",
-			  path.data ? path.data : "a removed file",
-			  err == -EBADMSG && reason ? reason : strerror(-err));
-		return err == -ENOMEM || err == -EMFILE || err == -ENFILE ? err : -EIO;
+		damage_met(s, f, &rec, NULL,
+			   err == -EBADMSG && reason ? reason : strerror(-err));
+		return -EIO;
 	}
 	h->reader_part = part->number;
 	return 0;
@@ -143,13 +132,9 @@ static ssize_t read_part(struct store *s, struct handle *h, struct file *f,
 		n = object_read(h->reader, buf, len, offset - part->offset, &damage);
 	lock_drop(&h->reader_lock);
 	if (n == -EIO && damage.reason) {
-		CLEANUP_BUF struct buf path = {0};
+		const struct sealed rec = {.part = part->number, .offset = part->offset};
 
-		path_of_part(s, f, part->number, &path);
-		log_error("%s: damaged at plain offset %llu, object offset %llu: %s",
-			  path.data ? path.data : "a removed file",
-			  (unsigned long long)(part->offset + damage.raw_offset),
-			  (unsigned long long)damage.gz_offset, damage.reason);
+		damage_met(s, f, &rec, &damage, damage.reason);
 	}
 	return n == 0 ? -EIO : n;
 }
@@ -215,7 +200,7 @@ ssize_t plain_read(struct store *s, struct handle *h, void *buf, size_t len, uin
 		else
 			n = -EIO;
 		if (n < 0)
-			return done ? (ssize_t)done : n;
+			return n;
 		done += (size_t)n;
 	}
 	return (ssize_t)done;

@@ -9,8 +9,9 @@
 
 /*
  * Read at an offset of the plain view (0 is the file's base). Returns the count, short at the
- * end or before damage; -EIO for damage (said in the log with file, part and offset), for a
- * part that is missing, or for a hole where a part was removed.
+ * end only: to the kernel a short answer is the end of the file, so bytes before an error are
+ * not given out; it asks again, page by page. -EIO for damage (lib/damage.h), for a part that is
+ * missing, or for a hole where a part was removed.
  */
 ssize_t plain_read(struct store *s, struct handle *h, void *buf, size_t len, uint64_t offset)
     EXCLUDES(s->lock);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "lib/catalog.h"
+#include "lib/damage.h"
 #include "lib/events.h"
 #include "lib/segment.h"
 #include "lib/store.h"
@@ -105,16 +106,17 @@ static void add_refused_locked(struct store *s, struct buf *list) REQUIRES(s->lo
 void store_status(struct store *s, struct buf *out)
 {
 	const struct store_options *o = &s->options;
-	CLEANUP_BUF struct buf list = {0}, refused = {0};
+	CLEANUP_BUF struct buf list = {0}, refused = {0}, damaged = {0};
 	struct totals t = {0};
 	bool draining;
-	uint64_t sealed, waiting;
+	uint64_t sealed, waiting, damages;
 	struct store_pause *p;
 	unsigned slowed;
 
 	lock_take(&s->lock);
 	add_all_pending_locked(s, &list, &t);
 	add_refused_locked(s, &refused);
+	damages = damage_list_locked(s, &damaged);
 	draining = s->stopping;
 	sealed = s->sealed_total;
 	waiting = s->pending_bytes;
@@ -127,18 +129,22 @@ void store_status(struct store *s, struct buf *out)
 	    out,
 	    ",\"state\":\"%s\",\"read_only\":%s,\"sealed_files\":%llu,\"pending_files\":%llu,"
 	    "\"pending_bytes\":%llu,\"waiting_bytes\":%llu,\"slowed_writers\":%u,\"failed_"
-	    "files\":%llu,\"records\":%llu,\"seq\":%llu,"
+	    "files\":%llu,\"damaged_objects\":%llu,\"records\":%llu,\"seq\":%llu,"
 	    "\"threads\":%u,\"pending\":[",
 	    draining ? "draining" : "mounted", o->read_only ? "true" : "false",
 	    (unsigned long long)sealed, (unsigned long long)t.files,
 	    (unsigned long long)t.bytes, (unsigned long long)waiting, slowed,
-	    (unsigned long long)t.failed, (unsigned long long)manifest_count(s->manifest),
+	    (unsigned long long)t.failed, (unsigned long long)damages,
+	    (unsigned long long)manifest_count(s->manifest),
 	    (unsigned long long)manifest_last_seq(s->manifest), o->threads);
 	if (list.data)
 		buf_add(out, list.data, list.len);
 	buf_str(out, "],\"invalid\":[");
 	if (refused.data)
 		buf_add(out, refused.data, refused.len);
+	buf_str(out, "],\"damaged\":[");
+	if (damaged.data)
+		buf_add(out, damaged.data, damaged.len);
 	buf_printf(out,
 		   "],\"options\":{\"level\":%d,\"threads\":%u,\"grace\":%.3f,\"backlog\":%llu,"
 		   "\"suffix\":\"%s\","

@@ -7,6 +7,7 @@
 
 #include "lib/catalog.h"
 #include "lib/cut.h"
+#include "lib/damage.h"
 #include "lib/dirfd.h"
 #include "lib/events.h"
 #include "lib/import.h"
@@ -310,6 +311,7 @@ static void free_settled_locked(struct store *s) REQUIRES(s->lock)
 static void free_store(struct store *s)
 {
 	recovery_forget(s);
+	damage_release(s);
 	if (s->indexfd >= 0)
 		close(s->indexfd);
 	manifest_close(s->manifest);

@@ -208,7 +208,8 @@ int store_setattr(struct store *s, struct caller *c, struct node *n, const struc
  *	raw_sha256	of the plain bytes: of an object, and of a plain name that one part holds
  *	raw_size	how many plain bytes
  *	records		of a notepack, when all of it is sealed
- *	error		why it cannot be sealed just now, or was refused
+ *	error		why it cannot be sealed just now, or was refused; or where a part of it was
+ *			found to be damaged
  */
 #define STORE_XATTR_PREFIX "user.notepack."
 #define STORE_XATTR_BYTES 256 /* the longest value, and all names together */
@@ -225,6 +226,7 @@ ssize_t store_listxattr(struct store *s, struct node *n, char *out);
  * someone writes. */
 int store_open_node(struct store *s, struct caller *c, struct node *n, int flags,
 		    struct handle **out);
+/* Short at the end of the file only; where a byte of it cannot be read, an error. */
 ssize_t store_read(struct handle *h, void *buf, size_t len, uint64_t offset);
 /* cached: the bytes come from the kernel's page cache (a shared mapping). -EPERM: below the
  * cut. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "lib/catalog.h"
+#include "lib/damage.h"
 #include "lib/segment.h"
 
 /* In the order in which listxattr gives them. */
@@ -53,6 +54,14 @@ static void count_records_locked(struct store *s, struct file *f, struct facts *
 	}
 }
 
+static void say_damage(struct facts *out, const struct damage *d)
+{
+	if (d)
+		snprintf(out->error, sizeof(out->error),
+			 "part %u is damaged at offset %llu: %s", (unsigned)d->part,
+			 (unsigned long long)d->offset, d->reason);
+}
+
 static void facts_of_file_locked(struct store *s, struct file *f, bool count, struct facts *out)
     REQUIRES(s->lock)
 {
@@ -68,6 +77,8 @@ static void facts_of_file_locked(struct store *s, struct file *f, bool count, st
 		snprintf(out->error, sizeof(out->error), "%s", f->segments->error);
 	else if (f->error)
 		snprintf(out->error, sizeof(out->error), "fsync: %s", strerror(-f->error));
+	else
+		say_damage(out, damage_find_locked(s, f->id, 0));
 }
 
 /* count: the records, too. */
@@ -88,6 +99,7 @@ static int facts_of(struct store *s, struct node *n, bool count, struct facts *o
 		out->raw_bytes = out->rec.raw_bytes;
 		out->is_notepack = out->rec.is_notepack;
 		out->records = out->rec.records;
+		say_damage(out, damage_find_locked(s, o->file->id, o->number));
 	} else { /* it was removed, and someone has it open */
 		err = -ENODATA;
 	}

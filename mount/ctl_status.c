@@ -99,6 +99,21 @@ static void print_pending(struct json_object *list)
 	}
 }
 
+static void print_damaged(struct json_object *list)
+{
+	size_t n =
+	    json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *o = json_object_array_get_idx(list, i);
+		CLEANUP_FREE char *path = path_of(o);
+
+		printf("%s%s: damaged at offset %llu (byte %llu of the object): %s\n",
+		       i ? "" : "\n", path, (unsigned long long)number(o, "offset"),
+		       (unsigned long long)number(o, "gz_offset"), text(o, "error"));
+	}
+}
+
 static void print_options(struct json_object *options)
 {
 	if (!json_object_is_type(options, json_type_object))
@@ -133,8 +148,12 @@ static void print_table(const struct ctl_mount *m, struct json_object *o)
 	       ctl_size(number(o, "pending_bytes"), size));
 	printf("failed     %llu %s\n", (unsigned long long)number(o, "failed_files"),
 	       ctl_files(number(o, "failed_files")));
+	if (number(o, "damaged_objects"))
+		printf("damaged    %llu objects\n",
+		       (unsigned long long)number(o, "damaged_objects"));
 	print_options(member(o, "options"));
 	print_pending(member(o, "pending"));
+	print_damaged(member(o, "damaged"));
 }
 
 static int print_status(const struct ctl_mount *m, const struct buf *b, bool json)
