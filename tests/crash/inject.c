@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ *	inject ROW [--long]		a row of the matrix: kill, errors, exhaustion
+ *	inject SCENARIO MODE K [SPAN]	one point again; K 0 counts the calls
+ *
+ * Environment: SEED; JOBS, points at a time; FI_VERBOSE, what the one process said; KEEP, the store
+ * of a violation is left.
+ *
+ * The points of a row are spread over all scenarios, its modes, and the calls of each, by the seed.
+ */
+#include "tests/crash/point.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define JOBS_MAX 64
+#define REPORTED 20
+
+struct row {
+	const char *name, *title;
+	long gate, in_full;
+	const char *modes[8]; /* NULL behind the last */
+};
+
+static const struct row rows[] = {
+    {"kill", "kill before and after each operation", 600, 3000, {"kill", "killafter"}},
+    {"errors",
+     "EIO, a lost answer, ENOSPC, EINTR, short writes at each operation",
+     1200,
+     6000,
+     {"EIO", "lost", "ENOSPC", "EINTR", "short"}},
+    {"exhaustion",
+     "no memory, no descriptor, no thread",
+     300,
+     2000,
+     {"ENOMEM", "EMFILE", "EAGAIN"}},
+};
+
+/* One of the points that run; in shared memory. */
+struct job {
+	pid_t pid; /* 0: free */
+	struct point point;
+	const char *mode;
+	struct verdict verdict;
+};
+
+static struct job *jobs;
+static unsigned job_count = 8;
+static long injected, points, violations;
+static bool verbose;
+
+static uint64_t mix(uint64_t z)
+{
+	z += 0x9e3779b97f4a7c15;
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+	return z ^ (z >> 31);
+}
+
+static void report(const struct job *j)
+{
+	const struct verdict *v = &j->verdict;
+
+	points++;
+	injected += v->injected > 0;
+	if (v->violations && violations++ < REPORTED)
+		printf("# SEED=%llu inject %s %s %ld %ld (%s): %s\n",
+		       (unsigned long long)j->point.seed, j->point.scenario->name, j->mode,
+		       j->point.at, j->point.span, v->what, v->text);
+	if (v->silent && verbose)
+		printf("# silent: %s %s %ld: %s\n", j->point.scenario->name, j->mode,
+		       j->point.at, v->what);
+	fflush(stdout);
+}
+
+static void wait_one(void)
+{
+	int status;
+	pid_t pid = wait(&status);
+
+	for (unsigned i = 0; i < job_count; i++) {
+		if (jobs[i].pid != pid)
+			continue;
+		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+			printf("# a job failed\n");
+			exit(1);
+		}
+		jobs[i].pid = 0;
+		report(&jobs[i]);
+		return;
+	}
+	perror("wait");
+	exit(1);
+}
+
+static void start(const struct point *p, const char *mode)
+{
+	unsigned i = 0;
+	pid_t pid;
+
+	while (i < job_count && jobs[i].pid)
+		i++;
+	if (i == job_count) {
+		wait_one();
+		start(p, mode);
+		return;
+	}
+	jobs[i].point = *p;
+	jobs[i].mode = mode;
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0) {
+		perror("fork");
+		exit(1);
+	}
+	if (pid == 0) {
+		point_run(&jobs[i].point, &jobs[i].verdict);
+		_exit(0);
+	}
+	jobs[i].pid = pid;
+}
+
+static void wait_all(void)
+{
+	for (unsigned i = 0; i < job_count; i++) {
+		while (jobs[i].pid)
+			wait_one();
+	}
+}
+
+/* How many calls of this mode there are. */
+static long measure(const struct scenario *s, const struct shim_mode *mode, uint64_t seed)
+{
+	struct point p = {.scenario = s, .mode = *mode, .span = 1, .seed = seed};
+	struct verdict v;
+
+	point_run(&p, &v);
+	if (v.violations) {
+		violations++;
+		printf("# %s without a fault: %s\n", s->name, v.text);
+	}
+	return v.total;
+}
+
+/* count points of one scenario and one mode: one in each of count equal pieces of the calls. */
+static void spread(const struct scenario *s, const char *name, long count, uint64_t seed)
+{
+	const struct shim_mode *mode = shim_mode_find(name);
+	long total = measure(s, mode, seed);
+
+	for (long i = 0; i < count && total > 0; i++) {
+		struct point p = {.scenario = s, .mode = *mode, .span = 1};
+		double piece = (double)total / (double)count;
+		uint64_t dice = mix(seed + (uint64_t)i);
+
+		p.seed = dice % 1000000;
+		p.at = 1 + (long)(piece * ((double)i + (double)(dice >> 40) / (1 << 24)));
+		/* Errors come alone, and in runs that a retry meets again. (The pause before a
+		 * retry doubles each time.) */
+		if (mode->action == SHIM_ERROR && i % 3 == 2)
+			p.span = 2 + (long)((dice >> 20) % 5);
+		start(&p, name);
+	}
+}
+
+static int run_row(const struct row *row, bool in_full, uint64_t seed)
+{
+	long want = in_full ? row->in_full : row->gate;
+	unsigned modes = 0, turn = 0;
+
+	while (row->modes[modes])
+		modes++;
+	printf("# SEED=%llu\n", (unsigned long long)seed);
+	/* A point whose calls came in another order may miss: then there are more. */
+	while (injected < want && turn < 4 && !violations) {
+		long each = (want - injected) / (modes * scenario_count) + 1;
+
+		for (unsigned s = 0; s < scenario_count; s++) {
+			for (unsigned m = 0; m < modes; m++)
+				spread(&scenarios[s], row->modes[m], each,
+				       mix(seed + turn * 1000 + s * 100 + m));
+		}
+		wait_all();
+		turn++;
+	}
+	printf("# injected: %ld\n# violations: %ld\n", injected, violations);
+	printf("%sok 1 - %s: at least %ld faults\n", injected >= want ? "" : "not ", row->title,
+	       want);
+	printf("%sok 2 - … and no promise was broken\n1..2\n", violations ? "not " : "");
+	return injected < want || violations;
+}
+
+static int run_point(char **argv, int argc, uint64_t seed)
+{
+	const struct scenario *s = scenario_find(argv[1]);
+	const struct shim_mode *mode = shim_mode_find(argv[2]);
+	struct point p = {.scenario = s, .seed = seed, .span = argc > 4 ? atol(argv[4]) : 1};
+	struct verdict v;
+
+	if (!s || !mode) {
+		fprintf(stderr, "inject: no such scenario or mode\n");
+		return 2;
+	}
+	p.mode = *mode;
+	p.at = atol(argv[3]);
+	point_run(&p, &v);
+	printf("# total %ld, injected %ld (%s)%s\n# %s\n", v.total, v.injected, v.what,
+	       v.silent ? ", and no one was told" : "",
+	       v.violations ? v.text : "no promise was broken");
+	return v.violations != 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *seed_text = getenv("SEED"), *jobs_text = getenv("JOBS");
+	uint64_t seed =
+	    seed_text ? strtoull(seed_text, NULL, 10) : (uint64_t)time(NULL) % 100000;
+	bool in_full =
+	    getenv("NOTEPACKFS_LONG") || (argc > 2 && strcmp(argv[2], "--long") == 0);
+
+	if (jobs_text)
+		job_count = (unsigned)atoi(jobs_text);
+	verbose = getenv("FI_VERBOSE");
+	if (job_count < 1 || job_count > JOBS_MAX)
+		job_count = 8;
+	jobs = mmap(NULL, job_count * sizeof(*jobs), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (jobs == MAP_FAILED)
+		return 2;
+	for (size_t i = 0; argc >= 2 && i < sizeof(rows) / sizeof(*rows); i++) {
+		if (strcmp(rows[i].name, argv[1]) == 0)
+			return run_row(&rows[i], in_full, seed);
+	}
+	if (argc == 4 || argc == 5)
+		return run_point(argv, argc, seed);
+	fprintf(stderr, "usage: %s ROW [--long] | SCENARIO MODE K [SPAN]\n", argv[0]);
+	return 2;
+}

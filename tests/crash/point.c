@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tests/crash/point.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HANG_SECONDS 60
+#define STAGE_OPERATIONS 180 /* how far a stage before is let, at most */
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static void remove_tree(const char *path)
+{
+	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static int count_entries(const char *path)
+{
+	DIR *d = opendir(path);
+	int count = 0;
+
+	while (d && readdir(d))
+		count++;
+	if (d)
+		closedir(d);
+	return count;
+}
+
+/* The kernel takes a moment to forget a thread that was joined. */
+static bool threads_settle(int want)
+{
+	struct timespec pause = {.tv_nsec = 1000000};
+
+	for (int i = 0; i < 5000; i++) {
+		if (count_entries("/proc/self/task") <= want)
+			return true;
+		nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
+/* I7: what was closed leaves nothing behind in the process. */
+static void run_scenario(const struct point *p, struct world *w)
+{
+	int fds = count_entries("/proc/self/fd"), threads = count_entries("/proc/self/task");
+
+	shim_arm(&w->shim, p->cut);
+	p->scenario->run(w);
+	shim_arm(NULL, NULL);
+	if (w->close_status == -1)
+		world_violation(w, "the scenario did not come to its end");
+	if (!threads_settle(threads))
+		world_violation(w, "%d threads are left",
+				count_entries("/proc/self/task") - threads);
+	if (count_entries("/proc/self/fd") != fds)
+		world_violation(w, "%d descriptors are left",
+				count_entries("/proc/self/fd") - fds);
+	if (atomic_load(&w->shim.again))
+		world_violation(w, "a descriptor was fsynced again after a failure");
+	if (w->close_status == 0)
+		world_check_archive(w, WORLD_KILLED);
+}
+
+enum stage { STAGE_BEFORE, STAGE_FAULT, STAGE_LOOK };
+
+static void child(const struct point *p, struct world *w, enum stage stage, int log)
+{
+	alarm(HANG_SECONDS);
+	dup2(log, STDERR_FILENO);
+	switch (stage) {
+	case STAGE_BEFORE:
+		if (p->scenario->killed)
+			shim_arm(&w->shim, NULL);
+		p->scenario->before(w);
+		break;
+	case STAGE_FAULT:
+		run_scenario(p, w);
+		break;
+	case STAGE_LOOK:
+		world_verify(w, p->cut ? WORLD_CUT : WORLD_KILLED);
+		break;
+	}
+	_exit(0);
+}
+
+/* Run a stage to its end; its wait status. */
+static int run_stage(const struct point *p, struct world *w, enum stage stage, int log)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		child(p, w, stage, log);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
+		perror("fork");
+		exit(2);
+	}
+	return status;
+}
+
+/* The only way to die is the one that was asked for. */
+static void judge_end(struct world *w, int status, bool may_be_killed, const char *stage)
+{
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return;
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && may_be_killed)
+		return;
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+		world_violation(w, "%s: hangs", stage);
+	else if (WIFSIGNALED(status))
+		world_violation(w, "%s: died of signal %d", stage, WTERMSIG(status));
+	else
+		world_violation(w, "%s: ended with %d", stage, WEXITSTATUS(status));
+}
+
+static void run_before(const struct point *p, struct world *w, int log)
+{
+	bool killed = p->scenario->killed;
+	int status;
+
+	if (killed) {
+		w->shim = (struct shim_state){.mode = *shim_mode_find("kill"), .span = 1};
+		w->shim.at = 1 + (long)(p->seed * 2654435761 % STAGE_OPERATIONS);
+	}
+	status = run_stage(p, w, STAGE_BEFORE, log);
+	judge_end(w, status, killed, "before");
+	memset(&w->shim, 0, sizeof(w->shim));
+	w->close_status = -1;
+	w->errors = 0;
+}
+
+static bool has_lines(int log)
+{
+	struct stat st;
+
+	return fstat(log, &st) != 0 || st.st_size > 0;
+}
+
+static void run_fault(const struct point *p, struct world *w, struct verdict *v)
+{
+	/* Of a descriptor without a name, so that the shim's path filter has nothing to do. */
+	int log = memfd_create("log", 0), quiet = memfd_create("log", 0);
+	bool dies = p->mode.action == SHIM_KILL || p->mode.action == SHIM_HOOK;
+	int status;
+
+	if (p->scenario->before)
+		run_before(p, w, quiet);
+	w->shim.mode = p->mode;
+	w->shim.at = p->at;
+	w->shim.span = p->span;
+	status = run_stage(p, w, STAGE_FAULT, log);
+	v->injected = atomic_load(&w->shim.injected);
+	v->total = atomic_load(&w->shim.count);
+	memcpy(v->what, w->shim.what, sizeof(v->what));
+	judge_end(w, status, dies && v->injected, "with the fault");
+	v->silent = v->injected && !dies && !w->errors && !w->close_status && !has_lines(log);
+	if (getenv("FI_VERBOSE")) {
+		char text[4096];
+		ssize_t n = pread(log, text, sizeof(text) - 1, 0);
+
+		text[n > 0 ? n : 0] = '\0';
+		printf("# errors %d, close %d, log:\n%s", w->errors, w->close_status, text);
+	}
+	if (p->restart)
+		p->restart();
+	if (!w->violations)
+		judge_end(w, run_stage(p, w, STAGE_LOOK, quiet), false, "the look at it");
+	close(log);
+	close(quiet);
+}
+
+void point_run(const struct point *p, struct verdict *v)
+{
+	struct world *w = world_new();
+	char dir[] = "/dev/shm/notepackfs-point-XXXXXX";
+
+	memset(v, 0, sizeof(*v));
+	w->seed = p->seed;
+	if (p->dir) {
+		snprintf(w->dir, sizeof(w->dir), "%s", p->dir);
+	} else {
+		if (!mkdtemp(dir)) {
+			perror(dir);
+			exit(2);
+		}
+		snprintf(w->dir, sizeof(w->dir), "%s", dir);
+	}
+	run_fault(p, w, v);
+	v->violations = w->violations;
+	memcpy(v->text, w->verdict, sizeof(v->text));
+	if (!p->dir && (!v->violations || !getenv("KEEP")))
+		remove_tree(dir);
+	munmap(w, sizeof(*w));
+}

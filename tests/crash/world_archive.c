@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The closed store, with readdir and zlib only.
+ */
+#include "tests/crash/world_impl.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "lib/bytes.h"
+
+#define SUFFIX ".notepack.gz"
+#define PLAIN_MAX ((size_t)4 << 20)
+
+static bool ends_in(const char *name, const char *end)
+{
+	size_t n = strlen(name), m = strlen(end);
+
+	return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+/* The whole file in a new buffer; NULL: it is not there. */
+static char *load(const char *path, size_t *len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	char *data;
+
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) != 0 || !(data = malloc((size_t)st.st_size + 1)) ||
+	    read(fd, data, (size_t)st.st_size) != st.st_size) {
+		perror(path);
+		exit(2);
+	}
+	close(fd);
+	*len = (size_t)st.st_size;
+	return data;
+}
+
+/* Exactly one gzip member, into out; its plain length, or -1. */
+static ssize_t unpack(const char *gz, size_t len, char *out, size_t size)
+{
+	z_stream z = {.next_in = (Bytef *)gz, .avail_in = (uInt)len};
+	int r;
+
+	z.next_out = (Bytef *)out;
+	z.avail_out = (uInt)size;
+	if (inflateInit2(&z, 31) != Z_OK)
+		return -1;
+	r = inflate(&z, Z_FINISH);
+	inflateEnd(&z);
+	return r == Z_STREAM_END && z.avail_in == 0 ? (ssize_t)(size - z.avail_out) : -1;
+}
+
+static char *plain_buffer(void)
+{
+	static char *buf;
+
+	if (!buf)
+		buf = malloc(PLAIN_MAX);
+	if (!buf) {
+		perror("malloc");
+		exit(2);
+	}
+	return buf;
+}
+
+static void check_object(struct world *w, const char *path)
+{
+	size_t len = 0;
+	char *gz = load(path, &len);
+
+	if (!gz || unpack(gz, len, plain_buffer(), PLAIN_MAX) < 0)
+		world_violation(w, "%s: not a whole gzip file (%zu bytes)",
+				path + strlen(w->dir) + 1, len);
+	free(gz);
+}
+
+typedef void visit(struct world *w, const char *path, const struct stat *st);
+
+static void walk(struct world *w, const char *dir, bool private, visit *see)
+{
+	char path[PATH_MAX];
+	struct dirent *e;
+	struct stat st;
+	DIR *d = opendir(dir);
+
+	if (!d)
+		return;
+	while ((e = readdir(d))) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+		    (strcmp(e->d_name, ".notepackfs") == 0 && !private))
+			continue;
+		if (snprintf(path, sizeof(path), "%s/%s", dir, e->d_name) >= PATH_MAX ||
+		    lstat(path, &st) != 0)
+			continue;
+		if (S_ISDIR(st.st_mode))
+			walk(w, path, private, see);
+		else
+			see(w, path, &st);
+	}
+	closedir(d);
+}
+
+static void see_object(struct world *w, const char *path, const struct stat *st)
+{
+	if (ends_in(path, SUFFIX))
+		check_object(w, path);
+}
+
+void world_check_objects(struct world *w)
+{
+	walk(w, w->dir, false, see_object);
+}
+
+/* Bytes that a write has left though it failed are no one's. */
+static bool is_refused(const struct world *w, const char *name)
+{
+	for (unsigned i = 0; i < w->count; i++) {
+		if (strcmp(w->list[i].name, name) == 0)
+			return w->list[i].tried > w->list[i].accepted;
+	}
+	return false;
+}
+
+/* Nothing but objects, and what is never sealed. */
+static void see_finished(struct world *w, const char *path, const struct stat *st)
+{
+	if (ends_in(path, SUFFIX))
+		check_object(w, path);
+	else if (st->st_size > 0 && !ends_in(path, ".tmp") && !ends_in(path, ".invalid") &&
+		 !is_refused(w, path + strlen(w->dir) + 1))
+		world_violation(w, "%s: is left in the store, %lld bytes",
+				path + strlen(w->dir) + 1, (long long)st->st_size);
+	if (strstr(path, ".recovered-"))
+		world_violation(w, "%s: had to be given another name", path);
+}
+
+static void see_private(struct world *w, const char *path, const struct stat *st)
+{
+	const char *name = path + strlen(w->dir) + strlen("/.notepackfs/");
+
+	if (strncmp(name, "tmp/", 4) == 0 || strstr(name, ".new."))
+		world_violation(w, "%s: a temporary is left", path);
+	if (strncmp(name, "quarantine/", 11) == 0 && st->st_size > 0)
+		world_violation(w, "%s: had to be put aside", path);
+	if (strncmp(name, "import/", 7) == 0 && st->st_size > 0)
+		world_violation(w, "%s: an import is left", path);
+}
+
+/* All parts of a plain name, or its raw file where there are none. -1: it is not there; -2: damaged. */
+static ssize_t content(struct world *w, const char *name, char *out)
+{
+	int stem = (int)strlen(name) - (ends_in(name, ".notepack") ? 9 : 0);
+	char path[PATH_MAX];
+	size_t total = 0, len = 0;
+	char *data;
+
+	for (unsigned part = 1;; part++) {
+		if (part == 1)
+			snprintf(path, sizeof(path), "%s/%.*s" SUFFIX, w->dir, stem, name);
+		else
+			snprintf(path, sizeof(path), "%s/%.*s.p%09u" SUFFIX, w->dir, stem, name,
+				 part);
+		data = load(path, &len);
+		if (!data && part > 1)
+			return (ssize_t)total;
+		if (!data)
+			break;
+		ssize_t n = unpack(data, len, out + total, PLAIN_MAX - total);
+
+		free(data);
+		if (n < 0)
+			return -2;
+		total += (size_t)n;
+	}
+	snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+	data = load(path, &len);
+	if (!data)
+		return -1;
+	memcpy(out, data, MIN(len, PLAIN_MAX));
+	free(data);
+	return (ssize_t)len;
+}
+
+static bool is_in_archive(struct world *w, const struct promise *p, const char *name,
+			  enum world_end how)
+{
+	char *buf = plain_buffer();
+	uint64_t least = how == WORLD_CUT ? p->durable : p->accepted;
+	ssize_t n = name ? content(w, name, buf) : -1;
+
+	return n >= 0 && (uint64_t)n >= least && (uint64_t)n <= p->tried &&
+	       world_has_content(p, buf, how == WORLD_CUT ? (size_t)least : (size_t)n, 0);
+}
+
+void world_check_archive(struct world *w, enum world_end how)
+{
+	char private[PATH_MAX];
+
+	walk(w, w->dir, false, see_finished);
+	snprintf(private, sizeof(private), "%s/.notepackfs", w->dir);
+	walk(w, private, true, see_private);
+	for (unsigned i = 0; i < w->count; i++) {
+		const struct promise *p = &w->list[i];
+		uint64_t least = how == WORLD_CUT ? p->durable : p->accepted;
+
+		if (p->removing || !least)
+			continue;
+		if (!is_in_archive(w, p, p->name, how) &&
+		    !is_in_archive(w, p, world_other_name(p, how), how))
+			world_violation(w, "%s: the archive does not have its %llu bytes",
+					p->name, (unsigned long long)least);
+	}
+}
