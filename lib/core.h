@@ -181,10 +181,12 @@ struct file {
 	/* In store.active: has bytes or a raw file that are to be dealt with. See
 	 * active_update_locked. */
 	bool active;
-	bool hurry;	/* a barrier wants it cut as soon as can be */
-	bool closing;	/* a barrier waits for the RELEASE that should be on its way */
-	bool piecewise; /* for want of room: lib/piecewise.h */
-	bool kept;	/* sealed, but someone else may still write the raw file */
+	bool hurry;   /* a barrier wants it cut as soon as can be */
+	bool closing; /* a barrier waits for the RELEASE that should be on its way */
+	bool kept;    /* sealed, but someone else may still write the raw file, or it could not
+		       * be removed */
+	bool kept_tried; /* the stop has tried once more */
+	bool piecewise;	 /* for want of room: lib/piecewise.h */
 	struct file *active_prev, *active_next;
 };
 
@@ -258,6 +260,8 @@ struct store {
 	bool pausing_over, waking;  /* store_unpause; the timer's thread wakes some */
 	uint64_t sealed_total;	    /* segments published by this mount */
 	uint64_t pending_files, pending_bytes; /* segments queued */
+	bool unsettled; /* an intent stands that only the next start can carry out */
+	struct leftover *leftovers;	   /* lib/leftover.h */
 	uint64_t drain_files, drain_bytes; /* the stopping thread's: what there was at first */
 };
 

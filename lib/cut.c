@@ -289,7 +289,7 @@ void file_drop_raw(struct store *s, struct file *f)
 	char name[NAME_BYTES + 1] = "";
 
 	lock_take(&s->lock);
-	f->kept = r == 1;
+	f->kept = r != 0;
 	if (f->n.linked)
 		snprintf(name, sizeof(name), "%s", f->n.name);
 	if (r != 0)

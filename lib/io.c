@@ -175,9 +175,28 @@ int io_fstat(int fd, struct stat *st)
 	return fstat(fd, st) == 0 ? 0 : -errno;
 }
 
+static bool is_gone(int dirfd, const char *name)
+{
+	struct stat st;
+
+	return io_stat(dirfd, name, &st) == -ENOENT;
+}
+
 int io_unlink(int dirfd, const char *name, int flags)
 {
-	return unlinkat(dirfd, name, flags) == 0 ? 0 : -errno;
+	int err = unlinkat(dirfd, name, flags) == 0 ? 0 : -errno;
+
+	return err && err != -ENOENT && is_gone(dirfd, name) ? 0 : err;
+}
+
+/* err is what a rename returned: was it made all the same? */
+static int rename_result(int err, int from_dirfd, const char *from, int to_dirfd,
+			 const char *to)
+{
+	bool made =
+	    err && err != -ENOENT && is_gone(from_dirfd, from) && !is_gone(to_dirfd, to);
+
+	return made ? 0 : err;
 }
 
 int io_link(int from_dirfd, const char *from, int to_dirfd, const char *to)
@@ -187,7 +206,9 @@ int io_link(int from_dirfd, const char *from, int to_dirfd, const char *to)
 
 int io_rename(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags)
 {
-	return renameat2(from_dirfd, from, to_dirfd, to, flags) == 0 ? 0 : -errno;
+	int err = renameat2(from_dirfd, from, to_dirfd, to, flags) == 0 ? 0 : -errno;
+
+	return rename_result(err, from_dirfd, from, to_dirfd, to);
 }
 
 int io_rename_noreplace(int from_dirfd, const char *from, int to_dirfd, const char *to)
@@ -195,10 +216,10 @@ int io_rename_noreplace(int from_dirfd, const char *from, int to_dirfd, const ch
 	if (renameat2(from_dirfd, from, to_dirfd, to, RENAME_NOREPLACE) == 0)
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS)
-		return -errno;
+		return rename_result(-errno, from_dirfd, from, to_dirfd, to);
 	if (linkat(from_dirfd, from, to_dirfd, to, 0) != 0)
 		return -errno;
-	return unlinkat(from_dirfd, from, 0) == 0 ? 0 : -errno;
+	return io_unlink(from_dirfd, from, 0);
 }
 
 bool io_same_file(int a_dirfd, const char *a, int b_dirfd, const char *b)

@@ -54,6 +54,12 @@ int io_syncdir(int dirfd, const char *path);
 
 int io_stat(int dirfd, const char *name, struct stat *st);
 int io_fstat(int fd, struct stat *st);
+
+/*
+ * On an error both look again: a network filesystem, or a device that fails just then, may have
+ * made the change and lost the answer. A name that has moved, or is gone, is no error. (No one
+ * else changes these names.)
+ */
 int io_unlink(int dirfd, const char *name, int flags);
 /* A hard link: -EEXIST if `to` exists; -EPERM, -EOPNOTSUPP and others where there are none. */
 int io_link(int from_dirfd, const char *from, int to_dirfd, const char *to);

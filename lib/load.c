@@ -141,7 +141,11 @@ static int read_facts(struct store *s, struct dir *d, const char *name, struct r
 		err = fd;
 	} else {
 		err = io_fstat(fd, &facts->st);
-		facts->marked = !err && raw_read_mark(fd, &facts->mark) == 0;
+		if (!err)
+			err = raw_read_mark(fd, &facts->mark);
+		facts->marked = !err;
+		if (err == -ENODATA)
+			err = 0;
 		if (name_is_refused(name, store_suffix(s)))
 			(void)raw_read_reason(fd, &facts->reason);
 		close(fd);

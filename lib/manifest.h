@@ -110,6 +110,7 @@ int manifest_move_dir(struct manifest_txn *txn, const char *from, const char *to
 int manifest_intent(struct manifest_txn *txn, uint64_t id, const char *from, const char *to,
 		    uint64_t *seq);
 int manifest_done(struct manifest_txn *txn, uint64_t intent_seq);
+int manifest_done_all(struct manifest_txn *txn); /* intents whose end could not be committed */
 void manifest_set_clean(struct manifest_txn *txn, bool clean);
 /* The record as this txn sees it; false if there is none. */
 bool manifest_txn_get(struct manifest_txn *txn, uint64_t id, uint32_t part, struct sealed *out);

@@ -250,8 +250,12 @@ static struct json_object *parse(const char *line, size_t len)
 	struct json_tokener *tok = json_tokener_new();
 	struct json_object *o;
 
-	if (!tok)
+	/* json-c 0.16 does not look whether it got this, and crashes. */
+	if (!tok || !tok->pb) {
+		if (tok)
+			json_tokener_free(tok);
 		return NULL;
+	}
 	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
 	o = json_tokener_parse_ex(tok, line, (int)len);
 	json_tokener_free(tok);

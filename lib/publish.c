@@ -20,6 +20,7 @@
 #include "lib/events.h"
 #include "lib/io.h"
 #include "lib/lazy.h"
+#include "lib/leftover.h"
 #include "lib/log.h"
 #include "lib/piecewise.h"
 #include "lib/raw.h"
@@ -247,6 +248,8 @@ static int give_final_name(struct store *s, struct segment *seg)
 	if (dfd < 0)
 		return dfd;
 	err = io_rename_noreplace(s->fd, seg->tmp, dfd, seg->object);
+	if (err == -EEXIST && leftover_clear(s, seg->dir, dfd, seg->object))
+		err = io_rename_noreplace(s->fd, seg->tmp, dfd, seg->object);
 	if (err && is_ours(dfd, seg)) {
 		io_unlink(s->fd, seg->tmp, 0);
 		err = 0;

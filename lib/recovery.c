@@ -13,6 +13,7 @@
 #include "lib/layout.h"
 #include "lib/load.h"
 #include "lib/log.h"
+#include "lib/raw.h"
 #include "lib/replace.h"
 
 #define HASH_BUFFER ((size_t)1 << 20)
@@ -71,23 +72,32 @@ void recovery_event(struct store *s, const char *what, const char *path)
 
 /* ---- temporaries ---- */
 
-static void sweep(struct store *s, const char *dir, bool (*stale)(const char *name))
+static int sweep(struct store *s, const char *dir, bool (*stale)(const char *name))
 {
 	int fd = io_open(s->fd, dir, O_RDONLY | O_DIRECTORY, 0);
 	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
+	int err = 0, r;
 
 	if (!stream) {
 		if (fd >= 0)
 			close(fd);
-		return;
+		return fd == -ENOENT ? 0 : fd < 0 ? fd : -ENOMEM;
 	}
-	while ((e = readdir(stream))) {
-		if (e->d_type != DT_DIR && stale(e->d_name) && io_unlink(fd, e->d_name, 0) == 0)
-			log_info("%s/%s: a temporary of an earlier run was removed", dir,
+	while ((errno = 0, e = readdir(stream))) {
+		if (e->d_type == DT_DIR || !stale(e->d_name))
+			continue;
+		r = io_unlink(fd, e->d_name, 0);
+		if (r)
+			err = r;
+		else
+			log_info("%s/%s: a temporary that was left was removed", dir,
 				 e->d_name);
 	}
+	if (errno)
+		err = -errno;
 	closedir(stream);
+	return err;
 }
 
 static bool every(const char *name)
@@ -95,12 +105,19 @@ static bool every(const char *name)
 	return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
-void recovery_sweep(struct store *s)
+int recovery_sweep(struct store *s)
 {
-	sweep(s, LAYOUT_TMP, every);
-	sweep(s, NAME_PRIVATE, replace_is_temporary);
-	sweep(s, LAYOUT_CHUNKS, replace_is_temporary);
-	sweep(s, LAYOUT_INDEX, replace_is_temporary);
+	int errs[] = {
+	    sweep(s, LAYOUT_TMP, every),
+	    sweep(s, NAME_PRIVATE, replace_is_temporary),
+	    sweep(s, LAYOUT_CHUNKS, replace_is_temporary),
+	    sweep(s, LAYOUT_INDEX, replace_is_temporary),
+	};
+	int err = 0;
+
+	for (size_t i = 0; i < sizeof(errs) / sizeof(*errs) && !err; i++)
+		err = errs[i];
+	return err;
 }
 
 /* ---- intents ---- */
@@ -205,6 +222,17 @@ static int resume_name(struct store *s, const char *from_dir, const char *from,
 	return err == -ENOENT || err == -EEXIST ? 0 : err;
 }
 
+/* Does the raw file of this name say that it is another file's? The end of a rename may be committed
+ * long after it: the old name may have been used again. */
+static bool is_anothers(struct store *s, const char *dir, const char *name, uint64_t id)
+{
+	CLEANUP_FD int dfd = recovery_open_dir(s, dir);
+	CLEANUP_FD int fd = dfd < 0 ? dfd : io_open(dfd, name, O_RDONLY | O_NOFOLLOW, 0);
+	struct raw_mark mark;
+
+	return fd >= 0 && raw_read_mark(fd, &mark) == 0 && mark.id != id;
+}
+
 static int resume_file(struct store *s, struct resumed *r)
 {
 	CLEANUP_FREE char *from = strdup(r->intent->from);
@@ -224,7 +252,7 @@ static int resume_file(struct store *s, struct resumed *r)
 		if (!err)
 			err = resume_name(s, from_dir, a, r->to_dir, b);
 	}
-	if (!err)
+	if (!err && !is_anothers(s, from_dir, from_plain, r->intent->id))
 		err = resume_name(s, from_dir, from_plain, r->to_dir, r->to_plain);
 	return err ? err : manifest_commit(s->manifest, finish_file, r);
 }

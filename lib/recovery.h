@@ -31,8 +31,9 @@
 
 #include "lib/core.h"
 
-/* Remove what an unfinished seal or commit left. At every start. */
-void recovery_sweep(struct store *s);
+/* Remove what an unfinished seal or commit left. At every start, and when a stop
+ * is over. 0, or -errno: not all could be. */
+int recovery_sweep(struct store *s);
 
 /* The whole of it. Before any other thread uses the store. 0 or -errno. */
 int recovery_run(struct store *s);

@@ -72,7 +72,7 @@ static int agrees(int fd, const struct found_raw *raw, const struct relatives *r
 	return 1;
 }
 
-/* Is the object of this record what was sealed? 1, 0 or -ENOMEM. */
+/* Is the object of this record what was sealed? 1, 0, or -errno: it cannot be told now. */
 static int is_whole(struct store *s, const struct found_raw *raw, int dfd,
 		    const struct sealed *rec)
 {
@@ -82,11 +82,17 @@ static int is_whole(struct store *s, const struct found_raw *raw, int dfd,
 	int err = name_sealed(raw->at.name, rec->part, store_suffix(s), name);
 	CLEANUP_FD int fd = err ? err : io_open(dfd, name, O_RDONLY | O_NOFOLLOW, 0);
 
-	if (fd < 0 || io_fstat(fd, &st) != 0 || (uint64_t)st.st_size != rec->gz_bytes)
+	if (!err)
+		err = fd < 0 ? fd : io_fstat(fd, &st);
+	if (!err && (uint64_t)st.st_size != rec->gz_bytes)
 		return 0;
-	err = recovery_hash(fd, 0, rec->gz_bytes, sha256);
+	if (!err)
+		err = recovery_hash(fd, 0, rec->gz_bytes, sha256);
+	/* Gone, not a file, unreadable: lost. Anything else says nothing of the object. */
+	if (err == -ENOENT || err == -ELOOP || err == -EIO)
+		return 0;
 	if (err)
-		return err == -ENOMEM ? err : 0;
+		return err;
 	return memcmp(sha256, rec->sha256, SHA256_BYTES) == 0;
 }
 
@@ -276,6 +282,9 @@ int recovery_raws(struct store *s, struct differences *diff)
 				  raw->at.dir, raw->at.name, strerror(-err));
 			if (err == -ENOMEM)
 				return err;
+			lock_take(&s->lock);
+			s->unsettled = true; /* the next start looks again */
+			lock_drop(&s->lock);
 		}
 		if (raw->bytes > raw->sealed_end && !err) {
 			log_info("%s/%s: %llu bytes were not sealed yet", raw->at.dir,

@@ -148,7 +148,12 @@ static int add_raw(struct walk *w, int dfd, const char *name)
 		return err;
 	raw = &d->raws[d->raw_count];
 	*raw = (struct found_raw){.bytes = (uint64_t)st.st_size};
-	if (raw_read_mark(fd, &mark) == 0) {
+	/* One that cannot be read just now is not one that is not there: what the file holds would
+	 * be taken for something else. */
+	err = raw_read_mark(fd, &mark);
+	if (err && err != -ENODATA)
+		return err;
+	if (!err) {
 		raw->id = mark.id;
 		raw->base = mark.base;
 	}

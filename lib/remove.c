@@ -16,6 +16,7 @@
 #include "lib/import.h"
 #include "lib/io.h"
 #include "lib/lazy.h"
+#include "lib/leftover.h"
 #include "lib/log.h"
 #include "lib/notify.h"
 #include "lib/object.h"
@@ -129,12 +130,12 @@ static int unlink_objects(struct store *s, const struct removal *r)
 	int dfd = dirfd_get(s, f->n.dir);
 	int err = dfd < 0 ? dfd : 0;
 
-	for (uint32_t i = 0; i < r->count && dfd >= 0; i++) {
+	for (uint32_t i = 0; i < r->count; i++) {
 		char name[NAME_BYTES + 1];
 		int e;
 
 		name_sealed(f->n.name, r->numbers[i], store_suffix(s), name);
-		e = io_unlink(dfd, name, 0);
+		e = leftover_unlink(s, f->n.dir, dfd, name);
 		if (e && e != -ENOENT && !err)
 			err = e;
 	}

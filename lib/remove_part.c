@@ -12,6 +12,7 @@
 #include "lib/events.h"
 #include "lib/io.h"
 #include "lib/lazy.h"
+#include "lib/leftover.h"
 #include "lib/log.h"
 #include "lib/notify.h"
 #include "lib/object.h"
@@ -68,7 +69,7 @@ static int unlink_object(struct store *s, const struct departure *p)
 {
 	struct dir *d = p->file->n.dir;
 	int dfd = dirfd_get(s, d);
-	int err = dfd < 0 ? dfd : io_unlink(dfd, p->object, 0);
+	int err = leftover_unlink(s, d, dfd, p->object);
 
 	if (dfd >= 0)
 		dirfd_put(s, d);

@@ -20,7 +20,8 @@ struct rename {
 	uint64_t intent;
 	const char *refusal; /* why, and what helps: a constant */
 	bool from_import, to_import;
-	bool arm; /* it was excluded: what is dirty beneath may be sealed now */
+	bool stuck; /* it failed half-way, and there was no way back */
+	bool arm;   /* it was excluded: what is dirty beneath may be sealed now */
 };
 
 static inline bool has_sealed_bytes(const struct node *n)

@@ -77,7 +77,8 @@ static int move_names(struct rename *r, struct file *f, int from_fd, int to_fd)
 	while (err && !same_stem && done-- > 0) {
 		name_sealed(r->from, f->parts[done].number, suffix, from);
 		name_sealed(r->to, f->parts[done].number, suffix, to);
-		(void)io_rename_noreplace(to_fd, to, from_fd, from);
+		if (io_rename_noreplace(to_fd, to, from_fd, from) != 0)
+			r->stuck = true;
 	}
 	return err;
 }
@@ -177,6 +178,16 @@ static int replace_sealed(struct rename *r, struct file *f, int from_fd, int to_
 	return err;
 }
 
+/* Its names are in two places. The intent says where they are to be: the next start completes it. */
+static void leave_to_recovery(struct rename *r, int err)
+{
+	lock_take(&r->s->lock);
+	r->s->unsettled = true;
+	lock_drop(&r->s->lock);
+	log_error("%s: renaming it to %s failed half-way: %s; the next mount completes it",
+		  r->from_path.data, r->to_path.data, strerror(-err));
+}
+
 /* In the store. */
 static int move_file(struct rename *r)
 {
@@ -213,8 +224,10 @@ static int move_file(struct rename *r)
 		dirfd_changed(r->s, r->from_dir);
 	if (!err && r->to_import)
 		dirfd_changed(r->s, r->to_dir);
-	if (err && many)
-		manifest_commit(r->s->manifest, end_intent, r);
+	if (r->stuck)
+		leave_to_recovery(r, err);
+	else if (err && many)
+		(void)manifest_commit(r->s->manifest, end_intent, r); /* else at the stop */
 	else if (many && finish_intent(r, f) != 0)
 		log_warning("%s: renamed; the manifest follows later", r->to_path.data);
 	return err;

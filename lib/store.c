@@ -14,6 +14,7 @@
 #include "lib/io.h"
 #include "lib/layout.h"
 #include "lib/lazy.h"
+#include "lib/leftover.h"
 #include "lib/log.h"
 #include "lib/probe.h"
 #include "lib/recovery.h"
@@ -210,7 +211,12 @@ static int recover(struct store *s, struct store_error *e)
 
 	if (s->options.read_only)
 		return 0;
-	recovery_sweep(s);
+	err = recovery_sweep(s);
+	if (err)
+		log_warning(
+		    "temporaries of an earlier run could not be removed: %s; the next start "
+		    "tries again",
+		    strerror(-err));
 	err = manifest_commit(s->manifest, mark_unclean, NULL);
 	if (!err && !clean)
 		err = recovery_run(s);
@@ -318,6 +324,7 @@ static void free_store(struct store *s)
 	events_close(s->events);
 	if (s->root) {
 		lock_take(&s->lock);
+		leftover_free_all_locked(s);
 		free_settled_locked(s);
 		free_node_all_locked(s, &s->root->n);
 		lock_drop(&s->lock);

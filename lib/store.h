@@ -104,7 +104,7 @@ int store_adopt(const struct store_options *options, store_adopted *adopted, voi
  * Stop: cut what is active, seal everything, join every thread, commit, and mark the store
  * clean. All handles must have been released (store_release_all does what an unmount left
  * undone). Returns the exit status: 0 clean, 5 not everything could be sealed (it is kept, and
- * taken up at the next start), 1 the manifest could not be written. The store is closed and
+ * taken up at the next start), 1 the manifest, or the result, could not be written. The store is closed and
  * freed.
  */
 int store_close(struct store *s);

@@ -13,15 +13,19 @@
 #include "lib/io.h"
 #include "lib/layout.h"
 #include "lib/lazy.h"
+#include "lib/leftover.h"
 #include "lib/log.h"
+#include "lib/recovery.h"
 #include "lib/replace.h"
 #include "lib/sealer.h"
 #include "lib/store_impl.h"
 
 static int mark_clean(struct manifest_txn *txn, void *ctx)
 {
+	int err = manifest_done_all(txn);
+
 	manifest_set_clean(txn, true);
-	return 0;
+	return err;
 }
 
 /* The progress file: for those who wait, rewritten in place, always of one length. */
@@ -48,6 +52,57 @@ static void write_drain(struct store *s)
 		io_pwrite(fd, text, sizeof(text), 0);
 		close(fd);
 	}
+}
+
+/* The next file whose raw bytes should have gone, and that was not tried yet; held. */
+static struct file *next_kept(struct store *s)
+{
+	struct file *f;
+
+	lock_take(&s->lock);
+	DL_FOREACH2(s->active, f, active_next)
+	{
+		if (f->kept && !f->kept_tried && f->raw_present)
+			break;
+	}
+	if (f) {
+		f->kept_tried = true;
+		node_ref_locked(&f->n);
+		node_take_wait_locked(s, &f->n, BUSY_HELD);
+	}
+	lock_drop(&s->lock);
+	return f;
+}
+
+static void drop_kept(struct store *s)
+{
+	struct file *f;
+
+	while ((f = next_kept(s))) {
+		file_drop_raw(s, f);
+		node_give(s, &f->n);
+		node_unref(s, &f->n, 1);
+	}
+}
+
+/*
+ * What stands in the way of a clean stop, though all is sealed: then the next start looks at the
+ * store.
+ */
+static bool is_in_order(struct store *s)
+{
+	int err = recovery_sweep(s);
+
+	if (err)
+		log_warning(
+		    "temporaries are left in the store: %s; the next mount removes them",
+		    strerror(-err));
+	if (!leftover_remove_all(s))
+		err = -EBUSY;
+	lock_take(&s->lock);
+	err = err ? err : s->unsettled ? -EBUSY : 0;
+	lock_drop(&s->lock);
+	return err == 0;
 }
 
 /* Files whose bytes are not all sealed, though they should be. */
@@ -91,20 +146,20 @@ void store_stop_prepare(struct store *s)
 static int replace_last_stop(struct store *s, const char *text)
 {
 	struct iovec iov = {.iov_base = (void *)text, .iov_len = LAST_STOP_BYTES};
-	int err;
+	int err = -EBADF;
 
-	if (s->stop_fd < 0)
-		return replace_file(s->fd, LAYOUT_LAST_STOP, &iov, 1, NULL);
-	err = io_pwrite(s->stop_fd, text, LAST_STOP_BYTES, 0);
-	if (!err)
-		err =
-		    replace_commit(s->fd, LAYOUT_LAST_STOP, LAYOUT_NEXT_STOP, s->stop_fd, NULL);
-	close(s->stop_fd);
-	s->stop_fd = -1;
-	return err;
+	if (s->stop_fd >= 0) {
+		err = io_pwrite(s->stop_fd, text, LAST_STOP_BYTES, 0);
+		if (!err)
+			err = replace_commit(s->fd, LAYOUT_LAST_STOP, LAYOUT_NEXT_STOP,
+					     s->stop_fd, NULL);
+		close(s->stop_fd);
+		s->stop_fd = -1;
+	}
+	return err ? replace_file(s->fd, LAYOUT_LAST_STOP, &iov, 1, NULL) : 0;
 }
 
-static void write_last_stop(struct store *s, int status, uint64_t unfinished)
+static int write_last_stop(struct store *s, int status, uint64_t unfinished)
 {
 	char text[LAST_STOP_BYTES];
 	int64_t now_ns = clock_wall_ns();
@@ -120,13 +175,15 @@ static void write_last_stop(struct store *s, int status, uint64_t unfinished)
 	text[sizeof(text) - 1] = '\n';
 	err = replace_last_stop(s, text);
 	if (err)
-		log_warning(LAYOUT_LAST_STOP ": not written: %s", strerror(-err));
+		log_error(LAYOUT_LAST_STOP ": not written: %s", strerror(-err));
+	return err;
 }
 
 int store_stop(struct store *s)
 {
 	uint64_t unfinished;
 	int err, status;
+	bool clean;
 
 	layout_lock_note(s->lockfd, "draining");
 	barrier_end_all(s, -EIO);
@@ -134,16 +191,19 @@ int store_stop(struct store *s)
 	timers_stop(s);
 	import_drain(s);
 	sealer_drain(s->sealer, write_drain);
+	drop_kept(s);
 	unfinished = count_unfinished(s);
 	err = lazy_flush(s);
-	if (!err && !unfinished)
+	clean = is_in_order(s) && !unfinished;
+	if (!err && clean)
 		err = manifest_commit(s->manifest, mark_clean, NULL);
 	sealer_close(s->sealer);
-	status = err ? 1 : unfinished ? 5 : 0;
+	status = err ? 1 : clean ? 0 : 5;
 	if (err)
 		log_error("the last commit failed: %s; the next mount recovers",
 			  strerror(-err));
-	write_last_stop(s, status, unfinished);
+	if (write_last_stop(s, status, unfinished) != 0 && !status)
+		status = 1;
 	io_unlink(s->fd, LAYOUT_DRAIN, 0);
 	layout_lock_note(s->lockfd, NULL);
 	return status;
