@@ -40,7 +40,8 @@ struct world {
 	atomic_bool frozen; /* what is said from now on is no promise */
 	int errors;	    /* calls that failed */
 	int close_status;   /* of store_close; -1: not called, -2: the start failed */
-	int foreign;	    /* promise + 1 that is written by another process */
+	bool may_put_aside; /* a read error makes an object one that cannot be trusted */
+	bool may_refuse;    /* an import whose fsync failed, which then is NAME.invalid */
 	int violations;
 	char verdict[512]; /* the first of them */
 };

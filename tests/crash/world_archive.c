@@ -126,8 +126,9 @@ void world_check_objects(struct world *w)
 static bool is_refused(const struct world *w, const char *name)
 {
 	for (unsigned i = 0; i < w->count; i++) {
-		if (strcmp(w->list[i].name, name) == 0)
-			return w->list[i].tried > w->list[i].accepted;
+		if (strcmp(w->list[i].name, name) == 0 &&
+		    w->list[i].tried > w->list[i].accepted)
+			return true;
 	}
 	return false;
 }
@@ -145,15 +146,25 @@ static void see_finished(struct world *w, const char *path, const struct stat *s
 		world_violation(w, "%s: had to be given another name", path);
 }
 
+/* One whose bytes write() has refused waits for others. */
+static bool has_refused_import(const struct world *w)
+{
+	for (unsigned i = 0; i < w->count; i++) {
+		if (w->list[i].import && w->list[i].tried > w->list[i].accepted)
+			return true;
+	}
+	return false;
+}
+
 static void see_private(struct world *w, const char *path, const struct stat *st)
 {
 	const char *name = path + strlen(w->dir) + strlen("/.notepackfs/");
 
 	if (strncmp(name, "tmp/", 4) == 0 || strstr(name, ".new."))
 		world_violation(w, "%s: a temporary is left", path);
-	if (strncmp(name, "quarantine/", 11) == 0 && st->st_size > 0)
+	if (strncmp(name, "quarantine/", 11) == 0 && st->st_size > 0 && !w->may_put_aside)
 		world_violation(w, "%s: had to be put aside", path);
-	if (strncmp(name, "import/", 7) == 0 && st->st_size > 0)
+	if (strncmp(name, "import/", 7) == 0 && st->st_size > 0 && !has_refused_import(w))
 		world_violation(w, "%s: an import is left", path);
 }
 
@@ -203,6 +214,22 @@ static bool is_in_archive(struct world *w, const struct promise *p, const char *
 	       world_has_content(p, buf, how == WORLD_CUT ? (size_t)least : (size_t)n, 0);
 }
 
+bool world_is_refused_import(struct world *w, const struct promise *p)
+{
+	char path[PATH_MAX];
+	size_t len = 0;
+	ssize_t n;
+	char *gz;
+
+	if (!w->may_refuse || !p->import)
+		return false;
+	snprintf(path, sizeof(path), "%s/%s" SUFFIX ".invalid", w->dir, p->name);
+	gz = load(path, &len);
+	n = gz ? unpack(gz, len, plain_buffer(), PLAIN_MAX) : -1;
+	free(gz);
+	return n == (ssize_t)p->accepted && world_has_content(p, plain_buffer(), (size_t)n, 0);
+}
+
 void world_check_archive(struct world *w, enum world_end how)
 {
 	char private[PATH_MAX];
@@ -216,7 +243,7 @@ void world_check_archive(struct world *w, enum world_end how)
 
 		if (p->removing || !least)
 			continue;
-		if (!is_in_archive(w, p, p->name, how) &&
+		if (!is_in_archive(w, p, p->name, how) && !world_is_refused_import(w, p) &&
 		    !is_in_archive(w, p, world_other_name(p, how), how))
 			world_violation(w, "%s: the archive does not have its %llu bytes",
 					p->name, (unsigned long long)least);

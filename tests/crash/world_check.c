@@ -101,6 +101,8 @@ static void judge(struct world *w, const struct promise *p, const struct seen *a
 		world_violation(w, "%s: %s is also %s", when, p->name, p->next);
 	if (is_kept(p, a, how) || is_kept(p, b, how))
 		return;
+	if (!a->there && world_is_refused_import(w, p))
+		return;
 	if (!must && ((!a->there && !b->there) || world_shares_name(w, p)))
 		return;
 	world_violation(
