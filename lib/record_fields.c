@@ -163,8 +163,12 @@ static int parse(struct record_fields *f, const char *line, size_t len)
 	struct json_object *o;
 	bool ok;
 
-	if (!tok)
+	/* json-c 0.16 does not look whether it got this, and crashes. */
+	if (!tok || !tok->pb) {
+		if (tok)
+			json_tokener_free(tok);
 		return -ENOMEM;
+	}
 	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
 	o = json_tokener_parse_ex(tok, line, (int)len);
 	ok = json_tokener_get_error(tok) == json_tokener_success &&
