@@ -4,7 +4,8 @@
  *
  *	manifest.c	 open, close, and the group commit
  *	manifest_read.c	 look-ups, walks, and the generated manifest
- *	manifest_txn.c	 what a commit's function collects: the overlay
+ *	manifest_txn.c	 what a commit's function collects
+ *	manifest_overlay.c	 … the overlay that it is in until it is saved
  *	manifest_mem.c	 the live records in memory: the base
  *	manifest_header.c the header line, to and from text
  *	manifest_load.c	 reading and decoding everything
@@ -274,12 +275,17 @@ bool manifest_intents_has(const struct intents *list, uint64_t seq);
 void manifest_intents_drop(struct intents *list, uint64_t seq);
 void manifest_intents_truncate(struct intents *list, size_t count);
 
-/* manifest_txn.c */
+/* manifest_overlay.c */
 void manifest_overlay_init(struct overlay *o, uint64_t next_seq);
 void manifest_overlay_release(struct overlay *o);
+void manifest_overlay_free_node(struct node *n);
 bool manifest_overlay_changed(const struct overlay *o);
 struct slot *manifest_overlay_find(const struct overlay *o, uint64_t id, uint32_t part);
 bool manifest_overlay_is_done(const struct overlay *o, uint64_t intent_seq);
+/* path with the moves from `first` on applied: path itself, or a new string in *moved. NULL:
+ * there is no memory. */
+const char *manifest_overlay_move_path(const struct overlay *o, size_t first, const char *path,
+				       char **moved);
 /* Keep, or take back, what was added since `since`. */
 void manifest_overlay_accept(struct overlay *o);
 void manifest_overlay_rollback(struct overlay *o, const struct overlay_mark *since);

@@ -11,83 +11,6 @@
 #include <errno.h>
 #include <string.h>
 
-void manifest_overlay_init(struct overlay *o, uint64_t next_seq)
-{
-	memset(o, 0, sizeof(*o));
-	o->at.next_seq = next_seq;
-	o->at.clean = -1;
-}
-
-static void free_node(struct node *n)
-{
-	if (!n)
-		return;
-	manifest_mem_free_dir(n->dir);
-	free(n);
-}
-
-void manifest_overlay_release(struct overlay *o)
-{
-	struct slot *s = o->slots;
-
-	HASH_CLEAR(hh, o->slots);
-	while (s) {
-		struct slot *next = s->hh.next;
-
-		free_node(s->state.node);
-		free(s);
-		s = next;
-	}
-	for (size_t i = 0; i < o->at.move_count; i++) {
-		free(o->moves[i].from);
-		free(o->moves[i].to);
-	}
-	free(o->moves);
-	manifest_intents_truncate(&o->intents, 0);
-	free(o->dones);
-	free(o->undo);
-	buf_release(&o->lines);
-}
-
-bool manifest_overlay_changed(const struct overlay *o)
-{
-	return o->at.line_count || o->at.clean >= 0 || o->at.id_mark;
-}
-
-void manifest_overlay_accept(struct overlay *o)
-{
-	/* What a node replaced is freed by the entry that replaced it; a removal keeps its
-	 * node, which then stands in the next entry of the slot or in the slot itself. */
-	for (size_t i = 0; i < o->undo_count; i++) {
-		struct undo *u = &o->undo[i];
-
-		if (u->slot->state.node != u->before.node)
-			free_node(u->before.node);
-	}
-	o->undo_count = 0;
-}
-
-void manifest_overlay_rollback(struct overlay *o, const struct overlay_mark *since)
-{
-	while (o->undo_count) {
-		struct undo *u = &o->undo[--o->undo_count];
-
-		if (u->slot->state.node != u->before.node)
-			free_node(u->slot->state.node);
-		u->slot->state = u->before;
-	}
-	while (o->at.move_count > since->move_count) {
-		struct move *move = &o->moves[--o->at.move_count];
-
-		free(move->from);
-		free(move->to);
-	}
-	manifest_intents_truncate(&o->intents, since->intent_count);
-	o->lines.len = since->line_bytes;
-	o->lines.failed = false;
-	o->at = *since;
-}
-
 static int fail(struct manifest_txn *txn, int err)
 {
 	if (!txn->error)
@@ -108,18 +31,6 @@ static int line_added(struct manifest_txn *txn)
 	o->at.line_count++;
 	o->at.line_bytes = o->lines.len;
 	return 0;
-}
-
-struct slot *manifest_overlay_find(const struct overlay *o, uint64_t id, uint32_t part)
-{
-	struct {
-		uint64_t id;
-		uint32_t part;
-	} key = {.id = id, .part = part};
-	struct slot *s;
-
-	HASH_FIND(hh, o->slots, &key, NODE_KEY_BYTES, s);
-	return s;
 }
 
 static struct slot *need_slot(struct overlay *o, uint64_t id, uint32_t part)
@@ -182,35 +93,10 @@ static struct view view_of(const struct manifest_txn *txn, uint64_t id, uint32_t
 	return v;
 }
 
-/* path with the moves from `first` on applied: path itself, or a new string in *moved. NULL:
- * there is no memory. */
-static const char *move_path(const struct overlay *o, size_t first, const char *path,
-			     char **moved)
-{
-	*moved = NULL;
-	for (size_t i = first; i < o->at.move_count; i++) {
-		bool failed;
-		char *next =
-		    manifest_mem_moved(path, o->moves[i].from, o->moves[i].to, &failed);
-
-		if (failed) {
-			free(*moved);
-			*moved = NULL;
-			return NULL;
-		}
-		if (!next)
-			continue;
-		free(*moved);
-		*moved = next;
-		path = next;
-	}
-	return path;
-}
-
 static bool is_in_dir(const struct overlay *o, const struct view *v, const char *dir)
 {
 	char *moved;
-	const char *path = move_path(o, v->moves, v->node->dir->path, &moved);
+	const char *path = manifest_overlay_move_path(o, v->moves, v->node->dir->path, &moved);
 	bool same = path && strcmp(path, dir) == 0;
 
 	free(moved);
@@ -245,7 +131,7 @@ static int put_node(struct manifest_txn *txn, struct node *n, bool was_live)
 	struct slot *s = need_slot(o, n->id, n->part);
 
 	if (!s || set_slot(o, s, &state) != 0) {
-		free_node(n);
+		manifest_overlay_free_node(n);
 		return fail(txn, -ENOMEM);
 	}
 	manifest_mem_encode(&o->lines, n, n->dir->path, txn->m->suffix);
@@ -272,7 +158,7 @@ int manifest_put(struct manifest_txn *txn, struct sealed *s, const char *dir, co
 		return fail(txn, -ENOMEM);
 	if (v.node && manifest_mem_same(v.node, n) && is_in_dir(o, &v, dir)) {
 		s->seq = v.node->seq;
-		free_node(n);
+		manifest_overlay_free_node(n);
 		return 0;
 	}
 	n->seq = s->seq = o->at.next_seq;
@@ -295,7 +181,7 @@ int manifest_remove(struct manifest_txn *txn, uint64_t id, uint32_t part)
 	s = need_slot(o, id, part);
 	if (!s)
 		return fail(txn, -ENOMEM);
-	dir = move_path(o, v.moves, v.node->dir->path, &moved);
+	dir = manifest_overlay_move_path(o, v.moves, v.node->dir->path, &moved);
 	if (!dir)
 		return fail(txn, -ENOMEM);
 	manifest_mem_encode_rm(&o->lines, v.node, o->at.next_seq, dir, txn->m->suffix);
@@ -313,7 +199,7 @@ static int concerns(const struct overlay *o, size_t first, const char *path, con
 		    const char *to)
 {
 	char *moved;
-	const char *now = move_path(o, first, path, &moved);
+	const char *now = manifest_overlay_move_path(o, first, path, &moved);
 	size_t len = strlen(from);
 	int r;
 
@@ -413,15 +299,6 @@ int manifest_intent(struct manifest_txn *txn, uint64_t id, const char *from, con
 	return line_added(txn);
 }
 
-bool manifest_overlay_is_done(const struct overlay *o, uint64_t seq)
-{
-	for (size_t i = 0; i < o->at.done_count; i++) {
-		if (o->dones[i] == seq)
-			return true;
-	}
-	return false;
-}
-
 int manifest_done(struct manifest_txn *txn, uint64_t intent_seq)
 {
 	struct overlay *o = txn->overlay;
@@ -476,36 +353,4 @@ bool manifest_txn_get(struct manifest_txn *txn, uint64_t id, uint32_t part, stru
 		return false;
 	manifest_mem_facts(v.node, out);
 	return true;
-}
-
-static int plan_dir(struct overlay *o, size_t first, struct dir *d)
-{
-	return move_path(o, first, d->path, &d->next_path) ? 0 : -ENOMEM;
-}
-
-int manifest_overlay_plan(struct overlay *o, struct memory *mem)
-{
-	int err = 0;
-
-	if (!o->at.move_count)
-		return 0;
-	for (struct dir *d = mem->dirs; d && !err; d = d->hh.next)
-		err = plan_dir(o, 0, d);
-	for (struct slot *s = o->slots; s && !err; s = s->hh.next) {
-		if (s->state.node)
-			err = plan_dir(o, s->state.moves, s->state.node->dir);
-	}
-	if (err)
-		manifest_overlay_unplan(o, mem);
-	return err;
-}
-
-void manifest_overlay_unplan(struct overlay *o, struct memory *mem)
-{
-	if (!o->at.move_count)
-		return;
-	for (struct dir *d = mem->dirs; d; d = d->hh.next) {
-		free(d->next_path);
-		d->next_path = NULL;
-	}
 }

@@ -433,13 +433,13 @@ void world_remove(struct world *w, struct store *s, struct promise *p)
 void world_chmod(struct world *w, struct store *s, struct promise *p, mode_t mode)
 {
 	struct stat want = {.st_mode = mode}, st;
+	unsigned set = STORE_SET_MODE;
 	struct caller c = me();
 	struct node *n;
 	int err = world_lookup(s, p->name, &n);
 
 	if (!err) {
-		while ((err = store_setattr(s, &c, n, &want, STORE_SET_MODE, &st)) ==
-		       STORE_BUSY)
+		while ((err = store_setattr(s, &c, n, &want, &set, &st)) == STORE_BUSY)
 			store_wait_idle(s, c.busy);
 		node_unref(s, n, 1);
 	}
