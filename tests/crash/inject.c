@@ -27,20 +27,35 @@ struct row {
 	const char *name, *title;
 	long gate, in_full;
 	const char *modes[8]; /* NULL behind the last */
+	const char *disks[4]; /* NULL behind the last; none: in memory */
 };
 
 static const struct row rows[] = {
-    {"kill", "kill before and after each operation", 600, 3000, {"kill", "killafter"}},
+    {"kill", "kill before and after each operation", 600, 3000, {"kill", "killafter"}, {NULL}},
     {"errors",
      "EIO, a lost answer, ENOSPC, EINTR, short writes at each operation",
      1200,
      6000,
-     {"EIO", "lost", "ENOSPC", "EINTR", "short"}},
+     {"EIO", "lost", "ENOSPC", "EINTR", "short"},
+     {NULL}},
     {"exhaustion",
      "no memory, no descriptor, no thread",
      300,
      2000,
-     {"ENOMEM", "EMFILE", "EAGAIN"}},
+     {"ENOMEM", "EMFILE", "EAGAIN"},
+     {NULL}},
+    {"power",
+     "power cuts right behind an acknowledgement, and behind each fsync",
+     400,
+     5000,
+     {"ack", "sync"},
+     {"ext4", "noauto", "xfs"}},
+    {"load",
+     "power cuts anywhere",
+     100,
+     1500,
+     {"power", "powerafter"},
+     {"ext4", "xfs", "btrfs"}},
 };
 
 /* One of the points that run; in shared memory. */
@@ -49,12 +64,14 @@ struct job {
 	struct point point;
 	const char *mode;
 	struct verdict verdict;
+	struct disk disk; /* its own, if the row has disks */
 };
 
 static struct job *jobs;
 static unsigned job_count = 8;
 static long injected, points, violations;
 static bool verbose;
+static const char *disk_kind;
 
 static uint64_t mix(uint64_t z)
 {
@@ -114,6 +131,8 @@ static void start(const struct point *p, const char *mode)
 	}
 	jobs[i].point = *p;
 	jobs[i].mode = mode;
+	if (disk_kind)
+		jobs[i].point.disk = &jobs[i].disk;
 	fflush(stdout);
 	pid = fork();
 	if (pid < 0) {
@@ -141,6 +160,7 @@ static long measure(const struct scenario *s, const struct shim_mode *mode, uint
 	struct point p = {.scenario = s, .mode = *mode, .span = 1, .seed = seed};
 	struct verdict v;
 
+	p.mode.action = SHIM_PASS;
 	point_run(&p, &v);
 	if (v.violations) {
 		violations++;
@@ -170,16 +190,36 @@ static void spread(const struct scenario *s, const char *name, long count, uint6
 	}
 }
 
-static int run_row(const struct row *row, bool in_full, uint64_t seed)
+static unsigned disks_of(const struct row *row)
 {
-	long want = in_full ? row->in_full : row->gate;
+	unsigned count = 0;
+
+	while (row->disks[count])
+		count++;
+	return count;
+}
+
+static void open_disks(void)
+{
+	for (unsigned i = 0; i < job_count; i++)
+		disk_open(&jobs[i].disk, disk_kind);
+}
+
+static void close_disks(void)
+{
+	for (unsigned i = 0; i < job_count; i++)
+		disk_close(&jobs[i].disk);
+}
+
+/* Until want faults were injected in all. */
+static void run_share(const struct row *row, long want, uint64_t seed)
+{
 	unsigned modes = 0, turn = 0;
 
 	while (row->modes[modes])
 		modes++;
-	printf("# SEED=%llu\n", (unsigned long long)seed);
 	/* A point whose calls came in another order may miss: then there are more. */
-	while (injected < want && turn < 4 && !violations) {
+	while (injected < want && turn < 8 && !violations) {
 		long each = (want - injected) / (modes * scenario_count) + 1;
 
 		for (unsigned s = 0; s < scenario_count; s++) {
@@ -189,6 +229,21 @@ static int run_row(const struct row *row, bool in_full, uint64_t seed)
 		}
 		wait_all();
 		turn++;
+	}
+}
+
+static int run_row(const struct row *row, bool in_full, uint64_t seed)
+{
+	long want = in_full ? row->in_full : row->gate;
+
+	printf("# SEED=%llu\n", (unsigned long long)seed);
+	if (!row->disks[0])
+		run_share(row, want, seed);
+	for (unsigned d = 0; row->disks[d]; d++) {
+		disk_kind = row->disks[d];
+		open_disks();
+		run_share(row, want * (d + 1) / disks_of(row), seed + d);
+		close_disks();
 	}
 	printf("# injected: %ld\n# violations: %ld\n", injected, violations);
 	printf("%sok 1 - %s: at least %ld faults\n", injected >= want ? "" : "not ", row->title,
@@ -210,7 +265,15 @@ static int run_point(char **argv, int argc, uint64_t seed)
 	}
 	p.mode = *mode;
 	p.at = atol(argv[3]);
+	if (p.mode.action == SHIM_HOOK) {
+		disk_kind = getenv("DISK") ? getenv("DISK") : "ext4";
+		job_count = 1;
+		open_disks();
+		p.disk = &jobs[0].disk;
+	}
 	point_run(&p, &v);
+	if (disk_kind)
+		close_disks();
 	printf("# total %ld, injected %ld (%s)%s\n# %s\n", v.total, v.injected, v.what,
 	       v.silent ? ", and no one was told" : "",
 	       v.violations ? v.text : "no promise was broken");
@@ -238,6 +301,8 @@ int main(int argc, char **argv)
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (jobs == MAP_FAILED)
 		return 2;
+	if (argc >= 2 && (strcmp(argv[1], "power") == 0 || strcmp(argv[1], "load") == 0))
+		job_count = 2;
 	for (size_t i = 0; argc >= 2 && i < sizeof(rows) / sizeof(*rows); i++) {
 		if (strcmp(rows[i].name, argv[1]) == 0)
 			return run_row(&rows[i], in_full, seed);

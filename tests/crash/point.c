@@ -71,6 +71,17 @@ static void check_descriptors(struct world *w, const bool open_before[FDS])
 	}
 }
 
+/* The hook: what is promised from here on, no one has heard. */
+static struct world *cut_world;
+static struct disk *cut_disk;
+
+static void cut(void)
+{
+	shim_pause();
+	atomic_store(&cut_world->frozen, true);
+	disk_cut(cut_disk);
+}
+
 /* I7: what was closed leaves nothing behind in the process. */
 static void run_scenario(const struct point *p, struct world *w)
 {
@@ -79,7 +90,9 @@ static void run_scenario(const struct point *p, struct world *w)
 
 	for (int fd = 0; fd < FDS; fd++)
 		open_before[fd] = fcntl(fd, F_GETFD) >= 0;
-	shim_arm(&w->shim, p->cut);
+	cut_world = w;
+	cut_disk = p->disk;
+	shim_arm(&w->shim, cut);
 	p->scenario->run(w);
 	shim_arm(NULL, NULL);
 	if (w->close_status == -1)
@@ -121,7 +134,7 @@ static void child(const struct point *p, struct world *w, enum stage stage, int 
 		run_scenario(p, w);
 		break;
 	case STAGE_LOOK:
-		world_verify(w, p->cut ? WORLD_CUT : WORLD_KILLED);
+		world_verify(w, p->mode.action == SHIM_HOOK ? WORLD_CUT : WORLD_KILLED);
 		break;
 	}
 	_exit(0);
@@ -193,6 +206,7 @@ static void run_fault(const struct point *p, struct world *w, struct verdict *v)
 	w->shim.at = p->at;
 	w->shim.span = p->span;
 	w->may_put_aside = p->mode.err == EIO;
+	w->may_recover = p->mode.action == SHIM_HOOK;
 	w->may_refuse = p->mode.action == SHIM_ERROR;
 	status = run_stage(p, w, STAGE_FAULT, log);
 	v->injected = atomic_load(&w->shim.injected);
@@ -207,34 +221,44 @@ static void run_fault(const struct point *p, struct world *w, struct verdict *v)
 		text[n > 0 ? n : 0] = '\0';
 		printf("# errors %d, close %d, log:\n%s", w->errors, w->close_status, text);
 	}
-	if (p->restart)
-		p->restart();
+	if (p->mode.action == SHIM_HOOK)
+		disk_restart(p->disk);
 	if (!w->violations)
 		judge_end(w, run_stage(p, w, STAGE_LOOK, quiet), false, "the look at it");
 	close(log);
 	close(quiet);
 }
 
+/* The store's own entry is not what is tested. */
+static void sync_dir(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || fsync(fd) != 0) {
+		perror(path);
+		exit(2);
+	}
+	close(fd);
+}
+
 void point_run(const struct point *p, struct verdict *v)
 {
 	struct world *w = world_new();
-	char dir[] = "/dev/shm/notepackfs-point-XXXXXX";
+	const char *where = p->disk ? p->disk->dir : "/dev/shm";
 
 	memset(v, 0, sizeof(*v));
 	w->seed = p->seed;
-	if (p->dir) {
-		snprintf(w->dir, sizeof(w->dir), "%s", p->dir);
-	} else {
-		if (!mkdtemp(dir)) {
-			perror(dir);
-			exit(2);
-		}
-		snprintf(w->dir, sizeof(w->dir), "%s", dir);
+	snprintf(w->dir, sizeof(w->dir), "%s/notepackfs-point-XXXXXX", where);
+	if (!mkdtemp(w->dir)) {
+		perror(w->dir);
+		exit(2);
 	}
+	if (p->disk)
+		sync_dir(where);
 	run_fault(p, w, v);
 	v->violations = w->violations;
 	memcpy(v->text, w->verdict, sizeof(v->text));
-	if (!p->dir && (!v->violations || !getenv("KEEP")))
-		remove_tree(dir);
+	if (!v->violations || !getenv("KEEP"))
+		remove_tree(w->dir);
 	munmap(w, sizeof(*w));
 }

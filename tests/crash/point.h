@@ -6,6 +6,7 @@
 #ifndef NOTEPACKFS_TESTS_POINT_H
 #define NOTEPACKFS_TESTS_POINT_H
 
+#include "tests/crash/disk.h"
 #include "tests/crash/scenario.h"
 
 struct point {
@@ -13,10 +14,7 @@ struct point {
 	struct shim_mode mode;
 	long at, span;
 	uint64_t seed;
-	/* Where the store is made; NULL: in a new directory of /dev/shm, removed afterwards. */
-	const char *dir;
-	void (*cut)(void);     /* what a hook does: it does not return */
-	void (*restart)(void); /* between the fault and the look at it; may be NULL */
+	struct disk *disk; /* where the store is made; NULL: in a directory of /dev/shm */
 };
 
 struct verdict {

@@ -38,6 +38,8 @@ static const struct shim_mode modes[] = {
     {"EAGAIN", SHIM_ERROR, false, EAGAIN, SHIM_THREAD},
     {"power", SHIM_HOOK, false, 0, MUTATING},
     {"powerafter", SHIM_HOOK, true, 0, MUTATING},
+    {"sync", SHIM_HOOK, true, 0, SHIM_SYNC},
+    {"ack", SHIM_HOOK, false, 0, SHIM_ACK},
     {"count", SHIM_PASS, false, 0, MUTATING},
 };
 
@@ -217,6 +219,11 @@ bool shim_path_counts(const char *path)
 {
 	return shim_armed && !shim_paused && strncmp(path, "/proc", 5) != 0 &&
 	       strncmp(path, "/dev/", 5) != 0 && strncmp(path, "/sys/", 5) != 0;
+}
+
+void shim_acknowledged(const char *name)
+{
+	(void)shim_begin(SHIM_ACK, "acknowledged", -1, name);
 }
 
 /* ---- LD_PRELOAD ---- */

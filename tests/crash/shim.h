@@ -44,6 +44,7 @@ enum {
 	SHIM_OPEN = 1024,   /* whatever makes a descriptor */
 	SHIM_THREAD = 2048, /* pthread_create */
 	SHIM_MEMORY = 4096, /* malloc calloc realloc */
+	SHIM_ACK = 8192,    /* shim_acknowledged */
 	SHIM_CHANGE = SHIM_WRITE | SHIM_SYNC | SHIM_NAME | SHIM_REMOVE | SHIM_SIZE | SHIM_META |
 		      SHIM_XATTR,
 };
@@ -70,7 +71,8 @@ struct shim_state {
 
 /*
  * kill, killafter, EIO, ENOSPC, EINTR, short, ENOMEM, EMFILE, EAGAIN; lost (the call is made,
- * and EIO returned); power and powerafter (the hook). NULL: unknown.
+ * and EIO returned); power and powerafter (the hook); ack (the hook, at shim_acknowledged). NULL:
+ * unknown.
  */
 const struct shim_mode *shim_mode_find(const char *name);
 /* "write,sync,…"; 0: unknown. */
@@ -78,6 +80,9 @@ unsigned shim_classes_find(const char *names);
 
 /* From now on; state NULL: no more. */
 void shim_arm(struct shim_state *state, void (*hook)(void));
+
+/* The user of the store was just told that what it wrote is durable, and has noted it. */
+void shim_acknowledged(const char *name);
 
 /* What this thread does between these two does not count. */
 void shim_pause(void);

@@ -215,6 +215,7 @@ struct writer world_create(struct world *w, struct store *s, const char *name)
 		wr.h = NULL;
 	else if (!atomic_load(&w->frozen))
 		wr.p->created = true;
+	wr.p->open = wr.h != NULL;
 	return wr;
 }
 
@@ -234,6 +235,7 @@ struct writer world_append(struct world *w, struct store *s, struct promise *p)
 	failed(w, err);
 	if (err)
 		wr.h = NULL;
+	p->open = wr.h != NULL;
 	return wr;
 }
 
@@ -271,8 +273,10 @@ void world_fsync(struct world *w, struct writer *wr)
 		return;
 	err = store_fsync(wr->h);
 	failed(w, err);
-	if (!err && !atomic_load(&w->frozen))
-		wr->p->durable = accepted;
+	if (err || atomic_load(&w->frozen))
+		return;
+	wr->p->durable = accepted;
+	shim_acknowledged(wr->p->name);
 }
 
 void world_release(struct writer *wr)
@@ -282,6 +286,7 @@ void world_release(struct writer *wr)
 	store_flush(wr->h);
 	store_release(wr->h);
 	wr->h = NULL;
+	wr->p->open = false;
 }
 
 struct promise *world_put(struct world *w, struct store *s, const char *name, size_t len)
@@ -486,9 +491,11 @@ void world_seal(struct world *w, struct store *s)
 	for (unsigned i = 0; !err && i < w->count && !atomic_load(&w->frozen); i++) {
 		struct promise *p = &w->list[i];
 
-		if (p->created && !p->removing && !p->moving) {
+		if (p->created && !p->removing && !p->moving && !p->open) {
 			p->durable = p->accepted;
 			p->sealed = true;
 		}
 	}
+	if (!err)
+		shim_acknowledged("all");
 }

@@ -27,6 +27,7 @@ struct promise {
 	uint64_t tried;	   /* bytes that it was given: none behind them */
 	uint64_t durable;  /* bytes that fsync or a wait for the manifest has acknowledged */
 	bool import;	   /* cannot be looked up before it was verified */
+	bool open;	   /* a wait seals it to its last complete record only */
 	bool created, moving, removing, removed;
 	bool sealed; /* a wait for the manifest has acknowledged it under this name */
 };
@@ -41,7 +42,8 @@ struct world {
 	int errors;	    /* calls that failed */
 	int close_status;   /* of store_close; -1: not called, -2: the start failed */
 	bool may_put_aside; /* a read error makes an object one that cannot be trusted */
-	bool may_refuse;    /* an import whose fsync failed, which then is NAME.invalid */
+	bool may_recover; /* a power cut brings a raw file back with other bytes: it is kept */
+	bool may_refuse;  /* an import whose fsync failed, which then is NAME.invalid */
 	int violations;
 	char verdict[512]; /* the first of them */
 };
