@@ -412,7 +412,9 @@ void world_rename(struct world *w, struct store *s, struct promise *p, const cha
 	node_unref(s, from_dir, 1);
 	if (atomic_load(&w->frozen) || (err && !was_renamed(s, p)))
 		return;
-	memcpy(p->prev, p->name, sizeof(p->prev));
+	if (p->past_count == WORLD_PAST)
+		abort();
+	memcpy(p->past[p->past_count++], p->name, sizeof(p->name));
 	memcpy(p->name, p->next, sizeof(p->name));
 	p->moving = p->sealed = false;
 }
@@ -494,6 +496,7 @@ void world_seal(struct world *w, struct store *s)
 		if (p->created && !p->removing && !p->moving && !p->open) {
 			p->durable = p->accepted;
 			p->sealed = true;
+			p->past_count = 0;
 		}
 	}
 	if (!err)

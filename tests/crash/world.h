@@ -18,10 +18,13 @@
 
 #define WORLD_FILES 64
 #define WORLD_NAME 64
+#define WORLD_PAST 4
 
 struct promise {
 	char name[WORLD_NAME];
-	char next[WORLD_NAME], prev[WORLD_NAME]; /* while it is being renamed; before that */
+	char next[WORLD_NAME];		   /* while it is being renamed */
+	char past[WORLD_PAST][WORLD_NAME]; /* what the power may bring back */
+	unsigned past_count;
 	uint64_t key;
 	uint64_t accepted; /* bytes that write() has taken */
 	uint64_t tried;	   /* bytes that it was given: none behind them */

@@ -208,7 +208,7 @@ static bool is_in_archive(struct world *w, const struct promise *p, const char *
 {
 	char *buf = plain_buffer();
 	uint64_t least = how == WORLD_CUT ? p->durable : p->accepted;
-	ssize_t n = name ? content(w, name, buf) : -1;
+	ssize_t n = content(w, name, buf);
 
 	return n >= 0 && (uint64_t)n >= least && (uint64_t)n <= p->tried &&
 	       world_has_content(p, buf, how == WORLD_CUT ? (size_t)least : (size_t)n, 0);
@@ -240,11 +240,17 @@ void world_check_archive(struct world *w, enum world_end how)
 	for (unsigned i = 0; i < w->count; i++) {
 		const struct promise *p = &w->list[i];
 		uint64_t least = how == WORLD_CUT ? p->durable : p->accepted;
+		const char *names[WORLD_NAMES];
+		unsigned count;
+		bool found;
 
 		if (p->removing || !least)
 			continue;
-		if (!is_in_archive(w, p, p->name, how) && !world_is_refused_import(w, p) &&
-		    !is_in_archive(w, p, world_other_name(p, how), how))
+		found = world_is_refused_import(w, p);
+		count = world_names(p, how, names);
+		for (unsigned n = 0; n < count && !found; n++)
+			found = is_in_archive(w, p, names[n], how);
+		if (!found)
 			world_violation(w, "%s: the archive does not have its %llu bytes",
 					p->name, (unsigned long long)least);
 	}

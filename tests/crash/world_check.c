@@ -84,40 +84,65 @@ static bool is_kept(const struct promise *p, const struct seen *seen, enum world
 	       world_has_content(p, seen->data, (size_t)exact, 0);
 }
 
-static void judge(struct world *w, const struct promise *p, const struct seen *a,
-		  const struct seen *b, enum world_end how, const char *when)
+/* What is under each of its names: of the one that is kept best, a copy; how many are kept. */
+static unsigned look_under(struct world *w, struct store *s, const struct promise *p,
+			   enum world_end how, struct seen *out)
+{
+	const char *names[WORLD_NAMES];
+	unsigned count = world_names(p, how, names), kept = 0;
+
+	*out = (struct seen){.there = false};
+	for (unsigned i = 0; i < count; i++) {
+		struct seen seen;
+		bool good;
+
+		look(w, s, names[i], &seen);
+		good = is_kept(p, &seen, how);
+		if (seen.there && (!out->there || good))
+			*out = (struct seen){.there = true, .size = seen.size};
+		kept += good;
+		free(seen.data);
+	}
+	return kept;
+}
+
+static void judge(struct world *w, const struct promise *p, unsigned kept,
+		  const struct seen *seen, enum world_end how, const char *when)
 {
 	bool must = how == WORLD_CUT ? p->durable > 0 || p->sealed : p->created;
 
 	if (p->removing) {
-		if (a->there && !is_kept(p, a, how) && !world_shares_name(w, p))
+		if (seen->there && !kept && !world_shares_name(w, p))
 			world_violation(w, "%s: %s, half removed (%llu bytes)", when, p->name,
-					(unsigned long long)a->size);
-		if (a->there && p->removed && how == WORLD_KILLED && !world_shares_name(w, p))
+					(unsigned long long)seen->size);
+		if (seen->there && p->removed && how == WORLD_KILLED &&
+		    !world_shares_name(w, p))
 			world_violation(w, "%s: %s, was removed", when, p->name);
 		return;
 	}
-	if (a->there && b->there && is_kept(p, a, how) && is_kept(p, b, how) && p->accepted)
+	if (kept > 1 && p->accepted && how == WORLD_KILLED)
 		world_violation(w, "%s: %s is also %s", when, p->name, p->next);
-	if (is_kept(p, a, how) || is_kept(p, b, how))
+	if (kept || (!seen->there && world_is_refused_import(w, p)) ||
+	    (!must && (!seen->there || world_shares_name(w, p))))
 		return;
-	if (!a->there && world_is_refused_import(w, p))
-		return;
-	if (!must && ((!a->there && !b->there) || world_shares_name(w, p)))
-		return;
-	world_violation(
-	    w, "%s: %s: %s, %llu bytes (accepted %llu, tried %llu, durable %llu)", when,
-	    p->name, a->there || b->there ? "not what was written" : "not there",
-	    (unsigned long long)(a->there ? a->size : b->size), (unsigned long long)p->accepted,
-	    (unsigned long long)p->tried, (unsigned long long)p->durable);
+	world_violation(w, "%s: %s: %s, %llu bytes (accepted %llu, tried %llu, durable %llu)",
+			when, p->name, seen->there ? "not what was written" : "not there",
+			(unsigned long long)seen->size, (unsigned long long)p->accepted,
+			(unsigned long long)p->tried, (unsigned long long)p->durable);
 }
 
-const char *world_other_name(const struct promise *p, enum world_end how)
+unsigned world_names(const struct promise *p, enum world_end how,
+		     const char *names[WORLD_NAMES])
 {
+	unsigned count = 0;
+
+	names[count++] = p->name;
 	if (p->moving)
-		return p->next;
-	/* The power may undo a rename that no one waited for. */
-	return how == WORLD_CUT && p->prev[0] && !p->sealed ? p->prev : NULL;
+		names[count++] = p->next;
+	/* The power may undo renames that no one waited for. */
+	for (unsigned i = 0; how == WORLD_CUT && i < p->past_count; i++)
+		names[count++] = p->past[i];
+	return count;
 }
 
 bool world_shares_name(const struct world *w, const struct promise *p)
@@ -134,17 +159,13 @@ static void look_at_all(struct world *w, struct store *s, enum world_end how, co
 {
 	for (unsigned i = 0; i < w->count; i++) {
 		const struct promise *p = &w->list[i];
-		const char *other = world_other_name(p, how);
-		struct seen a, b = {.there = false};
+		struct seen seen;
+		unsigned kept;
 
 		if (at_once && p->import)
 			continue;
-		look(w, s, p->name, &a);
-		if (other)
-			look(w, s, other, &b);
-		judge(w, p, &a, &b, how, when);
-		free(a.data);
-		free(b.data);
+		kept = look_under(w, s, p, how, &seen);
+		judge(w, p, kept, &seen, how, when);
 	}
 }
 

@@ -10,8 +10,10 @@
 /* The node at a path from the root, referenced. */
 int world_lookup(struct store *s, const char *path, struct node **out);
 
-/* The name it may have instead, or NULL. */
-const char *world_other_name(const struct promise *p, enum world_end how);
+/* The names that it may have, the likeliest first; their count. */
+#define WORLD_NAMES (WORLD_PAST + 2)
+unsigned world_names(const struct promise *p, enum world_end how,
+		     const char *names[WORLD_NAMES]);
 /* Is its name used for another file, before or after? */
 bool world_shares_name(const struct world *w, const struct promise *p);
 /* Was it refused, with all its bytes, as it may be (world.may_refuse)? */
