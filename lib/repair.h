@@ -5,7 +5,8 @@
  * The objects are what counts; what is left of the old manifest (lib/manifest_rebuild.h) adds
  * what they do not say of themselves. For each file with a sealed name:
  *
- *	its SHA-256 is a record's		keeps this record: file id, seq, times, all of it
+ *	its SHA-256 is a record's		keeps this record: file id, seq, times, all of it;
+ *						of a doubtful one what the object does not say
  *	  … at another path			… with the path at which it is
  *	  … and a removal has it, here		is left for the next mount, which completes that
  *	a verified record has its name, but

@@ -152,6 +152,22 @@ static int read_facts(int fd, struct repair_object *o, struct verdict *v)
 	return err;
 }
 
+/* What only a record says, from one that is doubtful in the rest. */
+static void take_hints(struct sealed *rec, const struct sealed *old)
+{
+	rec->seq = old->seq;
+	rec->id = old->id;
+	rec->mtime_ns = old->mtime_ns;
+	rec->sealed_at_ns = old->sealed_at_ns;
+	rec->mode = old->mode;
+	rec->uid = old->uid;
+	rec->gid = old->gid;
+	if (rec->codec != RECORD_CODEC_IMPORT && old->codec != RECORD_CODEC_IMPORT) {
+		rec->codec = old->codec;
+		rec->level = old->level;
+	}
+}
+
 static bool is_same_segment(const struct sealed *a, const struct sealed *b)
 {
 	return a->part == b->part && a->offset == b->offset && a->raw_bytes == b->raw_bytes &&
@@ -204,7 +220,10 @@ int repair_judge(struct repair *r, struct repair_object *o, struct manifest_old 
 		repair_say(r, REPAIR_DAMAGE, o->dir, o->name, "is damaged: %s", v.reason);
 	} else {
 		o->fate = REPAIR_RECORD;
-		r->counts->anew++;
+		r->counts->kept += o->old != NULL;
+		r->counts->anew += !o->old;
+		if (o->old)
+			take_hints(&o->rec, &o->old->sealed);
 	}
 	return 0;
 }

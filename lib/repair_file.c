@@ -149,6 +149,19 @@ static struct parts *find_id(const struct files *f, uint64_t id)
 	return p;
 }
 
+/* Was one of them removed under this id, before it came back by hand or by damage? */
+static bool has_removed(const struct repair *r, const struct parts *p)
+{
+	for (size_t i = p->first; i < p->end; i++) {
+		const struct repair_object *o = &r->objects[i];
+
+		if (o->fate == REPAIR_RECORD && o->old &&
+		    manifest_salvage_was_removed(&r->salvage, p->id, o->part))
+			return true;
+	}
+	return false;
+}
+
 static int give_ids(struct files *f)
 {
 	for (enum claim claim = CLAIM_VERIFIED; claim <= CLAIM_NONE; claim++) {
@@ -157,7 +170,8 @@ static int give_ids(struct files *f)
 
 			if (p->claim != claim)
 				continue;
-			if (claim != CLAIM_NONE && find_id(f, p->id)) {
+			if (claim != CLAIM_NONE &&
+			    (find_id(f, p->id) || has_removed(f->r, p))) {
 				p->claim = CLAIM_NONE;
 				continue;
 			}

@@ -144,13 +144,15 @@ static void match(struct repair *r, const struct index *ix, bool here)
 		struct repair_object *o = &r->objects[i];
 		struct manifest_old *old;
 
-		if (o->fate != REPAIR_UNDECIDED || o->unreadable || !o->part)
+		if (o->old || o->unreadable || !o->part)
 			continue;
 		old = find_record(r, ix, o, false, here);
 		if (!old)
 			continue;
 		old->taken = true;
 		o->old = old;
+		if (old->doubtful) /* its line may be wrong in all but the SHA-256 */
+			continue;
 		o->rec = old->sealed;
 		o->fate = REPAIR_RECORD;
 		r->counts->kept++;
@@ -198,11 +200,11 @@ static int decide(struct repair *r, const struct index *ix, struct repair_object
 {
 	if (o->fate != REPAIR_UNDECIDED)
 		return 0;
-	if (o->excluded && !named) {
+	if (o->excluded && !named && !o->old) {
 		o->fate = REPAIR_IGNORE;
 		return 0;
 	}
-	if (!o->unreadable && o->part && find_record(r, ix, o, true, true)) {
+	if (!o->old && !o->unreadable && o->part && find_record(r, ix, o, true, true)) {
 		o->fate = REPAIR_LEAVE;
 		repair_say(r, REPAIR_NOTE, o->dir, o->name,
 			   "its removal was begun; the next mount completes it");
