@@ -101,11 +101,16 @@ static int punch(struct store *s, struct file *f, uint64_t from, uint64_t to)
 {
 	struct raw_mark mark = {.id = f->id, .base = to};
 	struct raw *raw;
+	struct stat st;
 	int err = raw_get(s, f, &raw);
 
 	if (err)
 		return err;
-	err = raw_write_mark(s, raw->fd, &mark);
+	err = io_fstat(raw->fd, &st);
+	if (!err && st.st_nlink > 1) /* it is someone else's, too */
+		err = -EMLINK;
+	if (!err)
+		err = raw_write_mark(s, raw->fd, &mark);
 	if (!err)
 		err = raw_sync(s, f, raw->fd);
 	if (!err) {

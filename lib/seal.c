@@ -365,10 +365,11 @@ static int open_temporary(struct store *s, struct segment *seg)
 	return 0;
 }
 
-static int open_raw(struct seal *sl)
+static int open_raw(struct seal *sl, const char **step)
 {
 	struct store *s = sl->store;
 	struct segment *seg = sl->seg;
+	struct stat st;
 	int err;
 
 	lock_take(&s->lock);
@@ -378,8 +379,15 @@ static int open_raw(struct seal *sl)
 	lock_take(&s->lock);
 	gate_leave_locked(s, seg->file);
 	lock_drop(&s->lock);
+	if (!err)
+		err = io_fstat(sl->raw->fd, &st);
 	if (err)
 		return err;
+	if (st.st_nlink > 1) {
+		*step = "its raw file has another name, a hard link, through which it can be "
+			"changed; remove that";
+		return -EMLINK;
+	}
 	sl->raw_fd = io_reopen_unseen(sl->raw->fd);
 	return sl->raw_fd < 0 ? sl->raw_fd : 0;
 }
@@ -447,7 +455,7 @@ void seal_start(struct store *s, struct sealer *p, struct segment *seg)
 		err = alloc_chunks(sl);
 	if (!err) {
 		step = "opening the raw file";
-		err = open_raw(sl);
+		err = open_raw(sl, &step);
 	}
 	if (!err) {
 		step = "creating a temporary";
