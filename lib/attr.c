@@ -187,8 +187,9 @@ static int stat_object(struct store *s, struct object *o, struct stat *out)
 		close(fd);
 	lock_take(&s->lock);
 	i = part_by_number(f, o->number);
-	if (err == -ENOENT && i >= 0 && f->n.linked) {
-		/* Missing from the store: check says so; ls must still show the name. */
+	if ((err == -ENOENT || err == -EIO) && i >= 0 && f->n.linked) {
+		/* Missing from the store, or something else lies there: check says so; ls must
+		 * still show the name. */
 		memset(out, 0, sizeof(*out));
 		out->st_mode = S_IFREG | (f->attrs.mode & 0444);
 		out->st_uid = f->attrs.uid;
@@ -325,9 +326,9 @@ static int set_link(struct store *s, struct node *n, const struct stat *want, un
 	dfd = dirfd_get_named(s, n, name, &d);
 	if (dfd < 0)
 		return dfd;
-	if ((set & SET_OWNER) && fchownat(dfd, name, uid_wanted(want, set),
-					  gid_wanted(want, set), AT_SYMLINK_NOFOLLOW) != 0)
-		err = -errno;
+	if (set & SET_OWNER)
+		err =
+		    io_chown(dfd, name, S_IFLNK, uid_wanted(want, set), gid_wanted(want, set));
 	times_wanted(want, set, times);
 	if (!err && (set & SET_TIMES))
 		err = io_set_times(dfd, name, times);

@@ -3,15 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/bytes.h"
+#include "lib/io_impl.h"
 
 int io_reopen_unseen(int fd)
 {
@@ -25,19 +24,49 @@ int io_reopen_unseen(int fd)
 	return fresh < 0 ? -errno : fresh;
 }
 
+/* Someone has a lease on it (fcntl(2)), so that only an open that may wait gets it: of what is a
+ * regular file for certain, and as long as leases last. */
+static int open_leased(int dirfd, const char *path, int flags)
+{
+	CLEANUP_FD int pin = io_resolve(dirfd, path, O_PATH | O_NOFOLLOW, 0);
+	char link[32];
+	struct stat st;
+	int fd;
+
+	if (pin < 0)
+		return pin;
+	if (fstat(pin, &st) != 0 || !S_ISREG(st.st_mode))
+		return -EINVAL;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", pin);
+	do
+		fd = open(link, (flags & ~(O_CREAT | O_NOFOLLOW)) | O_CLOEXEC);
+	while (fd < 0 && errno == EINTR);
+	return fd < 0 ? -errno : fd;
+}
+
+/* O_NONBLOCK: a FIFO does not wait for its other end. It means nothing to a regular file. */
+static int open_file(int dirfd, const char *path, int flags, mode_t mode)
+{
+	int fd = io_resolve(dirfd, path, flags | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, mode);
+	struct stat st;
+
+	if (fd == -EAGAIN)
+		fd = open_leased(dirfd, path, flags);
+	if (fd == -ENXIO || fd == -ENODEV) /* a socket, a FIFO, a device */
+		return -EINVAL;
+	if (fd < 0 || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+		return fd;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return fd;
+	close(fd);
+	return -EINVAL;
+}
+
 int io_open(int dirfd, const char *path, int flags, mode_t mode)
 {
-	struct open_how how = {
-	    .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
-	    .mode = flags & (O_CREAT | O_TMPFILE) ? mode & 07777 : 0,
-	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
-	};
-	long fd;
-
-	do
-		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
-	while (fd < 0 && errno == EINTR);
-	return fd < 0 ? -errno : (int)fd;
+	if (flags & (O_DIRECTORY | O_PATH))
+		return io_resolve(dirfd, path, flags, mode);
+	return open_file(dirfd, path, flags, mode);
 }
 
 int io_memory_file(void)
@@ -165,9 +194,18 @@ int io_syncdir(int dirfd, const char *path)
 	return io_fsync(fd);
 }
 
-int io_stat(int dirfd, const char *name, struct stat *st)
+/* ---- names ---- */
+
+int io_stat(int dirfd, const char *path, struct stat *st)
 {
-	return fstatat(dirfd, name, st, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -errno;
+	struct io_name n;
+	int err = io_name_init(&n, dirfd, path);
+
+	if (err)
+		return err;
+	err = fstatat(n.dirfd, n.name, st, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -errno;
+	io_name_release(&n);
+	return err;
 }
 
 int io_fstat(int fd, struct stat *st)
@@ -175,51 +213,129 @@ int io_fstat(int fd, struct stat *st)
 	return fstat(fd, st) == 0 ? 0 : -errno;
 }
 
-static bool is_gone(int dirfd, const char *name)
+int io_mkdir(int dirfd, const char *path, mode_t mode)
+{
+	struct io_name n;
+	int err = io_name_init(&n, dirfd, path);
+
+	if (err)
+		return err;
+	err = mkdirat(n.dirfd, n.name, mode) == 0 ? 0 : -errno;
+	io_name_release(&n);
+	return err;
+}
+
+int io_symlink(const char *target, int dirfd, const char *path)
+{
+	struct io_name n;
+	int err = io_name_init(&n, dirfd, path);
+
+	if (err)
+		return err;
+	err = symlinkat(target, n.dirfd, n.name) == 0 ? 0 : -errno;
+	io_name_release(&n);
+	return err;
+}
+
+ssize_t io_readlink(int dirfd, const char *path, char *out, size_t size)
+{
+	struct io_name n;
+	ssize_t len = io_name_init(&n, dirfd, path);
+
+	if (len)
+		return len;
+	len = readlinkat(n.dirfd, n.name, out, size - 1);
+	len = len < 0 ? -errno : len;
+	io_name_release(&n);
+	if (len >= 0)
+		out[len] = '\0';
+	return len;
+}
+
+static bool is_gone(const struct io_name *n)
 {
 	struct stat st;
 
-	return io_stat(dirfd, name, &st) == -ENOENT;
+	return fstatat(n->dirfd, n->name, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
 }
 
-int io_unlink(int dirfd, const char *name, int flags)
+static int unlink_name(const struct io_name *n, int flags)
 {
-	int err = unlinkat(dirfd, name, flags) == 0 ? 0 : -errno;
+	int err = unlinkat(n->dirfd, n->name, flags) == 0 ? 0 : -errno;
 
-	return err && err != -ENOENT && is_gone(dirfd, name) ? 0 : err;
+	return err && err != -ENOENT && is_gone(n) ? 0 : err;
 }
 
-/* err is what a rename returned: was it made all the same? */
-static int rename_result(int err, int from_dirfd, const char *from, int to_dirfd,
-			 const char *to)
+int io_unlink(int dirfd, const char *path, int flags)
 {
-	bool made =
-	    err && err != -ENOENT && is_gone(from_dirfd, from) && !is_gone(to_dirfd, to);
+	struct io_name n;
+	int err = io_name_init(&n, dirfd, path);
+
+	if (err)
+		return err;
+	err = unlink_name(&n, flags);
+	io_name_release(&n);
+	return err;
+}
+
+static int rename_names(const struct io_name *from, const struct io_name *to, unsigned flags)
+{
+	int err =
+	    renameat2(from->dirfd, from->name, to->dirfd, to->name, flags) == 0 ? 0 : -errno;
+	bool made = err && err != -ENOENT && is_gone(from) && !is_gone(to);
 
 	return made ? 0 : err;
 }
 
-int io_link(int from_dirfd, const char *from, int to_dirfd, const char *to)
+static int rename_noreplace(const struct io_name *from, const struct io_name *to,
+			    unsigned flags)
 {
-	return linkat(from_dirfd, from, to_dirfd, to, 0) == 0 ? 0 : -errno;
+	int err = rename_names(from, to, flags | RENAME_NOREPLACE);
+
+	if (err != -EINVAL && err != -ENOSYS)
+		return err;
+	if (linkat(from->dirfd, from->name, to->dirfd, to->name, 0) != 0)
+		return -errno;
+	return unlink_name(from, 0);
+}
+
+static int link_names(const struct io_name *from, const struct io_name *to, unsigned flags)
+{
+	return linkat(from->dirfd, from->name, to->dirfd, to->name, 0) == 0 ? 0 : -errno;
+}
+
+static int both_names(int from_dirfd, const char *from, int to_dirfd, const char *to,
+		      int (*rename_them)(const struct io_name *, const struct io_name *,
+					 unsigned),
+		      unsigned flags)
+{
+	struct io_name a, b;
+	int err = io_name_init(&a, from_dirfd, from);
+
+	if (err)
+		return err;
+	err = io_name_init(&b, to_dirfd, to);
+	if (!err) {
+		err = rename_them(&a, &b, flags);
+		io_name_release(&b);
+	}
+	io_name_release(&a);
+	return err;
 }
 
 int io_rename(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags)
 {
-	int err = renameat2(from_dirfd, from, to_dirfd, to, flags) == 0 ? 0 : -errno;
-
-	return rename_result(err, from_dirfd, from, to_dirfd, to);
+	return both_names(from_dirfd, from, to_dirfd, to, rename_names, flags);
 }
 
 int io_rename_noreplace(int from_dirfd, const char *from, int to_dirfd, const char *to)
 {
-	if (renameat2(from_dirfd, from, to_dirfd, to, RENAME_NOREPLACE) == 0)
-		return 0;
-	if (errno != EINVAL && errno != ENOSYS)
-		return rename_result(-errno, from_dirfd, from, to_dirfd, to);
-	if (linkat(from_dirfd, from, to_dirfd, to, 0) != 0)
-		return -errno;
-	return io_unlink(from_dirfd, from, 0);
+	return both_names(from_dirfd, from, to_dirfd, to, rename_noreplace, 0);
+}
+
+int io_link(int from_dirfd, const char *from, int to_dirfd, const char *to)
+{
+	return both_names(from_dirfd, from, to_dirfd, to, link_names, 0);
 }
 
 bool io_same_file(int a_dirfd, const char *a, int b_dirfd, const char *b)
@@ -239,13 +355,59 @@ int io_rename_resume(int from_dirfd, const char *from, int to_dirfd, const char 
 	return err;
 }
 
-int io_set_times(int dirfd, const char *name, const struct timespec times[2])
-{
-	int r;
+/* ---- attributes ---- */
 
-	if (*name)
-		r = utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW);
-	else
-		r = futimens(dirfd, times);
-	return r == 0 ? 0 : -errno;
+int io_set_times(int dirfd, const char *path, const struct timespec times[2])
+{
+	struct io_name n;
+	int err;
+
+	if (!*path)
+		return futimens(dirfd, times) == 0 ? 0 : -errno;
+	err = io_name_init(&n, dirfd, path);
+	if (err)
+		return err;
+	err = utimensat(n.dirfd, n.name, times, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -errno;
+	io_name_release(&n);
+	return err;
+}
+
+/* What has this name, if it is of this kind and has no other name: who put it there might mean
+ * to have someone else's file changed. Directories have several in any case. */
+static int open_only_name(int dirfd, const char *path, mode_t kind)
+{
+	int fd = io_resolve(dirfd, path, O_PATH | O_NOFOLLOW, 0);
+	struct stat st;
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = fstat(fd, &st) != 0		   ? -errno
+	      : (st.st_mode & S_IFMT) != kind	   ? -EINVAL
+	      : kind != S_IFDIR && st.st_nlink > 1 ? -EMLINK
+						   : 0;
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+int io_chown(int dirfd, const char *path, mode_t kind, uid_t uid, gid_t gid)
+{
+	CLEANUP_FD int fd = open_only_name(dirfd, path, kind);
+
+	if (fd < 0)
+		return fd;
+	return fchownat(fd, "", uid, gid, AT_EMPTY_PATH) == 0 ? 0 : -errno;
+}
+
+int io_chmod(int dirfd, const char *path, mode_t kind, mode_t mode)
+{
+	CLEANUP_FD int fd = open_only_name(dirfd, path, kind);
+	char link[32];
+
+	if (fd < 0)
+		return fd;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return chmod(link, mode) == 0 ? 0 : -errno;
 }

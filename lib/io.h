@@ -4,9 +4,12 @@
  *
  * The only module in which errno becomes -errno. Every function returns 0 (or what it says) on
  * success and -errno, unchanged, on failure. EINTR is retried where a retry is safe; close is
- * never retried. Paths are resolved beneath the directory descriptor and through no symbolic
- * link (openat2(2), RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS): -ELOOP and -EXDEV say that a path
- * tried to leave.
+ * never retried.
+ *
+ * Every path is resolved beneath the directory descriptor and through no symbolic link (openat2(2),
+ * RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, or what does the same without it): -ELOOP and -EXDEV say
+ * that a path tried to leave. What the last name stands for is never followed either, whatever
+ * is done to it.
  */
 #ifndef NOTEPACKFS_LIB_IO_H
 #define NOTEPACKFS_LIB_IO_H
@@ -18,7 +21,11 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-/* Open path beneath dirfd; O_CLOEXEC is added. Returns a descriptor. */
+/*
+ * Open path beneath dirfd; O_CLOEXEC is added. Returns a descriptor. Without O_DIRECTORY or O_PATH
+ * it is a regular file's: anything else (a FIFO, a socket, a device, a directory) is -EINVAL, and
+ * is never waited for.
+ */
 int io_open(int dirfd, const char *path, int flags, mode_t mode);
 
 /* A new file in memory, without a name. Returns a descriptor. */
@@ -52,15 +59,20 @@ int io_fsync(int fd);
 /* fsync the directory path beneath dirfd ("." for dirfd itself, which may be O_PATH). */
 int io_syncdir(int dirfd, const char *path);
 
-int io_stat(int dirfd, const char *name, struct stat *st);
+int io_stat(int dirfd, const char *path, struct stat *st);
 int io_fstat(int fd, struct stat *st);
+int io_mkdir(int dirfd, const char *path, mode_t mode);
+int io_symlink(const char *target, int dirfd, const char *path);
+
+/* The target, NUL-terminated, cut off after size - 1 bytes. Returns its length. */
+ssize_t io_readlink(int dirfd, const char *path, char *out, size_t size);
 
 /*
- * On an error both look again: a network filesystem, or a device that fails just then, may have
- * made the change and lost the answer. A name that has moved, or is gone, is no error. (No one
- * else changes these names.)
+ * On an error io_unlink and io_rename look again: a network filesystem, or a device that fails just
+ * then, may have made the change and lost the answer. A name that has moved, or is gone, is no error.
+ * (No one else changes these names.)
  */
-int io_unlink(int dirfd, const char *name, int flags);
+int io_unlink(int dirfd, const char *path, int flags);
 /* A hard link: -EEXIST if `to` exists; -EPERM, -EOPNOTSUPP and others where there are none. */
 int io_link(int from_dirfd, const char *from, int to_dirfd, const char *to);
 int io_rename(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags);
@@ -79,7 +91,14 @@ int io_rename_resume(int from_dirfd, const char *from, int to_dirfd, const char 
 /* Are they names of one file? */
 bool io_same_file(int a_dirfd, const char *a, int b_dirfd, const char *b);
 
-/* Times of 0 seconds and UTIME_OMIT nanoseconds are left alone. name "" means fd itself. */
-int io_set_times(int dirfd, const char *name, const struct timespec times[2]);
+/* Times of 0 seconds and UTIME_OMIT nanoseconds are left alone. path "" means fd itself. */
+int io_set_times(int dirfd, const char *path, const struct timespec times[2]);
+
+/*
+ * Owner and mode of what is of this kind (S_IFREG, S_IFDIR, S_IFLNK; else -EINVAL) and has no
+ * other name (else -EMLINK): a hard link in the store may be to anyone's file.
+ */
+int io_chown(int dirfd, const char *path, mode_t kind, uid_t uid, gid_t gid);
+int io_chmod(int dirfd, const char *path, mode_t kind, mode_t mode);
 
 #endif

@@ -220,12 +220,10 @@ int lazy_apply_attrs(struct store *s, struct file *f, struct timespec atime)
 		err = name_sealed(f->n.name, f->parts[i].number, store_suffix(s), name);
 		if (!err)
 			err = io_stat(dfd, name, &st);
-		if (!err && (st.st_uid != f->attrs.uid || st.st_gid != f->attrs.gid) &&
-		    fchownat(dfd, name, f->attrs.uid, f->attrs.gid, AT_SYMLINK_NOFOLLOW) != 0)
-			err = -errno;
-		if (!err && (st.st_mode & 07777) != (f->attrs.mode & 0555) &&
-		    fchmodat(dfd, name, f->attrs.mode & 0555, 0) != 0)
-			err = -errno;
+		if (!err && (st.st_uid != f->attrs.uid || st.st_gid != f->attrs.gid))
+			err = io_chown(dfd, name, S_IFREG, f->attrs.uid, f->attrs.gid);
+		if (!err && (st.st_mode & 07777) != (f->attrs.mode & 0555))
+			err = io_chmod(dfd, name, S_IFREG, f->attrs.mode & 0555);
 		if (!err)
 			err = io_set_times(dfd, name, times);
 	}

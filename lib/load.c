@@ -218,7 +218,7 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 	CLEANUP_FREE char *reason = facts.reason;
 
 	if (err)
-		return err == -EINVAL || err == -ENOENT ? 0 : err;
+		return err == -EINVAL || err == -ELOOP || err == -ENOENT ? 0 : err;
 	lock_take(&s->lock);
 	f = catalog_find_stem_locked(s, d, name);
 	id = f ? f->id : 0;

@@ -123,9 +123,11 @@ int manifest_file_refuse_leftovers(int storefd, const char *suffix,
 
 static int make_dir(int parentfd, const char *name)
 {
-	if (mkdirat(parentfd, name, 0700) == 0)
+	int err = io_mkdir(parentfd, name, 0700);
+
+	if (!err)
 		return io_syncdir(parentfd, ".");
-	return errno == EEXIST ? 0 : -errno;
+	return err == -EEXIST ? 0 : err;
 }
 
 int manifest_file_make_dirs(int storefd)

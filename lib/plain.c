@@ -80,6 +80,12 @@ int plain_open_part(struct store *s, struct file *f, uint32_t number)
 			strcmp(f->n.name, plain) != 0 || i < 0 || f->parts[i].pinned_fd >= 0;
 		node_unref_locked(s, &d->n, 1);
 		lock_drop(&s->lock);
+		if (fd == -EINVAL || fd == -ELOOP) {
+			log_error("%s: is no regular file in the store any more; was the store "
+				  "changed from outside? unmount and run notepackctl check",
+				  name);
+			return -EIO;
+		}
 		if (fd != -ENOENT || !moved)
 			return fd;
 	}

@@ -116,15 +116,17 @@ void raw_place_put(struct store *s, const struct raw_place *p)
 static int open_raw(struct store *s, int dfd, const char *name)
 {
 	int flags = s->options.read_only ? O_RDONLY : O_RDWR;
-	int fd = io_open(dfd, name, flags | O_NOFOLLOW, 0);
+	int fd = io_open(dfd, name, flags, 0);
 	struct stat st;
+	int err;
 
 	if (fd != -EACCES || s->options.read_only || io_stat(dfd, name, &st) != 0 ||
 	    !S_ISREG(st.st_mode) || st.st_uid != geteuid())
 		return fd;
-	if (fchmodat(dfd, name, (st.st_mode & 07777) | 0600, 0) != 0)
-		return -errno;
-	fd = io_open(dfd, name, flags | O_NOFOLLOW, 0);
+	err = io_chmod(dfd, name, S_IFREG, (st.st_mode & 07777) | 0600);
+	if (err)
+		return err;
+	fd = io_open(dfd, name, flags, 0);
 	if (fd >= 0 && fchmod(fd, st.st_mode & 07777) != 0)
 		log_warning("%s: its mode could not be set back: %s", name, strerror(errno));
 	return fd;
@@ -158,6 +160,12 @@ static int open_by_name(struct store *s, struct file *f, int *out)
 	fd = dfd < 0 ? dfd : open_raw(s, dfd, place.name);
 	if (dfd >= 0)
 		raw_place_put(s, &place);
+	if (fd == -EINVAL || fd == -ELOOP) {
+		log_error("%s: is no regular file in the store any more; was the store changed "
+			  "from outside? unmount and run notepackctl check",
+			  place.name);
+		fd = -EIO;
+	}
 	if (fd >= 0 && (io_fstat(fd, &st) != 0 || st.st_ino != f->raw_ino)) {
 		close(fd);
 		fd = -ENOENT;

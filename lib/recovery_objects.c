@@ -283,6 +283,8 @@ static int recover_stray(struct store *s, struct differences *diff, const struct
 	struct candidate c = {.at = at, .path = path, .fd = fd};
 	int err = !path ? -ENOMEM : fd < 0 ? fd : io_fstat(fd, &c.st);
 
+	if (err == -EINVAL || err == -ELOOP || err == -ENOENT)
+		return 0; /* swapped just now */
 	if (!err)
 		err = examine(s, diff, &c);
 	if (!err && s->adopted) {

@@ -141,10 +141,12 @@ static int add_raw(struct walk *w, int dfd, const char *name)
 	struct stat st;
 	int err = fd < 0 ? fd : io_fstat(fd, &st);
 
+	if (err == -EINVAL || err == -ELOOP || err == -ENOENT)
+		return 0; /* swapped just now */
 	if (!err)
 		err =
 		    make_room((void **)&d->raws, d->raw_count, &d->raw_size, sizeof(*d->raws));
-	if (err || !S_ISREG(st.st_mode))
+	if (err)
 		return err;
 	raw = &d->raws[d->raw_count];
 	*raw = (struct found_raw){.bytes = (uint64_t)st.st_size};

@@ -122,11 +122,8 @@ int store_readlink(struct store *s, struct node *link, char *out, size_t size)
 	dfd = dirfd_get_named(s, link, name, &d);
 	if (dfd < 0)
 		return dfd;
-	n = readlinkat(dfd, name, out, size - 1);
-	n = n < 0 ? -errno : n;
+	n = io_readlink(dfd, name, out, size);
 	dirfd_put_named(s, d);
-	if (n >= 0)
-		out[n] = '\0';
 	return n < 0 ? (int)n : 0;
 }
 
@@ -218,8 +215,8 @@ static void end(struct store *s, struct dir *d, struct node *n, int err)
 }
 
 /* Owner of something new: the caller, and the directory's group if it hands that on. */
-static int own(int parent, int dfd, const char *name, const struct caller *c, mode_t *mode,
-	       bool is_dir)
+static int own(int parent, int dfd, const char *name, mode_t kind, const struct caller *c,
+	       mode_t *mode)
 {
 	struct stat st;
 	gid_t gid = c->gid;
@@ -229,12 +226,12 @@ static int own(int parent, int dfd, const char *name, const struct caller *c, mo
 		return err;
 	if (st.st_mode & S_ISGID) {
 		gid = st.st_gid;
-		if (is_dir)
+		if (kind == S_IFDIR)
 			*mode |= S_ISGID;
 	}
 	if (geteuid() != 0 || (c->uid == 0 && gid == 0))
 		return 0;
-	return fchownat(dfd, name, c->uid, gid, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -errno;
+	return io_chown(dfd, name, kind, c->uid, gid);
 }
 
 /* The raw file of a new file, owned and marked. Returns a descriptor. */
@@ -250,8 +247,8 @@ static int create_raw(struct store *s, struct caller *c, struct dir *d, const st
 		return parent;
 	raw_place_init(&place, d, f->n.name, f->id, f->import);
 	dfd = f->import ? s->fd : parent;
-	fd = io_open(dfd, place.name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode & 0777);
-	err = fd < 0 ? fd : own(parent, dfd, place.name, c, &mode, false);
+	fd = io_open(dfd, place.name, O_RDWR | O_CREAT | O_EXCL, mode & 0777);
+	err = fd < 0 ? fd : own(parent, dfd, place.name, S_IFREG, c, &mode);
 	if (!err && (mode & 07000) && fchmod(fd, mode & 07777) != 0)
 		err = -errno;
 	if (!err)
@@ -336,13 +333,11 @@ static int make_other(struct store *s, struct caller *c, struct dir *d, const ch
 
 	if (err)
 		return err;
-	if ((target ? symlinkat(target, dfd, name) : mkdirat(dfd, name, mode & 0777)) != 0) {
-		err = -errno;
-	} else {
-		err = own(dfd, dfd, name, c, &mode, !target);
-		if (!err && !target && ((given | mode) & 07000) &&
-		    fchmodat(dfd, name, mode & 07777, 0) != 0)
-			err = -errno;
+	err = target ? io_symlink(target, dfd, name) : io_mkdir(dfd, name, mode & 0777);
+	if (!err) {
+		err = own(dfd, dfd, name, target ? S_IFLNK : S_IFDIR, c, &mode);
+		if (!err && !target && ((given | mode) & 07000))
+			err = io_chmod(dfd, name, S_IFDIR, mode & 07777);
 		if (!err)
 			err = io_stat(dfd, name, &st);
 		if (err)

@@ -87,8 +87,9 @@ static int place_manifest(int storefd, const char *suffix, struct manifest_error
 	int err;
 
 	remove_adopt_dir(storefd);
-	if (mkdirat(storefd, ADOPT_DIR, 0700) != 0)
-		return -errno;
+	err = io_mkdir(storefd, ADOPT_DIR, 0700);
+	if (err)
+		return err;
 	fd = io_open(storefd, ADOPT_DIR, O_RDONLY | O_DIRECTORY, 0);
 	err = fd < 0 ? fd : make_manifest(fd, suffix, false, error);
 	if (!err)
