@@ -14,6 +14,7 @@
 #include "lib/bytes.h"
 #include "lib/io.h"
 #include "lib/lock.h"
+#include "lib/log.h"
 #include "lib/mountinfo.h"
 
 #define LOCK_POLL_NS 50000000
@@ -62,18 +63,62 @@ int layout_create(int storefd)
 	static const char *const dirs[] = {NAME_PRIVATE,  LAYOUT_CHUNKS, LAYOUT_TMP,
 					   LAYOUT_IMPORT, LAYOUT_INDEX,	 LAYOUT_QUARANTINE};
 	bool made = false;
+	int err;
 
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
-		if (mkdirat(storefd, dirs[i], 0700) == 0)
-			made = true;
-		else if (errno != EEXIST)
-			return -errno;
+		err = io_mkdir(storefd, dirs[i], 0700);
+		if (err && err != -EEXIST)
+			return err;
+		made |= !err;
 	}
 	if (!made)
 		return 0;
-	int err = io_syncdir(storefd, NAME_PRIVATE);
-
+	err = io_syncdir(storefd, NAME_PRIVATE);
 	return err ? err : io_syncdir(storefd, ".");
+}
+
+/* The one who holds the store may be another than we: root mounts a user's. */
+static bool is_trusted(const struct stat *private, const struct stat *store)
+{
+	return private->st_uid == geteuid() || private->st_uid == 0 ||
+	       (geteuid() == 0 && private->st_uid == store->st_uid);
+}
+
+/* Take from others what they may do in it. 1: it was open to them, 0: it was not. */
+static int shut(int fd, const struct stat *st, bool read_only)
+{
+	if ((st->st_mode & 0777) == 0700)
+		return 0;
+	if (!read_only && fchmod(fd, 0700) == 0)
+		return 1;
+	return !read_only && st->st_mode & 022 ? -EPERM : 1;
+}
+
+int layout_secure(int storefd, bool read_only, const char **why)
+{
+	CLEANUP_FD int fd = io_open(storefd, NAME_PRIVATE, O_RDONLY | O_DIRECTORY, 0);
+	struct stat private, store;
+	unsigned mode;
+	int r;
+
+	*why = "it cannot be opened";
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &private) != 0 || fstat(storefd, &store) != 0)
+		return -errno;
+	*why = "it belongs to a user who is neither root, nor the owner of the store, nor the "
+	       "one who mounts it; see who made it, and give it to its owner: chown";
+	if (!is_trusted(&private, &store))
+		return -EPERM;
+	*why = "others may write to it, and its mode cannot be set; chmod 700 it";
+	mode = private.st_mode & 0777;
+	r = shut(fd, &private, read_only);
+	if (r == 1 && fstat(fd, &private) == 0)
+		log_warning(NAME_PRIVATE ": its mode was %03o%s", mode,
+			    (private.st_mode & 0777) == 0700
+				? ", and is 700 now"
+				: ": others may look into it; chmod 700 it");
+	return MIN(r, 0);
 }
 
 enum layout_holder layout_holder(int storefd, pid_t *pid)

@@ -59,6 +59,14 @@ int layout_probe(int storefd);
 /* Make the private directory and those in it, where they are missing. 0 or -errno. */
 int layout_create(int storefd);
 
+/*
+ * See to it that the private directory is private: that it is a trusted user's (ours, root's, or,
+ * if we are root, that of the store's owner), and its mode 0700, which is mended, with a line in
+ * the log, unless read_only. 0 or -errno, then *why says what is wrong, and what to do. A mode that
+ * cannot be set is an error only if it lets others write.
+ */
+int layout_secure(int storefd, bool read_only, const char **why);
+
 /* Who holds the lock, from its text. */
 enum layout_holder { HOLDER_NONE, HOLDER_MOUNTED, HOLDER_DRAINING, HOLDER_TOOL };
 enum layout_holder layout_holder(int storefd, pid_t *pid);

@@ -87,7 +87,7 @@ static int copy_options(struct store *s, const struct store_options *o)
 
 static int open_directory(struct store *s, struct store_error *e)
 {
-	s->fd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	s->fd = open(s->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (s->fd >= 0)
 		return 0;
 	if (errno == ENOTDIR)
@@ -130,6 +130,7 @@ static int lock_store(struct store *s, struct store_error *e)
 {
 	bool write = !s->options.read_only;
 	int err = write ? layout_create(s->fd) : 0;
+	const char *why;
 	pid_t pid;
 
 	if (err)
@@ -137,6 +138,9 @@ static int lock_store(struct store *s, struct store_error *e)
 			    "%s: the private directory could not be made: %s; is the store "
 			    "writable? (ro mounts it for reading)",
 			    s->path, strerror(-err));
+	err = layout_secure(s->fd, !write, &why);
+	if (err)
+		return fail(e, 1, "%s/" NAME_PRIVATE ": %s (%s)", s->path, why, strerror(-err));
 	s->lockfd =
 	    layout_lock(s->fd, write, s->adopted ? "tool" : "mounted", s->options.lockwait_ns);
 	if (s->lockfd >= 0)
