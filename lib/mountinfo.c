@@ -23,8 +23,7 @@ static char *unescape(char *s)
 	return s;
 }
 
-/* Is the comma-separated option in the list? */
-static bool has_option(const char *list, const char *option)
+bool mountinfo_has(const char *list, const char *option)
 {
 	size_t n = strlen(option);
 
@@ -41,7 +40,8 @@ static bool has_option(const char *list, const char *option)
 /* ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG:VALUE…] - TYPE SOURCE SUPEROPTIONS */
 bool mountinfo_parse(char *line, struct mountinfo *out)
 {
-	char *word[6], *type, *source, *super, *tag, *save = NULL;
+	char *word[6], *type, *source, *tag, *save = NULL;
+	const char *super;
 
 	for (size_t i = 0; i < ARRAY_LEN(word); i++) {
 		word[i] = strtok_r(i ? NULL : line, " \n", &save);
@@ -56,13 +56,16 @@ bool mountinfo_parse(char *line, struct mountinfo *out)
 	if (!type || !source)
 		return false;
 	super = strtok_r(NULL, " \n", &save);
+	super = super ? super : "";
 	*out = (struct mountinfo){
 	    .device = word[2],
 	    .root = unescape(word[3]),
 	    .mountpoint = unescape(word[4]),
 	    .type = unescape(type),
 	    .source = unescape(source),
-	    .read_only = has_option(word[5], "ro") || (super && has_option(super, "ro")),
+	    .options = word[5],
+	    .super_options = super,
+	    .read_only = mountinfo_has(word[5], "ro") || mountinfo_has(super, "ro"),
 	};
 	return true;
 }

@@ -14,6 +14,7 @@
 
 #include "lib/dirfd.h"
 #include "lib/io.h"
+#include "lib/log.h"
 #include "lib/state.h"
 
 /* Does someone outside this process have it open for writing? Our own writable descriptors are
@@ -24,8 +25,14 @@ static bool has_foreign_writer(int dfd, const char *name)
 
 	if (fd < 0)
 		return true;
-	if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0)
-		return errno == EAGAIN;
+	if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0) {
+		if (errno == EACCES)
+			log_warning("%s: whether a program still writes into it cannot be seen "
+				    "without CAP_LEASE, which notepackfs does not have; it is "
+				    "kept until it can",
+				    name);
+		return errno == EAGAIN || errno == EACCES;
+	}
 	fcntl(fd, F_SETLEASE, F_UNLCK);
 	return false;
 }

@@ -125,39 +125,47 @@ void daemon_ready(void)
 	ready_fd = -1;
 }
 
-/*
- * CHOWN, FOWNER, FSETID, DAC_OVERRIDE, SETUID, SETGID: files belong to those who write them.
- * LEASE: to look for writers of files of other users. SYS_ADMIN: to detach the mount.
- */
-static uint64_t needed_capabilities(void)
+/* What exec would give back to root, capability by capability. Without CAP_SETPCAP it cannot be
+ * taken away; no_new_privs does the same then. */
+static void shrink_bounding_set(uint64_t kept)
 {
-	static const int needed[] = {
-	    CAP_CHOWN,	CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
-	    CAP_SETGID, CAP_SETUID,	  CAP_LEASE,  CAP_SYS_ADMIN,
-	};
-	uint64_t set = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(needed); i++)
-		set |= UINT64_C(1) << needed[i];
-	return set;
+	for (int i = 0; prctl(PR_CAPBSET_READ, i, 0, 0, 0) >= 0; i++) {
+		if (!(kept >> i & 1))
+			prctl(PR_CAPBSET_DROP, i, 0, 0, 0);
+	}
 }
 
-int daemon_drop_capabilities(void)
+int daemon_keep_capabilities(const int *kept, size_t count)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2];
-	uint64_t needed = needed_capabilities();
+	uint64_t set = 0;
 
-	if (geteuid() != 0)
-		return 0; /* its mount is made and undone by fusermount3, which is set-UID */
+	for (size_t i = 0; i < count; i++)
+		set |= UINT64_C(1) << kept[i];
 	if (syscall(SYS_capget, &header, data) != 0)
 		return -errno;
+	shrink_bounding_set(set);
 	for (int i = 0; i < 2; i++) {
-		data[i].permitted &= (uint32_t)(needed >> (32 * i));
+		data[i].permitted &= (uint32_t)(set >> (32 * i));
 		data[i].effective = data[i].permitted;
-		data[i].inheritable = 0;
+		data[i].inheritable = 0; /* takes them from the ambient set, too */
 	}
-	if (syscall(SYS_capset, &header, data) != 0)
-		return -errno;
+	return syscall(SYS_capset, &header, data) == 0 ? 0 : -errno;
+}
+
+/*
+ * CHOWN: new files are their makers', objects their files' owners'. DAC_OVERRIDE, FOWNER: all of it
+ * is read, renamed, and given times and modes, whoever owns it. FSETID: a mode with set-ID bits is
+ * set as it was asked for. LEASE: to look for writers of files of other users.
+ */
+int daemon_drop_privileges(void)
+{
+	static const int needed[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
+				     CAP_LEASE};
+	int err = daemon_keep_capabilities(needed, ARRAY_LEN(needed));
+
+	if (err)
+		return err;
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? 0 : -errno;
 }

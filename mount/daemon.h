@@ -5,7 +5,7 @@
 #ifndef NOTEPACKFS_MOUNT_DAEMON_H
 #define NOTEPACKFS_MOUNT_DAEMON_H
 
-#include <stdbool.h>
+#include <stddef.h>
 
 /*
  * First of all: inherited descriptors above 2 are closed, 0 to 2 are open; umask 0; no core
@@ -25,10 +25,16 @@ void daemon_fork(void);
 void daemon_ready(void);
 
 /*
- * As root: give up every capability but those that this program needs, and those that exec
- * would give. Before any thread is started: capabilities belong to threads. Returns 0 or
+ * Give up, for ever, every capability but these (those of them that there are): in all sets, the
+ * bounding and the ambient one, too. Of the calling thread. Returns 0 or -errno.
+ */
+int daemon_keep_capabilities(const int *kept, size_t count);
+
+/*
+ * Keep what the filesystem needs of root's privileges, nothing of other users', and let no exec
+ * give any back. Before any thread is started: capabilities belong to threads. Returns 0 or
  * -errno.
  */
-int daemon_drop_capabilities(void);
+int daemon_drop_privileges(void);
 
 #endif

@@ -17,6 +17,7 @@
 #include "lib/bytes.h"
 #include "lib/log.h"
 #include "mount/daemon.h"
+#include "mount/mounter.h"
 #include "mount/options.h"
 #include "mount/paths.h"
 #include "mount/serve.h"
@@ -28,6 +29,7 @@
 struct daemon {
 	struct options options;
 	struct paths paths;
+	struct mounter mounter;
 	struct serve serve;
 	struct fs *fs;
 	struct store *store;
@@ -87,23 +89,28 @@ static void escape(const char *path, char *out)
 	*out = '\0';
 }
 
-static struct fuse_session *new_session(struct daemon *d)
+/* Free it; NULL: no memory. */
+static char *mount_options(const struct daemon *d)
 {
-	char source[2 * PATH_MAX];
-	CLEANUP_FREE char *words = NULL;
-	char *argv[] = {(char *)"notepackfs", (char *)"-o", NULL, (char *)"-d", NULL};
-	struct fuse_args args = FUSE_ARGS_INIT(d->options.debug ? 4 : 3, argv);
-	struct fuse_session *se;
+	char source[2 * PATH_MAX], *words;
 
 	escape(d->paths.store, source);
-	if (asprintf(&words,
-		     "default_permissions,nosuid,nodev,subtype=notepackfs%s%s,fsname=%s",
-		     d->options.read_only ? ",ro" : "", d->options.fuse, source) < 0) {
-		words = NULL;
-		return NULL;
-	}
-	argv[2] = words;
-	se = fs_session(d->fs, &args);
+	return asprintf(&words,
+			"default_permissions,nosuid,nodev,subtype=notepackfs%s%s,fsname=%s",
+			d->options.read_only ? ",ro" : "", d->options.fuse, source) < 0
+		   ? NULL
+		   : words;
+}
+
+/* It is mounted by the mounter, with the options that are the kernel's; some are libfuse's own
+ * (allow_root). */
+static struct fuse_session *new_session(struct daemon *d)
+{
+	CLEANUP_FREE char *words = mount_options(d);
+	char *argv[] = {(char *)"notepackfs", (char *)"-o", words, (char *)"-d", NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(d->options.debug ? 4 : 3, argv);
+	struct fuse_session *se = words ? fs_session(d->fs, &args) : NULL;
+
 	fuse_opt_free_args(&args);
 	return se;
 }
@@ -124,6 +131,8 @@ static int serve(struct daemon *d)
 		    "%s: cannot mount; see the line above, and fusermount3(1) for mounts of "
 		    "users other than root",
 		    d->paths.mountpoint);
+		if (d->serve.session != se)
+			fuse_session_destroy(se);
 		return STATUS_FAILED;
 	}
 	err = fs_start(d->fs, d->store, se);
@@ -162,19 +171,28 @@ static int run_open_store(struct daemon *d)
 	return drained ? drained : status;
 }
 
-static int run(struct daemon *d)
+/* What is left to the mounter is the daemon's no more. */
+static int begin(struct daemon *d)
+{
+	CLEANUP_FREE char *words = mount_options(d);
+	int err = words ? mounter_start(&d->mounter, d->paths.mountpoint, words) : -ENOMEM;
+
+	if (!err)
+		err = daemon_drop_privileges();
+	if (!err)
+		err = serve_begin(&d->serve, &d->mounter, d->paths.mountpoint,
+				  d->options.stop_wait_ns);
+	if (err)
+		log_error("cannot start: %s; see ulimit -u", strerror(-err));
+	return err;
+}
+
+static int serve_store(struct daemon *d)
 {
 	struct store_options options = store_options_of(d);
 	struct store_error error = {.exit_status = STATUS_FAILED};
-	int err = daemon_drop_capabilities();
 	int status;
 
-	if (!err)
-		err = serve_begin(&d->serve, d->paths.mountpoint, d->options.stop_wait_ns);
-	if (err) {
-		log_error("cannot start: %s; see ulimit -u", strerror(-err));
-		return STATUS_FAILED;
-	}
 	d->fs = fs_new(on_ready, d);
 	if (!d->fs) {
 		serve_end(&d->serve);
@@ -190,6 +208,14 @@ static int run(struct daemon *d)
 	}
 	fs_free(d->fs);
 	serve_release(&d->serve);
+	return status;
+}
+
+static int run(struct daemon *d)
+{
+	int status = begin(d) == 0 ? serve_store(d) : STATUS_FAILED;
+
+	mounter_end(&d->mounter);
 	return status;
 }
 
@@ -230,7 +256,7 @@ static int start(struct daemon *d)
 
 int main(int argc, char *argv[])
 {
-	static struct daemon d;
+	static struct daemon d = {.mounter.fd = -1};
 	char message[512];
 	int status = 0;
 

@@ -1,26 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * libfuse's own unmounting goes by the path, and would hit whatever is mounted there by then.
- * So it is never allowed to: detach() checks that the mount is ours, and the connection is
- * replaced by a broken pipe before fuse_session_unmount, which takes that for a session that
- * the kernel has ended, and only frees.
- */
 #include "mount/serve.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "mount/mountflags.h"
 
 #define THREADS 4
 #define WAKE_NS 10000000
@@ -28,21 +19,7 @@
 #define SIGNAL_WAKE SIGUSR1 /* to the main thread: leave sem_wait, and look */
 #define SIGNAL_QUIT SIGUSR2 /* to the signals' thread: the loop has ended */
 
-extern char **environ;
-
 /* ---- the mount ---- */
-
-/* The device at the mountpoint, without asking the filesystem (it may be us, and busy); 0:
- * unknown. */
-static dev_t device_at(const char *path)
-{
-	struct statx st;
-
-	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
-		  STATX_TYPE, &st) != 0)
-		return 0;
-	return makedev(st.stx_dev_major, st.stx_dev_minor);
-}
 
 /* Has the kernel ended the connection? If not, its device number cannot be another's yet. */
 static bool is_connected(const struct serve *sv)
@@ -52,50 +29,27 @@ static bool is_connected(const struct serve *sv)
 	return poll(&p, 1, 0) >= 0 && !(p.revents & (POLLERR | POLLNVAL));
 }
 
-static int run_fusermount(const char *mountpoint)
+static void detach(struct serve *sv)
 {
-	char *argv[] = {"fusermount3", "-u", "-z", "-q", "--", (char *)mountpoint, NULL};
-	int status = 0;
-	pid_t pid;
-	int err = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
+	int err = is_connected(sv) ? mounter_detach(sv->mounter) : 0;
 
-	if (err)
-		return -err;
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
-}
-
-static void detach(const struct serve *sv)
-{
-	int err = 0;
-
-	if (!is_connected(sv) || !sv->device || device_at(sv->mountpoint) != sv->device)
-		return; /* gone already, or under another mount, which is not ours to undo */
-	if (umount2(sv->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
-		err = errno == EPERM ? run_fusermount(sv->mountpoint) : -errno;
 	if (err)
 		log_warning("%s: cannot detach the mount: %s; when notepackfs has ended, "
 			    "umount -l clears it",
 			    sv->mountpoint, strerror(-err));
 }
 
-/* Libfuse still has the descriptor: from now on it is a pipe that nobody reads. False: no
- * descriptors for one, or nothing was mounted. */
-static bool sever(struct serve *sv)
+/* Libfuse still has the descriptor: from now on it is a pipe that nobody reads. Without
+ * descriptors for one it stays what it is, until the end. */
+static void sever(struct serve *sv)
 {
-	int fd = fuse_session_fd(sv->session);
 	int fds[2];
-	bool done;
 
-	if (fd < 0 || pipe2(fds, O_CLOEXEC) != 0)
-		return false;
+	if (pipe2(fds, O_CLOEXEC) != 0)
+		return;
 	close(fds[0]);
-	done = dup3(fds[1], fd, O_CLOEXEC) >= 0;
+	dup3(fds[1], fuse_session_fd(sv->session), O_CLOEXEC);
 	close(fds[1]);
-	return done;
 }
 
 /* ---- signals ---- */
@@ -205,7 +159,8 @@ static void *signal_main(void *arg)
 	}
 }
 
-int serve_begin(struct serve *sv, const char *mountpoint, int64_t stop_wait_ns)
+int serve_begin(struct serve *sv, struct mounter *mounter, const char *mountpoint,
+		int64_t stop_wait_ns)
 {
 	struct sigaction wake = {.sa_handler = no_op}; /* without SA_RESTART */
 	sigset_t set;
@@ -213,6 +168,7 @@ int serve_begin(struct serve *sv, const char *mountpoint, int64_t stop_wait_ns)
 	memset(sv, 0, sizeof(*sv));
 	lock_init(&sv->lock);
 	cond_init(&sv->changed);
+	sv->mounter = mounter;
 	sv->mountpoint = mountpoint;
 	sv->stop_wait_ns = stop_wait_ns;
 	sv->main_thread = pthread_self();
@@ -226,16 +182,23 @@ int serve_begin(struct serve *sv, const char *mountpoint, int64_t stop_wait_ns)
 
 int serve_mount(struct serve *sv, struct fs *fs, struct fuse_session *session)
 {
-	int r;
+	char path[32];
+	int fd;
 
 	set_state(sv, SERVE_MOUNTING);
+	fd = mounter_mount(sv->mounter);
+	if (fd < 0)
+		return -1;
+	/* libfuse takes a connection by this name; what it has not mounted, it never unmounts. */
+	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+	if (fuse_session_mount(session, path) != 0) {
+		mounter_detach(sv->mounter);
+		close(fd);
+		return -1;
+	}
 	sv->fs = fs;
 	sv->session = session;
-	r = fuse_session_mount(session, sv->mountpoint);
-	if (r != 0)
-		return -1;
-	sv->device = device_at(sv->mountpoint);
-	return 0;
+	return mountflags_check(sv->mountpoint, sv->mounter->device);
 }
 
 int serve_loop(struct serve *sv)
@@ -263,15 +226,13 @@ void serve_end(struct serve *sv)
 	if (!sv->session)
 		return;
 	detach(sv);
-	sv->severed = sever(sv);
+	sever(sv);
 }
 
 void serve_release(struct serve *sv)
 {
 	if (!sv->session)
 		return;
-	if (sv->severed)
-		fuse_session_unmount(sv->session);
 	fuse_session_destroy(sv->session);
 	sv->session = NULL;
 }

@@ -15,10 +15,10 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "fs/fs.h"
 #include "lib/lock.h"
+#include "mount/mounter.h"
 
 enum serve_state {
 	SERVE_STARTING, /* a signal ends the process */
@@ -29,11 +29,10 @@ enum serve_state {
 
 struct serve {
 	struct fs *fs;
-	struct fuse_session *session;
+	struct fuse_session *session; /* NULL: nothing is mounted */
+	struct mounter *mounter;
 	const char *mountpoint;
 	int64_t stop_wait_ns;
-	dev_t device; /* the mount's; 0: not known, and not detached */
-	bool severed; /* the session's descriptor is no connection any more */
 	pthread_t main_thread;
 	pthread_t signal_thread;
 	/* Rank 50. Protects the rest. */
@@ -42,10 +41,13 @@ struct serve {
 	enum serve_state state;
 };
 
-/* Block the signals and start their thread: before any other thread. 0 or -errno. */
-int serve_begin(struct serve *sv, const char *mountpoint, int64_t stop_wait_ns);
+/* Block the signals and start their thread: before any other thread. The mounter has been
+ * started. 0 or -errno. */
+int serve_begin(struct serve *sv, struct mounter *mounter, const char *mountpoint,
+		int64_t stop_wait_ns);
 
-/* Returns 0, or -1: libfuse has logged why. On failure go on with serve_end. */
+/* Returns 0, or -1: a line in the log says why. The session is taken over unless nothing was
+ * mounted. On failure go on with serve_end. */
 int serve_mount(struct serve *sv, struct fs *fs, struct fuse_session *session);
 
 /* Returns when the loop has ended: 0, or -errno. */

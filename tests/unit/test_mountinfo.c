@@ -50,6 +50,22 @@ static void either_options_say_that_it_is_read_only(void)
 	CHECK(!m.read_only);
 }
 
+static void options_are_whole_words(void)
+{
+	struct mountinfo m;
+
+	CHECK(parse(
+	    "1 2 0:3 / /mnt rw,nosuid,nodev - fuse.x s rw,default_permissions,max_read=4\n",
+	    &m));
+	CHECK(mountinfo_has(m.options, "rw") && mountinfo_has(m.options, "nosuid") &&
+	      mountinfo_has(m.options, "nodev"));
+	CHECK(mountinfo_has(m.super_options, "default_permissions"));
+	CHECK(!mountinfo_has(m.options, "suid") && !mountinfo_has(m.options, "nosui") &&
+	      !mountinfo_has(m.super_options, "max_read") && !mountinfo_has(m.options, ""));
+	CHECK(parse("1 2 0:3 / /mnt rw - fuse.x s\n", &m));
+	CHECK(!mountinfo_has(m.super_options, "rw"));
+}
+
 static void escapes_are_undone(void)
 {
 	struct mountinfo m;
@@ -89,6 +105,7 @@ int main(void)
 	RUN(a_line_is_taken_apart);
 	RUN(there_may_be_no_tags_or_several);
 	RUN(either_options_say_that_it_is_read_only);
+	RUN(options_are_whole_words);
 	RUN(escapes_are_undone);
 	RUN(what_is_no_escape_stays);
 	RUN(refuses_what_is_no_such_line);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * mounter: a process beside the daemon that makes the mount, and undoes it when it is asked.
+ *
+ * Both need what the daemon is better without: CAP_SYS_ADMIN, or, for other users than root, the
+ * right to run fusermount3(1), which is set-user-ID root. This process keeps it, has no descriptor
+ * but the pipe to the daemon, and reads nothing but one-byte requests; the daemon itself gives all of
+ * it up before it looks at the store. It ends with the daemon, whatever ends that; signals to stop
+ * are the daemon's alone.
+ */
+#ifndef NOTEPACKFS_MOUNT_MOUNTER_H
+#define NOTEPACKFS_MOUNT_MOUNTER_H
+
+#include <sys/types.h>
+
+struct mounter {
+	pid_t pid;
+	int fd;	      /* to the process; -1: there is none */
+	dev_t device; /* the mount's; 0: nothing was mounted */
+};
+
+/* Start the process: before any thread, and before privileges are dropped. mountpoint is absolute,
+ * options as after -o; both need to live until then only. 0 or -errno. */
+int mounter_start(struct mounter *m, const char *mountpoint, const char *options);
+
+/* Mount. Returns the connection, a descriptor, or -errno: libfuse has logged why. */
+int mounter_mount(struct mounter *m);
+
+/*
+ * Detach the mount (umount2(2), MNT_DETACH), if it is still what lies at the mountpoint. 0: done, or
+ * it was not there any more; or -errno.
+ */
+int mounter_detach(struct mounter *m);
+
+/* End the process, and wait for that. Also right if it was never started. */
+void mounter_end(struct mounter *m);
+
+#endif
