@@ -12,6 +12,7 @@
 #include "lib/damage.h"
 #include "lib/dirfd.h"
 #include "lib/io.h"
+#include "lib/log.h"
 #include "lib/object.h"
 #include "lib/raw.h"
 

@@ -218,6 +218,18 @@ int raw_get(struct store *s, struct file *f, struct raw **out)
 	return err;
 }
 
+int raw_stat(struct store *s, struct file *f, struct stat *out)
+{
+	struct raw *raw;
+	int err = raw_get(s, f, &raw);
+
+	if (err)
+		return err;
+	err = io_fstat(raw->fd, out);
+	raw_put(s, f, raw);
+	return err;
+}
+
 void raw_put(struct store *s, struct file *f, struct raw *raw)
 {
 	bool last;

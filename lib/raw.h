@@ -67,6 +67,9 @@ int raw_sync(struct store *s, struct file *f, int fd) EXCLUDES(s->lock);
  */
 int raw_punch(struct store *s, struct file *f) EXCLUDES(s->lock);
 
+/* fstat it. As raw_get. */
+int raw_stat(struct store *s, struct file *f, struct stat *out) EXCLUDES(s->lock);
+
 /* Make a raw file for a file that is sealed to its end, for bytes behind it. Takes the gate. */
 int raw_make(struct store *s, struct file *f) EXCLUDES(s->lock);
 
