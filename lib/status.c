@@ -103,6 +103,14 @@ static void add_refused_locked(struct store *s, struct buf *list) REQUIRES(s->lo
 	}
 }
 
+/* In which getpid() is the number; 0: unknown. */
+static ino_t pid_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
+}
+
 void store_status(struct store *s, struct buf *out)
 {
 	const struct store_options *o = &s->options;
@@ -123,7 +131,8 @@ void store_status(struct store *s, struct buf *out)
 	DL_COUNT(s->paused, p, slowed);
 	lock_drop(&s->lock);
 
-	buf_printf(out, "{\"version\":\"%s\",\"pid\":%ld,", NOTEPACKFS_VERSION, (long)getpid());
+	buf_printf(out, "{\"version\":\"%s\",\"pid\":%ld,\"pid_ns\":%llu,", NOTEPACKFS_VERSION,
+		   (long)getpid(), (unsigned long long)pid_namespace());
 	buf_json_path(out, "store", s->path, strlen(s->path));
 	buf_printf(
 	    out,

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "lib/buf.h"
 #include "lib/manifest.h"
 #include "lib/proto.h"
 
@@ -109,6 +110,9 @@ char *ctl_mount_other(const char *device);
 /* Open a file in the mount's control directory. A descriptor or -errno. */
 int ctl_control_open(const struct ctl_mount *m, const char *name);
 
+/* Append what is in one. 0 or -errno. */
+int ctl_control_read(const struct ctl_mount *m, const char *name, struct buf *out);
+
 /* One request to the daemon (lib/proto.h), interrupted by SIGINT and SIGTERM only. 0 or -errno.
  */
 int ctl_request(const struct ctl_mount *m, enum proto_op op, const char *rel);
@@ -134,23 +138,32 @@ char *ctl_store_above(const char *canonical, char **suffix);
  *	drain_open → unmount → drain_wait → drain_close
  *
  * The lock file is opened and its text is read before the unmount, so that the answer is
- * about this daemon and no other.
+ * about this daemon and no other. Daemons of read-only mounts share the lock: of theirs the process
+ * is watched.
  */
 struct drain {
 	char *store;
 	int storefd;
 	int lockfd;	   /* -1: the store has no lock file, so no one holds it */
+	int pidfd;	   /* of the daemon of a read-only mount; else -1 */
 	long pid;	   /* of the daemon; 0: no one had the store mounted for writing */
 	uint64_t stop_ino; /* of last_stop, as it was before */
 	int64_t stop_mtime_ns;
 	bool stop_found;
 };
 
-/* read_only: the mount is. 0, or CTL_FAILED with a line printed. */
-int drain_open(struct drain *d, const char *store, bool read_only);
+#define DRAIN_CLOSED ((struct drain){.storefd = -1, .lockfd = -1, .pidfd = -1})
+
+/*
+ * m: the mount, or NULL if there is none. 0, or CTL_FAILED with a line printed. The process of a
+ * read-only mount cannot be found where its status cannot be read (root's view of a mount of
+ * another user without allow_root), or from another PID namespace: then there is nothing to wait
+ * for.
+ */
+int drain_open(struct drain *d, const char *store, const struct ctl_mount *m);
 void drain_close(struct drain *d);
 
-/* Has the daemon let go of the lock, or has another one got it since? */
+/* Has the daemon ended, or let go of the lock, or has another one got it since? */
 bool drain_is_released(const struct drain *d);
 
 struct drain_wait {

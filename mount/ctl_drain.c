@@ -8,18 +8,22 @@
  * only if this daemon wrote it: it names the daemon's process, and it is a new file or the
  * lock's text was emptied, which a daemon that is killed does not live to do. (A process number
  * alone is no proof: in a container every daemon has the same.)
+ *
+ * A read-only mount writes nothing and shares the lock with others like it. What matters of its end
+ * is that the store's disk can be unmounted, so its process is waited for.
  */
 #include "mount/ctl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
-#include <time.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "lib/io.h"
@@ -27,7 +31,7 @@
 #include "lib/lock.h"
 
 #define SECOND_NS 1000000000LL
-#define POLL_NS (SECOND_NS / 10)
+#define POLL_MS 100
 #define LINE_NS (5 * SECOND_NS)	  /* between two lines where stderr is no terminal */
 #define SILENT_NS (2 * SECOND_NS) /* still mounted somewhere: say so after this */
 #define TEXT_BYTES_MAX 65536
@@ -72,8 +76,11 @@ static int64_t mtime_ns(const struct stat *st)
 
 bool drain_is_released(const struct drain *d)
 {
+	struct pollfd end = {.fd = d->pidfd, .events = POLLIN};
 	pid_t pid;
 
+	if (d->pidfd >= 0)
+		return poll(&end, 1, 0) > 0;
 	if (d->lockfd < 0)
 		return true;
 	if (flock(d->lockfd, LOCK_SH | LOCK_NB) == 0) {
@@ -84,12 +91,39 @@ bool drain_is_released(const struct drain *d)
 	return d->pid && pid && pid != d->pid;
 }
 
-int drain_open(struct drain *d, const char *store, bool read_only)
+static uint64_t json_u64(struct json_object *o, const char *key)
+{
+	struct json_object *v;
+	int64_t n = json_object_object_get_ex(o, key, &v) ? json_object_get_int64(v) : 0;
+
+	return n > 0 ? (uint64_t)n : 0;
+}
+
+/* A pidfd of the daemon that serves a mount, or -1. Its number is its own view, so it must be in
+ * our PID namespace. */
+static int open_process(const struct ctl_mount *m)
+{
+	CLEANUP_BUF struct buf b = {0};
+	struct json_object *o;
+	struct stat ns;
+	int fd = -1;
+
+	if (ctl_control_read(m, "status", &b) != 0 || !b.data)
+		return -1;
+	o = json_tokener_parse(b.data);
+	if (o && stat("/proc/self/ns/pid", &ns) == 0 && json_u64(o, "pid_ns") == ns.st_ino)
+		fd = pidfd_open((pid_t)json_u64(o, "pid"), 0);
+	json_object_put(o);
+	return fd;
+}
+
+int drain_open(struct drain *d, const char *store, const struct ctl_mount *m)
 {
 	struct stat st;
 	pid_t pid;
 
-	*d = (struct drain){.store = ctl_strdup(store), .storefd = -1, .lockfd = -1};
+	*d = DRAIN_CLOSED;
+	d->store = ctl_strdup(store);
 	d->storefd = ctl_open_dir(store);
 	if (d->storefd < 0)
 		return CTL_FAILED;
@@ -107,26 +141,23 @@ int drain_open(struct drain *d, const char *store, bool read_only)
 	}
 	layout_holder(d->storefd, &pid);
 	/* A read-only mount leaves the text of an earlier daemon that was killed. */
-	d->pid = read_only && drain_is_released(d) ? 0 : pid;
+	if (m && m->read_only && drain_is_released(d))
+		d->pidfd = open_process(m);
+	else
+		d->pid = pid;
 	return CTL_DONE;
 }
 
 void drain_close(struct drain *d)
 {
+	if (d->pidfd >= 0)
+		close(d->pidfd);
 	if (d->lockfd >= 0)
 		close(d->lockfd);
 	if (d->storefd >= 0)
 		close(d->storefd);
 	free(d->store);
-	*d = (struct drain){.storefd = -1, .lockfd = -1};
-}
-
-static uint64_t json_u64(struct json_object *o, const char *key)
-{
-	struct json_object *v;
-	int64_t n = json_object_object_get_ex(o, key, &v) ? json_object_get_int64(v) : 0;
-
-	return n > 0 ? (uint64_t)n : 0;
+	*d = DRAIN_CLOSED;
 }
 
 /* Read one of the daemon's small JSON files, if it is about this daemon; NULL if not. */
@@ -325,6 +356,11 @@ static int result(const struct drain *d)
 
 static int give_up(const struct drain *d, const char *why)
 {
+	if (d->pidfd >= 0) {
+		ctl_error("%s: %s; there is nothing to flush, but the daemon has not ended yet",
+			  d->store, why);
+		return CTL_NOT_FLUSHED;
+	}
 	ctl_error(
 	    "%s: %s; flushing goes on in the background and nothing is lost; watch it with "
 	    "notepackctl wait '%s'",
@@ -339,13 +375,12 @@ static bool still_in_use(const struct drain *d, struct display *s, bool lazy)
 	pid_t pid;
 
 	if (s->said_busy || clock_ns() - s->begin_ns < SILENT_NS ||
-	    layout_holder(d->storefd, &pid) != HOLDER_MOUNTED)
+	    (d->pidfd < 0 && layout_holder(d->storefd, &pid) != HOLDER_MOUNTED))
 		return false;
 	s->said_busy = true;
-	ctl_note(
-	    "%s: still in use, by open files or in another mount namespace; it is flushed when "
-	    "that ends%s",
-	    d->store, lazy ? "" : "; waiting for it");
+	ctl_note("%s: still in use, by open files or in another mount namespace%s%s", d->store,
+		 d->pidfd < 0 ? "; it is flushed when that ends" : "",
+		 lazy ? "" : "; waiting for it");
 	return lazy;
 }
 
@@ -355,10 +390,17 @@ static int say_mounted(const struct drain *d)
 	return CTL_FAILED;
 }
 
+/* The end of a process wakes, that of a lock does not. */
+static void nap(const struct drain *d)
+{
+	struct pollfd end = {.fd = d->pidfd, .events = POLLIN};
+
+	(void)poll(&end, 1, POLL_MS);
+}
+
 int drain_wait(struct drain *d, const struct drain_wait *how)
 {
 	struct display s = {.terminal = isatty(STDERR_FILENO), .begin_ns = clock_ns()};
-	struct timespec poll = {.tv_nsec = POLL_NS};
 	int status;
 
 	interrupted = 0;
@@ -374,7 +416,7 @@ int drain_wait(struct drain *d, const struct drain_wait *how)
 		show(d, &s);
 		if (still_in_use(d, &s, how->lazy))
 			return CTL_DONE;
-		nanosleep(&poll, NULL);
+		nap(d);
 	}
 	if (s.terminal && s.started)
 		fprintf(stderr, "\r\033[K");

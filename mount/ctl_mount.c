@@ -19,6 +19,7 @@
 #include <fcntl.h>
 
 #define MOUNTINFO "/proc/self/mountinfo"
+#define READ_BYTES 65536
 
 void ctl_mount_release(struct ctl_mount *m)
 {
@@ -203,4 +204,24 @@ int ctl_control_open(const struct ctl_mount *m, const char *name)
 	path = ctl_format("%s/" NAME_PRIVATE "/%s", root, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
+}
+
+int ctl_control_read(const struct ctl_mount *m, const char *name, struct buf *out)
+{
+	CLEANUP_FREE char *piece = ctl_alloc(READ_BYTES);
+	CLEANUP_FD int fd = ctl_control_open(m, name);
+
+	if (fd < 0)
+		return fd;
+	for (;;) {
+		ssize_t n = read(fd, piece, READ_BYTES);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return out->failed ? -ENOMEM : 0;
+		buf_add(out, piece, (size_t)n);
+	}
 }

@@ -14,25 +14,6 @@
 #include "lib/buf.h"
 #include "lib/bytes.h"
 
-#define READ_BYTES 65536
-
-static int read_all(int fd, struct buf *b)
-{
-	CLEANUP_FREE char *piece = ctl_alloc(READ_BYTES);
-
-	for (;;) {
-		ssize_t n = read(fd, piece, READ_BYTES);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return b->failed ? -ENOMEM : 0;
-		buf_add(b, piece, (size_t)n);
-	}
-}
-
 static struct json_object *member(struct json_object *o, const char *key)
 {
 	struct json_object *v = NULL;
@@ -185,7 +166,6 @@ int ctl_status(int argc, char **argv)
 	};
 	CLEANUP_MOUNT struct ctl_mount m = {0};
 	CLEANUP_BUF struct buf b = {0};
-	CLEANUP_FD int fd = -1;
 	bool json = false;
 	int c, err;
 
@@ -200,8 +180,7 @@ int ctl_status(int argc, char **argv)
 		return ctl_usage("one mountpoint is needed");
 	if (ctl_mount_need(argv[optind], &m, NULL) != CTL_DONE)
 		return CTL_FAILED;
-	fd = ctl_control_open(&m, "status");
-	err = fd < 0 ? fd : read_all(fd, &b);
+	err = ctl_control_read(&m, "status", &b);
 	if (err) {
 		ctl_error("%s: its status cannot be read: %s%s", m.mountpoint, strerror(-err),
 			  err == -ENOTCONN ? " (the daemon died; notepackctl umount clears it)"

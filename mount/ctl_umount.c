@@ -182,8 +182,8 @@ static int clear_dead(const char *mountpoint)
 static int umount_dead(const struct options *o, const struct ctl_mount *m)
 {
 	const struct drain_wait how = {.timeout_ns = o->timeout_ns};
-	CLEANUP_DRAIN struct drain d = {.storefd = -1, .lockfd = -1};
-	bool watched = !o->no_wait && drain_open(&d, m->store, m->read_only) == CTL_DONE;
+	CLEANUP_DRAIN struct drain d = DRAIN_CLOSED;
+	bool watched = !o->no_wait && drain_open(&d, m->store, m) == CTL_DONE;
 
 	if (clear_dead(m->mountpoint) != CTL_DONE)
 		return CTL_FAILED;
@@ -205,12 +205,12 @@ static int umount_dead(const struct options *o, const struct ctl_mount *m)
 static int umount_live(const struct options *o, const struct ctl_mount *m)
 {
 	const struct drain_wait how = {.timeout_ns = o->timeout_ns, .lazy = o->lazy};
-	CLEANUP_DRAIN struct drain d = {.storefd = -1, .lockfd = -1};
+	CLEANUP_DRAIN struct drain d = DRAIN_CLOSED;
 	CLEANUP_FREE char *other = NULL;
 	int status;
 
 	/* Before the unmount: what cannot be watched is not unmounted. */
-	if (!o->no_wait && drain_open(&d, m->store, m->read_only) != CTL_DONE) {
+	if (!o->no_wait && drain_open(&d, m->store, m) != CTL_DONE) {
 		ctl_error("%s: not unmounted, since its flushing could not be watched; "
 			  "--no-wait unmounts without",
 			  m->mountpoint);

@@ -144,9 +144,9 @@ static bool is_store(const char *path)
 static int wait_for_store(const char *path)
 {
 	const struct drain_wait how = {.timeout_ns = -1, .unmounted = true};
-	CLEANUP_DRAIN struct drain d = {.storefd = -1, .lockfd = -1};
+	CLEANUP_DRAIN struct drain d = DRAIN_CLOSED;
 
-	if (drain_open(&d, path, false) != CTL_DONE)
+	if (drain_open(&d, path, NULL) != CTL_DONE)
 		return CTL_FAILED;
 	if (drain_is_released(&d))
 		return CTL_DONE; /* not in use: nothing that could be waited for */
