@@ -4,6 +4,11 @@
  * operation. It is not the store's thread that wakes, because that one must not block, and
  * not a new one each, because a burst of look-ups on a name in motion must not become a burst
  * of threads.
+ *
+ * To wait for the verdict on an import may take long: who does can be interrupted, else even
+ * SIGKILL would have to wait. Other waits last as long as a few system calls, and no program expects
+ * EINTR of a rename. The interrupt function is set while an op is parked only: it owns the op if
+ * the store gives it back, and who runs it again takes the function off first.
  */
 #include "fs/park.h"
 
@@ -34,9 +39,27 @@ struct op op_of(fuse_req_t req, int (*run)(struct fs *fs, struct op *op))
 	return op;
 }
 
+/* From now on it is not interrupted; waits for the interrupt function, if that is running. */
+static void take_off(const struct parked *p)
+{
+	fuse_req_interrupt_func(p->op.req, NULL, NULL);
+}
+
 static void answer(struct parked *p, int err)
 {
+	take_off(p);
 	reply_err(p->op.req, err);
+	free(p);
+}
+
+/* By any thread of the session's, with the request's mutex held. */
+static void interrupt(fuse_req_t req, void *data)
+{
+	struct parked *p = data;
+
+	if (!store_unpark(p->fs->store, &p->waiter))
+		return; /* it is run again, or park sees it */
+	reply_err(req, -EINTR);
 	free(p);
 }
 
@@ -82,26 +105,41 @@ static struct parked *copy(struct fs *fs, const struct op *op)
 	return p;
 }
 
-/* True: the store has it, and p may have been run and freed by now. False: try again. */
-static bool park(struct fs *fs, struct parked *p)
+/* 1: the store has it, and p may have been run, or interrupted, and freed by now · 0: try again ·
+ * -EINTR. */
+static int park(struct fs *fs, struct parked *p)
 {
 	struct node *busy = p->op.caller.busy;
-
-	p->op.caller.busy = NULL;
-	return store_park(fs->store, busy, &p->waiter);
-}
-
-static void run_again(struct fs *fs, struct parked *p)
-{
 	int r;
 
-	while ((r = p->op.run(fs, &p->op)) == STORE_BUSY) {
-		if (park(fs, p))
+	p->op.caller.busy = NULL;
+	if (node_is_fleeting(fs->store, busy))
+		fuse_req_interrupt_func(p->op.req, interrupt, p);
+	r = store_park(fs->store, busy, &p->waiter);
+	if (r != 1)
+		take_off(p);
+	return r;
+}
+
+/* Until it is parked, or answered. r: what it returned. */
+static void carry_on(struct fs *fs, struct parked *p, int r)
+{
+	while (r == STORE_BUSY) {
+		r = park(fs, p);
+		if (r == 1)
 			return;
+		if (!r)
+			r = p->op.run(fs, &p->op);
 	}
 	if (r < 0)
 		reply_err(p->op.req, r);
 	free(p);
+}
+
+static void run_again(struct fs *fs, struct parked *p)
+{
+	take_off(p);
+	carry_on(fs, p, p->op.run(fs, &p->op));
 }
 
 void park_run(struct fs *fs, struct op *op)
@@ -112,8 +150,7 @@ void park_run(struct fs *fs, struct op *op)
 	if (r == STORE_BUSY) {
 		p = copy(fs, op);
 		if (p) {
-			if (!park(fs, p))
-				run_again(fs, p);
+			carry_on(fs, p, r);
 			return;
 		}
 		node_unref(fs->store, op->caller.busy, 1);

@@ -5,7 +5,7 @@
  * Such an operation is described by a struct op and given to park_run. Where the store says
  * STORE_BUSY, the description is copied to the heap and parked in the store; no handler thread
  * waits. When the store wakes it, one thread of this module runs it again, as often as it
- * takes.
+ * takes. One that is parked on an import can be interrupted: it is answered with EINTR.
  *
  * The nodes in an op need no references of their own: see fs/node.h.
  */

@@ -15,7 +15,7 @@
  *	cannot be told, or no space	it stays, and is tried again
  *
  * Who opens one to read it waits for the verdict: it is busy until then, and whoever waits is
- * parked. An empty one waits for its bytes.
+ * parked, and can be interrupted (fs/park.h). An empty one waits for its bytes.
  *
  * What is in LAYOUT_IMPORT at a start is an import again: an attribute says where it belongs
  * (lib/raw.h). One whose bytes the manifest names as the object of that name, which is missing,

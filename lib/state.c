@@ -19,6 +19,8 @@ struct waiter *node_give_locked(struct store *s, struct node *n)
 {
 	struct waiter *w = n->waiters;
 
+	for (struct waiter *p = w; p; p = p->next)
+		p->node = NULL;
 	n->waiters = NULL;
 	n->busy = IDLE;
 	cond_broadcast(&s->changed);
@@ -59,17 +61,31 @@ void node_take_wait_locked(struct store *s, struct node *n, enum busy busy)
 	n->busy = busy;
 }
 
-bool store_park(struct store *s, struct node *busy, struct waiter *w)
+int store_park(struct store *s, struct node *busy, struct waiter *w)
+{
+	int r;
+
+	lock_take(&s->lock);
+	r = w->cancelled ? -EINTR : busy->busy != IDLE;
+	if (r == 1) {
+		w->node = busy;
+		LL_PREPEND(busy->waiters, w);
+	}
+	node_unref_locked(s, busy, 1);
+	lock_drop(&s->lock);
+	return r;
+}
+
+bool store_unpark(struct store *s, struct waiter *w)
 {
 	bool parked;
 
 	lock_take(&s->lock);
-	parked = busy->busy != IDLE;
-	if (parked) {
-		w->next = busy->waiters;
-		busy->waiters = w;
-	}
-	node_unref_locked(s, busy, 1);
+	parked = w->node != NULL;
+	if (parked)
+		LL_DELETE(w->node->waiters, w);
+	w->node = NULL;
+	w->cancelled = !parked;
 	lock_drop(&s->lock);
 	return parked;
 }

@@ -12,7 +12,7 @@
  * STORE_BUSY: a name is just being published, renamed or removed by someone else. The operation
  * has done nothing; caller->busy is a referenced node. The caller gives it to store_park with a
  * waiter, which takes the reference over: either the waiter's wake function is called once,
- * later, from a thread of the store's (which it must not block), or store_park returns false
+ * later, from a thread of the store's (which it must not block), or store_park returns 0
  * and nothing will be called. In both cases the operation is then tried again. store_wait_idle
  * is the same, blocking.
  */
@@ -120,10 +120,17 @@ struct caller {
 
 struct waiter {
 	void (*wake)(struct waiter *w);
-	struct waiter *next; /* the store's */
+	/* The store's, zero at first: */
+	struct waiter *next;
+	struct node *node; /* while it is parked */
+	bool cancelled;
 };
 
-bool store_park(struct store *s, struct node *busy, struct waiter *w);
+/* 1: parked · 0: no need to · -EINTR: it was taken back, before or after it was woken last. */
+int store_park(struct store *s, struct node *busy, struct waiter *w);
+/* Take it back. True: it was parked, and will not be woken. False: it is not, or is being woken:
+ * the next store_park says so. */
+bool store_unpark(struct store *s, struct waiter *w);
 void store_wait_idle(struct store *s, struct node *busy);
 
 struct node *store_root(struct store *s); /* not referenced: it lives as long as the store */

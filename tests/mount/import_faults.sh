@@ -105,6 +105,76 @@ healed
 check "an fsync of it asks for its directory again" grep -q "<$STORE>) = 0" "$WORK/trace"
 stop "with a directory that was not synced"
 
+# ---- who waits for a verdict need not wait for ever ----
+
+# It says when it is about to open, and has nothing else to wait for.
+cat >"$WORK/reader.py" <<-'END'
+	import sys
+	open(sys.argv[2], "w").close()
+	open(sys.argv[1], "rb").read()
+END
+# read_and_kill SIGNAL: a reader of the import, killed while it waits
+read_and_kill() {
+	rm -f "$WORK/reading"
+	python3 "$WORK/reader.py" "$MNT/w.notepack.gz" "$WORK/reading" &
+	local reader=$! dead=0
+	wait_for 10 [ -e "$WORK/reading" ]
+	wait_for 10 grep -q '^State:.[SD]' "/proc/$reader/status"
+	kill "-$1" "$reader"
+	wait_for 2 has_ended "$reader" || dead=1
+	wait "$reader" 2>/dev/null
+	return "$dead"
+}
+
+start grace=60
+cp "$DATA/text.gz" "$MNT/w.notepack.gz"
+strace -f -qq -p "$DAEMON" -o "$WORK/trace" -P "$IMPORTS/$(ls "$IMPORTS")" \
+	-e trace=pread64 -e inject=pread64:delay_enter=20000000:when=2+ 2>>"$LOG" &
+TRACER=$!
+wait_for 10 grep -q TracerPid:.[1-9] "/proc/$DAEMON/status"
+cmp "$DATA/text.gz" "$MNT/w.notepack.gz" &
+patient=$!
+wait_for 10 [ -s "$WORK/trace" ]
+check "who reads an import that takes long to verify can be stopped" read_and_kill TERM
+check "… and killed" read_and_kill KILL
+check "… and who renames it, too" [ "$(timeout 1 mv "$MNT/w.notepack.gz" "$MNT/v.notepack.gz"; echo $?)" = 124 ]
+check "meanwhile there is no verdict" [ ! -e "$STORE/w.notepack.gz" ]
+healed
+wait "$patient"
+check "who waits for it gets it" [ $? = 0 ]
+# Killed at any moment: before they are parked, while, and when the verdict wakes them.
+cat >"$WORK/crowd.py" <<-'END'
+	import os, random, signal, sys, time
+	mnt, gz = sys.argv[1], open(sys.argv[2], "rb").read()
+	def read(path):
+	    pid = os.fork()
+	    if pid:
+	        return pid
+	    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+	    try:
+	        with open(path, "rb") as f:
+	            os._exit(f.read() != gz)
+	    except BaseException:
+	        os._exit(2)
+	ends = {}
+	for i in range(150):
+	    path = f"{mnt}/crowd.{i}.notepack.gz"
+	    with open(path, "wb") as f:
+	        f.write(gz)
+	    readers = [read(path) for _ in range(4)]
+	    for pid in readers:
+	        time.sleep(random.random() * 0.004)
+	        os.kill(pid, signal.SIGTERM)
+	    for pid in readers:
+	        end = os.waitpid(pid, 0)[1]
+	        ends[end] = ends.get(end, 0) + 1
+	print("# ends of readers:", ends)
+	sys.exit(set(ends) - {0, signal.SIGTERM} != set() or signal.SIGTERM not in ends)
+END
+check "so can many, at any moment" python3 "$WORK/crowd.py" "$MNT" "$DATA/text.gz"
+stop "with readers that were stopped"
+check "nothing is left where imports lie" [ -z "$(ls "$IMPORTS")" ]
+
 # ---- a commit that failed, and had reached the disk: the record is there, the object went back ----
 
 start grace=60

@@ -99,6 +99,38 @@ static void an_operation_on_a_busy_name_is_told_so_and_can_park(void)
 	close_store();
 }
 
+static int woken;
+
+static void wake(struct waiter *w)
+{
+	woken++;
+}
+
+static void who_is_parked_can_be_taken_back_until_it_is_woken(void)
+{
+	struct waiter stays = {.wake = wake}, goes = {.wake = wake}, early = {.wake = wake};
+	struct node *n;
+
+	open_store();
+	n = make_file("file");
+	lock_take(&store->lock);
+	node_take_wait_locked(store, n, BUSY_HELD);
+	n->refs += 5; /* for each call of store_park */
+	lock_drop(&store->lock);
+	CHECK(!store_unpark(store, &early));
+	CHECK_EQ(store_park(store, n, &early), -EINTR);
+	CHECK_EQ(store_park(store, n, &stays), 1);
+	CHECK_EQ(store_park(store, n, &goes), 1);
+	CHECK(store_unpark(store, &goes));
+	node_give(store, n);
+	CHECK_EQ(woken, 1);
+	CHECK_EQ(store_park(store, n, &stays), 0);
+	CHECK(!store_unpark(store, &stays));
+	CHECK_EQ(store_park(store, n, &stays), -EINTR);
+	node_unref(store, n, 1);
+	close_store();
+}
+
 /* Bug: the rename of a directory took its node first, and then waited for loads, one of which
  * may have waited for that node. */
 static void a_directory_is_not_taken_before_loads_are_done(void)
@@ -151,6 +183,7 @@ int main(void)
 {
 	RUN(who_is_in_the_gate_does_not_wait_for_a_held_node);
 	RUN(an_operation_on_a_busy_name_is_told_so_and_can_park);
+	RUN(who_is_parked_can_be_taken_back_until_it_is_woken);
 	RUN(a_directory_is_not_taken_before_loads_are_done);
 	RUN(the_invariants_hold_through_a_life);
 	return unit_done();
