@@ -78,8 +78,11 @@ int handle_new(struct store *s, struct node *n, int flags, struct raw *raw, stru
 	struct handle *h = calloc(1, sizeof(*h));
 	int err;
 
-	if (!h)
+	if (!h) {
+		if (raw)
+			raw_put(s, to_file(n), raw);
 		return -ENOMEM;
+	}
 	h->store = s;
 	h->node = n;
 	h->flags = flags;

@@ -90,6 +90,14 @@ static enum entry take_locked(struct store *s, struct segment *seg) REQUIRES(s->
 	return ENTERED;
 }
 
+static void drop_temporary(struct store *s, struct segment *seg)
+{
+	close(seg->tmp_fd);
+	seg->tmp_fd = -1;
+	io_unlink(s->fd, seg->tmp, 0);
+	seg->tmp[0] = '\0';
+}
+
 /* Take all that can be taken; the others leave the batch. */
 static void enter(struct batch *b)
 {
@@ -112,6 +120,8 @@ static void enter(struct batch *b)
 			sealer_discard(s->sealer, seg);
 		} else if (entry == NO_MEMORY) {
 			segment_failed(s, seg, -ENOMEM, "naming the object");
+			if (!seg->renamed) /* the retry makes another */
+				drop_temporary(s, seg);
 			sealer_retry(s->sealer, seg);
 		}
 	}
@@ -151,10 +161,7 @@ static void fail(struct store *s, struct segment *seg, int err, const char *step
  */
 static void fail_temporary(struct store *s, struct segment *seg, int err, const char *step)
 {
-	close(seg->tmp_fd);
-	seg->tmp_fd = -1;
-	io_unlink(s->fd, seg->tmp, 0);
-	seg->tmp[0] = '\0';
+	drop_temporary(s, seg);
 	fail(s, seg, err, step);
 }
 

@@ -288,6 +288,25 @@ static int fill_new_file(struct store *s, struct caller *c, struct dir *d, struc
 	return 0;
 }
 
+/* Without a handle there is no file: its name is free again. */
+static int open_new_file(struct store *s, struct dir *d, struct file *f, int flags,
+			 struct raw *raw, struct handle **handle)
+{
+	int err = handle_new(s, &f->n, flags, raw, handle);
+	struct raw_place place;
+	int dfd;
+
+	if (!err)
+		return 0;
+	raw_place_init(&place, d, f->n.name, f->id, f->import);
+	dfd = raw_place_get(s, &place);
+	if (dfd >= 0) {
+		io_unlink(dfd, place.name, 0);
+		raw_place_put(s, &place);
+	}
+	return err;
+}
+
 int store_create(struct store *s, struct caller *c, struct node *dir, const char *name,
 		 mode_t mode, int flags, struct node **out, struct handle **handle)
 {
@@ -312,7 +331,7 @@ int store_create(struct store *s, struct caller *c, struct node *dir, const char
 	if (!err) {
 		err = fill_new_file(s, c, d, f, mode, &raw);
 		if (!err)
-			err = handle_new(s, &f->n, flags, raw, handle);
+			err = open_new_file(s, d, f, flags, raw, handle);
 		end(s, d, &f->n, err);
 	}
 	if (err)
