@@ -69,7 +69,7 @@ struct job {
 
 static struct job *jobs;
 static unsigned job_count = 8;
-static long injected, points, violations;
+static long injected, points, violations, in_json_c;
 static bool verbose;
 static const char *disk_kind;
 
@@ -87,6 +87,7 @@ static void report(const struct job *j)
 
 	points++;
 	injected += v->injected > 0;
+	in_json_c += v->in_json_c;
 	if (v->violations && violations++ < REPORTED)
 		printf("# SEED=%llu inject %s %s %ld %ld (%s): %s\n",
 		       (unsigned long long)j->point.seed, j->point.scenario->name, j->mode,
@@ -245,6 +246,8 @@ static int run_row(const struct row *row, bool in_full, uint64_t seed)
 		run_share(row, want * (d + 1) / disks_of(row), seed + d);
 		close_disks();
 	}
+	if (in_json_c)
+		printf("# died in json-c for want of memory: %ld\n", in_json_c);
 	printf("# injected: %ld\n# violations: %ld\n", injected, violations);
 	printf("%sok 1 - %s: at least %ld faults\n", injected >= want ? "" : "not ", row->title,
 	       want);
