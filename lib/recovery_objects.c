@@ -117,18 +117,25 @@ static int find_neighbour(void *ctx, const struct sealed *rec, const char *dir,
 	return 0;
 }
 
-/* Does this raw file hold the object's bytes, where they should be? */
-static bool raw_agrees(struct store *s, const struct found_raw *raw, const struct candidate *c)
+/* Does this raw file hold the object's bytes, where they should be? 1, 0, or -errno: it cannot be
+ * told now. */
+static int raw_agrees(struct store *s, const struct found_raw *raw, const struct candidate *c)
 {
 	uint64_t end = c->rec.offset + c->rec.raw_bytes;
 	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
 	CLEANUP_FD int fd =
 	    dfd < 0 ? dfd : io_open(dfd, raw->at.name, O_RDONLY | O_NOFOLLOW, 0);
 	uint8_t sha256[SHA256_BYTES];
+	int err;
 
-	return fd >= 0 && raw->base <= c->rec.offset && raw->bytes >= end &&
-	       recovery_hash(fd, c->rec.offset, c->rec.raw_bytes, sha256) == 0 &&
-	       memcmp(sha256, c->rec.raw_sha256, SHA256_BYTES) == 0;
+	if (fd < 0)
+		return fd;
+	if (raw->base > c->rec.offset || raw->bytes < end)
+		return 0;
+	err = recovery_hash(fd, c->rec.offset, c->rec.raw_bytes, sha256);
+	if (err)
+		return err == -EIO ? 0 : err;
+	return memcmp(sha256, c->rec.raw_sha256, SHA256_BYTES) == 0;
 }
 
 static int find_owner(struct store *s, struct differences *diff, struct candidate *c)
@@ -138,11 +145,16 @@ static int find_owner(struct store *s, struct differences *diff, struct candidat
 
 	for (size_t i = 0; i < diff->raw_count; i++) {
 		const struct found_raw *raw = &diff->raws[i];
+		int agrees =
+		    raw->id && strcmp(raw->at.dir, c->at->dir) == 0 &&
+			    name_stem_len(raw->at.name, n.suffix) == strlen(c->plain) &&
+			    memcmp(raw->at.name, c->plain, strlen(c->plain)) == 0
+			? raw_agrees(s, raw, c)
+			: 0;
 
-		if (raw->id && strcmp(raw->at.dir, c->at->dir) == 0 &&
-		    name_stem_len(raw->at.name, n.suffix) == strlen(c->plain) &&
-		    memcmp(raw->at.name, c->plain, strlen(c->plain)) == 0 &&
-		    raw_agrees(s, raw, c)) {
+		if (agrees < 0)
+			return agrees;
+		if (agrees) {
 			c->rec.id = raw->id;
 			snprintf(c->plain, sizeof(c->plain), "%s", raw->at.name);
 			return 0;
@@ -305,6 +317,49 @@ static int by_place(const void *a, const void *b)
 	return r ? r : strcmp(x->name, y->name);
 }
 
+/*
+ * An import whose commit seemed to have failed lies where imports do, and the manifest has it after
+ * all: into its place with it. 1: it was one.
+ */
+static int place_import(struct store *s, const struct missing *m)
+{
+	char from[sizeof(LAYOUT_IMPORT) + 24], to[NAME_BYTES + 1];
+	uint8_t sha256[SHA256_BYTES];
+	CLEANUP_FD int fd = -1;
+	struct stat st;
+	int dfd, err;
+
+	if (m->rec.codec != RECORD_CODEC_IMPORT)
+		return 0;
+	snprintf(from, sizeof(from), LAYOUT_IMPORT "/%llu", (unsigned long long)m->rec.id);
+	fd = io_open(s->fd, from, O_RDONLY | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	err = io_fstat(fd, &st);
+	if (!err && (uint64_t)st.st_size != m->rec.gz_bytes)
+		return 0;
+	if (!err)
+		err = recovery_hash(fd, 0, m->rec.gz_bytes, sha256);
+	if (!err && memcmp(sha256, m->rec.sha256, SHA256_BYTES) != 0)
+		return 0;
+	if (!err)
+		err = name_sealed(m->at.name, m->rec.part, store_suffix(s), to);
+	if (err)
+		return err;
+	dfd = recovery_open_dir(s, m->at.dir);
+	err = dfd < 0 ? dfd : io_rename_noreplace(s->fd, from, dfd, to);
+	if (!err)
+		err = io_syncdir(dfd, ".");
+	if (dfd >= 0)
+		close(dfd);
+	if (err)
+		return err;
+	raw_write_path(fd, NULL);
+	log_notice("%s/%s: was imported, and is in its place now", m->at.dir, to);
+	recovery_event(s, "finished its import", to);
+	return 1;
+}
+
 int recovery_objects(struct store *s, struct differences *diff)
 {
 	int err = 0;
@@ -317,8 +372,10 @@ int recovery_objects(struct store *s, struct differences *diff)
 		err = recover_stray(s, diff, &diff->strays[i].at);
 	for (size_t i = 0; i < diff->missing_count && !err; i++) {
 		const struct missing *m = &diff->missing[i];
+		int placed = m->found ? 1 : place_import(s, m);
 
-		if (m->found)
+		err = placed < 0 ? placed : 0;
+		if (placed)
 			continue;
 		log_error(
 		    "%s/%s: part %u is in the manifest, but its object is not in the store",

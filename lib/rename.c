@@ -206,14 +206,18 @@ static void path_of_locked(struct store *s, struct dir *d, const char *name, str
 static void relink_locked(struct store *s, struct node *n, struct dir *d, const char *name)
     REQUIRES(s->lock)
 {
-	struct dir *old = n->dir;
-	char was[NAME_BYTES + 1];
-
-	snprintf(was, sizeof(was), "%s", n->name);
 	catalog_unlink_locked(s, n);
-	if (catalog_link_locked(s, d, n, name) != 0 && catalog_link_locked(s, old, n, was) != 0)
+	/* Not under its old name: it does not have that in the store any more. */
+	if (catalog_link_locked(s, d, n, name) != 0) {
+		s->unsettled = true;
+		if (n->kind == NODE_FILE) {
+			timer_disarm_locked(s, to_file(n));
+			lazy_unmark_locked(s, to_file(n));
+			active_update_locked(s, to_file(n));
+		}
 		log_error("%s: no memory for its name; it is seen again after the next mount",
 			  name);
+	}
 	if (n->kind == NODE_DIR)
 		to_dir(n)->durable = false;
 	else if (n->kind == NODE_FILE)
@@ -247,7 +251,7 @@ static void publish_locked(struct store *s, struct rename *r) REQUIRES(s->lock)
 	}
 	dirfd_touch_locked(r->from_dir);
 	dirfd_touch_locked(r->to_dir);
-	if (r->src->kind == NODE_FILE) {
+	if (r->src->kind == NODE_FILE && r->src->linked) {
 		if (f->part_count)
 			lazy_mark_locked(s, f);
 		if (!f->writers)
