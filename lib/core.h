@@ -254,6 +254,7 @@ struct store {
 
 	struct damage *damages; /* lib/damage.h */
 	unsigned damage_count;
+	struct scrub *scrub; /* lib/scrub.h; NULL: there is none */
 
 	struct barrier *barriers;
 	struct store_pause *paused; /* writers, slowed down; the longest waiting first */

@@ -54,24 +54,19 @@ static bool note(struct store *s, struct damage *d)
 	return !known;
 }
 
-/* For a line in the log: the path of a part's object; nothing if the file was removed. */
-static void path_of_part(struct store *s, struct file *f, uint32_t number, struct buf *out)
-{
-	lock_take(&s->lock);
-	if (f->n.linked)
-		catalog_path_locked(s, &f->n, number, out);
-	lock_drop(&s->lock);
-}
-
-/* A new one, its path unknown. */
-static struct damage *describe(const struct file *f, const struct sealed *rec,
+static struct damage *describe(const struct sealed *rec, const char *path,
 			       const struct seekgz_damage *at, const char *reason)
 {
 	struct damage *d = calloc(1, sizeof(*d));
 
 	if (!d)
 		return NULL;
-	d->id = f->id;
+	d->path = strdup(path);
+	if (!d->path) {
+		free(d);
+		return NULL;
+	}
+	d->id = rec->id;
 	d->part = rec->part;
 	d->offset = rec->offset + (at ? at->raw_offset : 0);
 	d->gz_offset = at ? at->gz_offset : 0;
@@ -79,30 +74,25 @@ static struct damage *describe(const struct file *f, const struct sealed *rec,
 	return d;
 }
 
-void damage_met(struct store *s, struct file *f, const struct sealed *rec,
+void damage_met(struct store *s, const struct sealed *rec, const char *path,
 		const struct seekgz_damage *at, const char *reason)
 {
-	CLEANUP_BUF struct buf path = {0}, more = {0};
-	struct damage *d = describe(f, rec, at, reason);
+	CLEANUP_BUF struct buf more = {0};
+	struct damage *d = path ? describe(rec, path, at, reason) : NULL;
 
-	path_of_part(s, f, rec->part, &path);
-	if (d && path.len)
-		d->path = strdup(path.data);
-	if (!d || !d->path) {
-		log_error("a sealed object that was removed, or has no name, is damaged: %s",
-			  reason);
-		free_one(d);
+	if (!d) {
+		log_error("%s: damaged: %s", path ? path : "a removed file", reason);
 		return;
 	}
 	log_error("%s: damaged at plain offset %llu, object offset %llu: %s; notepackctl check "
 		  "--deep looks at all of it",
-		  path.data, (unsigned long long)d->offset, (unsigned long long)d->gz_offset,
+		  path, (unsigned long long)d->offset, (unsigned long long)d->gz_offset,
 		  d->reason);
 	buf_printf(&more, ",\"offset\":%llu,\"gz_offset\":%llu,\"error\":",
 		   (unsigned long long)d->offset, (unsigned long long)d->gz_offset);
 	buf_json_string(&more, d->reason, strlen(d->reason));
 	if (note(s, d) && !more.failed)
-		events_add(s->events, "damage", manifest_last_seq(s->manifest), path.data,
+		events_add(s->events, "damage", manifest_last_seq(s->manifest), path,
 			   more.data);
 }
 

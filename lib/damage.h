@@ -25,8 +25,9 @@ struct damage {
 	struct damage *next;
 };
 
-/* A part of f: at is where, NULL: all of it; reason is used where at has none. */
-void damage_met(struct store *s, struct file *f, const struct sealed *rec,
+/* A part: of rec only id, part and offset count; path is its object's, NULL: it has none any more.
+ * at is where, NULL: all of it; reason is used where at has none. */
+void damage_met(struct store *s, const struct sealed *rec, const char *path,
 		const struct seekgz_damage *at, const char *reason) EXCLUDES(s->lock);
 
 /* The part was found to be whole. */

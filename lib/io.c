@@ -333,6 +333,11 @@ int io_rename_noreplace(int from_dirfd, const char *from, int to_dirfd, const ch
 	return both_names(from_dirfd, from, to_dirfd, to, rename_noreplace, 0);
 }
 
+void io_drop_cache(int fd)
+{
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 int io_link(int from_dirfd, const char *from, int to_dirfd, const char *to)
 {
 	return both_names(from_dirfd, from, to_dirfd, to, link_names, 0);

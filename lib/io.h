@@ -101,4 +101,7 @@ int io_set_times(int dirfd, const char *path, const struct timespec times[2]);
 int io_chown(int dirfd, const char *path, mode_t kind, uid_t uid, gid_t gid);
 int io_chmod(int dirfd, const char *path, mode_t kind, mode_t mode);
 
+/* Have the next reads of this file come from the disk; as far as the kernel does it. */
+void io_drop_cache(int fd);
+
 #endif

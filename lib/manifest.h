@@ -121,6 +121,9 @@ bool manifest_txn_get(struct manifest_txn *txn, uint64_t id, uint32_t part, stru
 typedef int manifest_visit(void *ctx, const struct sealed *s, const char *dir,
 			   const char *plain);
 bool manifest_get(struct manifest *m, uint64_t id, uint32_t part, struct sealed *out);
+/* The same, and where it is: appended to dir and plain, whose failed is to be looked at. */
+bool manifest_find(struct manifest *m, uint64_t id, uint32_t part, struct sealed *out,
+		   struct buf *dir, struct buf *plain);
 /* Is there a live record in this directory or beneath it? */
 bool manifest_has_beneath(struct manifest *m, const char *dir);
 int manifest_each_in_dir(struct manifest *m, const char *dir, manifest_visit *visit, void *ctx);

@@ -73,6 +73,24 @@ bool manifest_get(struct manifest *m, uint64_t id, uint32_t part, struct sealed 
 	return live;
 }
 
+bool manifest_find(struct manifest *m, uint64_t id, uint32_t part, struct sealed *out,
+		   struct buf *dir, struct buf *plain)
+{
+	const struct node *n;
+	bool live;
+
+	lock_take(&m->lock);
+	n = manifest_mem_find(&m->mem, id, part);
+	live = n && !n->removed;
+	if (live) {
+		manifest_mem_facts(n, out);
+		buf_str(dir, n->dir->path);
+		buf_str(plain, manifest_mem_plain(n));
+	}
+	lock_drop(&m->lock);
+	return live;
+}
+
 static int visit_node(const struct node *n, manifest_visit *visit, void *ctx)
 {
 	struct sealed s;

@@ -92,6 +92,20 @@ int plain_open_part(struct store *s, struct file *f, uint32_t number)
 	}
 }
 
+/* rec: part and offset count. */
+static void meet_damage(struct store *s, struct file *f, const struct sealed *rec,
+			const struct seekgz_damage *at, const char *reason)
+{
+	CLEANUP_BUF struct buf path = {0};
+	struct sealed where = {.id = f->id, .part = rec->part, .offset = rec->offset};
+
+	lock_take(&s->lock);
+	if (f->n.linked)
+		catalog_path_locked(s, &f->n, rec->part, &path);
+	lock_drop(&s->lock);
+	damage_met(s, &where, path.len ? path.data : NULL, at, reason);
+}
+
 /* Have the reader of this part in the handle. */
 static int use_part_locked(struct store *s, struct handle *h, struct file *f,
 			   const struct part *part) REQUIRES(h->reader_lock)
@@ -119,8 +133,8 @@ static int use_part_locked(struct store *s, struct handle *h, struct file *f,
 	if (err == -ENOMEM || err == -EMFILE || err == -ENFILE)
 		return err;
 	if (err) {
-		damage_met(s, f, &rec, NULL,
-			   err == -EBADMSG && reason ? reason : strerror(-err));
+		meet_damage(s, f, &rec, NULL,
+			    err == -EBADMSG && reason ? reason : strerror(-err));
 		return -EIO;
 	}
 	h->reader_part = part->number;
@@ -141,7 +155,7 @@ static ssize_t read_part(struct store *s, struct handle *h, struct file *f,
 	if (n == -EIO && damage.reason) {
 		const struct sealed rec = {.part = part->number, .offset = part->offset};
 
-		damage_met(s, f, &rec, &damage, damage.reason);
+		meet_damage(s, f, &rec, &damage, damage.reason);
 	}
 	return n == 0 ? -EIO : n;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "lib/io.h"
+#include "lib/layout.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/quarantine.h"

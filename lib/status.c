@@ -7,6 +7,7 @@
 #include "lib/catalog.h"
 #include "lib/damage.h"
 #include "lib/events.h"
+#include "lib/scrub.h"
 #include "lib/segment.h"
 #include "lib/store.h"
 
@@ -114,7 +115,7 @@ static ino_t pid_namespace(void)
 void store_status(struct store *s, struct buf *out)
 {
 	const struct store_options *o = &s->options;
-	CLEANUP_BUF struct buf list = {0}, refused = {0}, damaged = {0};
+	CLEANUP_BUF struct buf list = {0}, refused = {0}, damaged = {0}, scrub = {0};
 	struct totals t = {0};
 	bool draining;
 	uint64_t sealed, waiting, damages;
@@ -125,6 +126,7 @@ void store_status(struct store *s, struct buf *out)
 	add_all_pending_locked(s, &list, &t);
 	add_refused_locked(s, &refused);
 	damages = damage_list_locked(s, &damaged);
+	scrub_status_locked(s, &scrub);
 	draining = s->stopping;
 	sealed = s->sealed_total;
 	waiting = s->pending_bytes;
@@ -154,17 +156,19 @@ void store_status(struct store *s, struct buf *out)
 	buf_str(out, "],\"damaged\":[");
 	if (damaged.data)
 		buf_add(out, damaged.data, damaged.len);
+	buf_printf(out, "],\"scrub\":%s", scrub.data ? scrub.data : "null");
 	buf_printf(out,
-		   "],\"options\":{\"level\":%d,\"threads\":%u,\"grace\":%.3f,\"backlog\":%llu,"
+		   ",\"options\":{\"level\":%d,\"threads\":%u,\"grace\":%.3f,\"backlog\":%llu,"
 		   "\"suffix\":\"%s\","
 		   "\"exclude\":",
 		   o->level, o->threads, (double)o->grace_ns / 1e9,
 		   (unsigned long long)o->backlog_bytes, store_suffix(s));
 	buf_json_string(out, o->exclude, strlen(o->exclude));
 	buf_printf(out,
-		   ",\"fsync\":\"%s\",\"cut_size\":%llu,\"cut_age\":%.3f,\"allow_delete\":",
+		   ",\"fsync\":\"%s\",\"cut_size\":%llu,\"cut_age\":%.3f,\"scrub\":%.3f,"
+		   "\"allow_delete\":",
 		   o->fsync_seals ? "seal" : "sync", (unsigned long long)o->cut_bytes,
-		   (double)o->cut_age_ns / 1e9);
+		   (double)o->cut_age_ns / 1e9, (double)o->scrub_ns / 1e9);
 	if (o->allow_delete || !o->allow_delete_globs)
 		buf_str(out, o->allow_delete ? "true" : "false");
 	else

@@ -18,6 +18,7 @@
 #include "lib/log.h"
 #include "lib/probe.h"
 #include "lib/recovery.h"
+#include "lib/scrub.h"
 #include "lib/sealer.h"
 
 #define LOG_BYTES ((uint64_t)64 << 20)
@@ -230,12 +231,10 @@ static int recover(struct store *s, struct store_error *e)
 	return 0;
 }
 
-static int start_threads(struct store *s, struct store_error *e)
+static int start_sealing(struct store *s)
 {
 	int err = 0;
 
-	if (s->options.read_only)
-		return 0;
 	s->sealer = sealer_open(s, s->options.threads, &err);
 	if (s->sealer)
 		err = timers_start(s);
@@ -243,6 +242,15 @@ static int start_threads(struct store *s, struct store_error *e)
 		err = recovery_arm(s);
 	if (!err)
 		err = import_load(s);
+	return err;
+}
+
+static int start_threads(struct store *s, struct store_error *e)
+{
+	int err = s->options.read_only ? 0 : start_sealing(s);
+
+	if (!err)
+		err = scrub_start(s);
 	if (err)
 		return fail(e, 1, "%s: the store's threads could not be started: %s", s->path,
 			    strerror(-err));
@@ -381,6 +389,7 @@ int store_open(const struct store_options *options, const struct store_hooks *ho
 		*out = s;
 		return 0;
 	}
+	scrub_stop(s);
 	timers_stop(s);
 	import_drain(s);
 	if (s->sealer)
@@ -433,6 +442,7 @@ int store_close(struct store *s)
 	int status = 0;
 
 	store_release_all(s);
+	scrub_stop(s);
 	if (!s->options.read_only)
 		status = store_stop(s);
 	free_store(s);

@@ -60,6 +60,7 @@ struct store_options {
 	int64_t cut_age_ns;		/* … or time since the last */
 	bool allow_delete;		/* everywhere */
 	const char *allow_delete_globs; /* or for these plain names; NULL: none */
+	int64_t scrub_ns;		/* read everything again in this time; 0: never */
 	int64_t lockwait_ns;		/* how long to wait for a holder that drains */
 	uint64_t backlog_bytes;		/* writers are slowed beyond; 0: never */
 	uint64_t reserve_bytes;		/* of free space, or STORE_RESERVE_DEFAULT */

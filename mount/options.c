@@ -47,6 +47,8 @@ static const char help_text[] =
     "(64M)\n"
     "  lockwait=DURATION         how long to wait for a store that is being unmounted (90s)\n"
     "  stop_wait=DURATION        how long to serve open files after SIGTERM (10s)\n"
+    "  scrub=DURATION            read and verify every object again in this time, 0 never "
+    "(off)\n"
     "  ro                        read-only: the store is not written to at all\n"
     "  allow_other, allow_root, noexec, noatime, sync, dirsync\n"
     "                            as in mount.fuse(8); default_permissions, nosuid and nodev "
@@ -145,6 +147,11 @@ static bool set_reserve(struct options *o, const char *value)
 	return value_size(value, &o->reserve_bytes);
 }
 
+static bool set_scrub(struct options *o, const char *value)
+{
+	return value_duration(value, &o->scrub_ns);
+}
+
 static bool set_lockwait(struct options *o, const char *value)
 {
 	return value_duration(value, &o->lockwait_ns);
@@ -191,6 +198,7 @@ static const struct word words[] = {
     {"fsync", REQUIRED, set_fsync, "seal or sync"},
     {"cut_size", REQUIRED, set_cut_size, A_SIZE},
     {"cut_age", REQUIRED, set_cut_age, A_DURATION},
+    {"scrub", REQUIRED, set_scrub, A_DURATION},
     {"allow_delete", OPTIONAL, set_allow_delete,
      "globs, with colons between them, or no \"=\""},
     {"backlog", REQUIRED, set_backlog, A_SIZE},

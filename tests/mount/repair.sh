@@ -56,6 +56,9 @@ stop
 start "$QUIET"
 echo "the tail" >>"$MNT/a/f1"
 echo "never sealed" >"$MNT/raw"
+echo gone >"$MNT/fleeting"
+HIGHEST_ID=$(stat -c %i "$MNT/fleeting") # of which nothing is left
+rm "$MNT/fleeting"
 
 # Every plain path, each with a NUL behind it.
 plain_paths() {
@@ -101,7 +104,6 @@ ids >"$WORK/ids"
 records >"$WORK/records"
 seqs >"$WORK/seqs"
 HIGHEST_SEQ=$(sort -n "$WORK/seqs" | tail -n 1)
-HIGHEST_ID=$(cut -d' ' -f1 "$WORK/ids" | sort -n | tail -n 1)
 crash
 check "the manifest is in several chunk files" [ "$("$SPLIT" "$STORE" 15 15)" -ge 4 ]
 check "all of the plain files are there" [ "$(tr -cd '\0' <"$WORK/paths" | wc -c)" -ge 42 ]
@@ -245,8 +247,8 @@ fresh
 rm "$PRIVATE"/chunks/*
 repairs "no chunk file" 60
 fresh
-rm -r "$PRIVATE"/chunks "$M"
-repairs "neither manifest nor chunk files" 60
+rm -r "$PRIVATE"/chunks "$M" "$PRIVATE/log"
+repairs "neither manifest nor chunk files, nor the log" 60
 start "$QUIET"
 check "… what is not notepack has its stem for a plain name" [ "$(cat "$MNT/a/spelled")" = spelled ]
 check "… what has an excluded name and no record is an ordinary file" cmp "$MNT/hidden/later.notepack.gz" "$GOOD/hidden/later.notepack.gz"
