@@ -54,7 +54,7 @@ static int refuse(struct trial *t, const char *reason, const struct seekgz_damag
 
 /* A failed fsync, whoever asked for it, sticks to the file: a second one may succeed for what
  * the first has lost (L14). */
-static int refuse_lost_locked(struct trial *t) REQUIRES(t->store->lock)
+static int refuse_lost_locked(struct store *s, struct trial *t) REQUIRES(s->lock)
 {
 	if (!t->file->error)
 		return 0;
@@ -66,24 +66,26 @@ static int refuse_lost_locked(struct trial *t) REQUIRES(t->store->lock)
 
 static int is_lost(struct trial *t)
 {
+	struct store *s = t->store;
 	int err;
 
-	lock_take(&t->store->lock);
-	err = refuse_lost_locked(t);
-	lock_drop(&t->store->lock);
+	lock_take(&s->lock);
+	err = refuse_lost_locked(s, t);
+	lock_drop(&s->lock);
 	return err;
 }
 
 static int make_durable(struct trial *t)
 {
+	struct store *s = t->store;
 	int err = io_fsync(t->raw->fd);
 
 	if (!err)
 		return 0;
-	lock_take(&t->store->lock);
+	lock_take(&s->lock);
 	t->file->error = err;
-	err = refuse_lost_locked(t);
-	lock_drop(&t->store->lock);
+	err = refuse_lost_locked(s, t);
+	lock_drop(&s->lock);
 	return err;
 }
 
@@ -360,7 +362,7 @@ static int enter(struct trial *t)
 	snprintf(t->name, sizeof(t->name), "%s", f->n.name);
 	err = f->writers ? 1 : 0;
 	if (!*t->reason)
-		(void)refuse_lost_locked(t); /* a reader may fsync, too */
+		(void)refuse_lost_locked(s, t); /* a reader may fsync, too */
 	lock_drop(&s->lock);
 	t->dir = path.data;
 	if (!err && path.failed)
