@@ -67,6 +67,20 @@ static struct control_reader *reader_of(const struct fuse_file_info *fi)
 	return (struct control_reader *)(uintptr_t)fi->fh;
 }
 
+/* All but the status name every file there is: names in a directory that others cannot enter are not
+ * theirs to know. The status is for everyone's requests, and leaves the names out. */
+static mode_t mode_of(fuse_ino_t ino)
+{
+	switch (ino) {
+	case CONTROL_DIR:
+		return S_IFDIR | 0555;
+	case CONTROL_STATUS:
+		return S_IFREG | 0444;
+	default:
+		return S_IFREG | 0400;
+	}
+}
+
 /* A snapshot's length is known to whoever has it open; like in /proc, it is 0 to others. */
 static int fill_stat(struct fs *fs, fuse_ino_t ino, const struct fuse_file_info *fi,
 		     struct stat *st)
@@ -76,7 +90,7 @@ static int fill_stat(struct fs *fs, fuse_ino_t ino, const struct fuse_file_info 
 
 	memset(st, 0, sizeof(*st));
 	st->st_ino = ino;
-	st->st_mode = ino == CONTROL_DIR ? S_IFDIR | 0555 : S_IFREG | 0444;
+	st->st_mode = mode_of(ino);
 	st->st_nlink = ino == CONTROL_DIR ? 2 : 1;
 	st->st_uid = geteuid();
 	st->st_gid = getegid();
@@ -127,7 +141,7 @@ void control_getattr(struct fs *fs, fuse_req_t req, fuse_ino_t ino, struct fuse_
 		reply_control_attr(req, &st);
 }
 
-static int take_snapshot(struct fs *fs, fuse_ino_t ino, struct snapshot *out)
+static int take_snapshot(struct fs *fs, uid_t uid, fuse_ino_t ino, struct snapshot *out)
 {
 	switch (ino) {
 	case CONTROL_MANIFEST:
@@ -135,13 +149,13 @@ static int take_snapshot(struct fs *fs, fuse_ino_t ino, struct snapshot *out)
 	case CONTROL_SHA256SUMS:
 		return snapshot_generate(fs->store, store_dump_sha256sums, out);
 	case CONTROL_STATUS:
-		return snapshot_status(fs->store, out);
+		return snapshot_status(fs->store, uid == 0 || uid == geteuid(), out);
 	default:
 		return 0;
 	}
 }
 
-static int reader_new(struct fs *fs, fuse_ino_t ino, struct control_reader **out)
+static int reader_new(struct fs *fs, uid_t uid, fuse_ino_t ino, struct control_reader **out)
 {
 	struct control *c = &fs->control;
 	struct control_reader *r = calloc(1, sizeof(*r));
@@ -150,7 +164,7 @@ static int reader_new(struct fs *fs, fuse_ino_t ino, struct control_reader **out
 	if (!r)
 		return -ENOMEM;
 	snapshot_init(&r->snapshot);
-	err = take_snapshot(fs, ino, &r->snapshot);
+	err = take_snapshot(fs, uid, ino, &r->snapshot);
 	if (err) {
 		reader_free(r);
 		return err;
@@ -171,7 +185,7 @@ void control_open(struct fs *fs, fuse_req_t req, fuse_ino_t ino, struct fuse_fil
 	int err = -EPERM;
 
 	if ((fi->flags & O_ACCMODE) == O_RDONLY && !(fi->flags & O_TRUNC))
-		err = reader_new(fs, ino, &r);
+		err = reader_new(fs, fuse_req_ctx(req)->uid, ino, &r);
 	if (err) {
 		reply_err(req, err);
 		return;

@@ -27,16 +27,31 @@ struct parked {
 	char strings[];
 };
 
-struct op op_of(fuse_req_t req, int (*run)(struct fs *fs, struct op *op))
+/* From proc(5), which knows nothing of a process of another PID namespace: then it has none. */
+static bool is_member(const struct caller *c, gid_t gid)
+{
+	int size = fuse_req_getgroups(c->ctx, 0, NULL);
+	gid_t *groups = size > 0 ? calloc((size_t)size, sizeof(*groups)) : NULL;
+	int count = groups ? fuse_req_getgroups(c->ctx, size, groups) : 0;
+	bool found = false;
+
+	for (int i = 0; i < count && i < size && !found; i++)
+		found = groups[i] == gid;
+	free(groups);
+	return found;
+}
+
+struct caller caller_of(fuse_req_t req)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	struct op op = {
-	    .req = req,
-	    .run = run,
-	    .caller = {.uid = ctx->uid, .gid = ctx->gid},
-	};
 
-	return op;
+	return (struct caller){
+	    .uid = ctx->uid, .gid = ctx->gid, .is_member = is_member, .ctx = req};
+}
+
+struct op op_of(fuse_req_t req, int (*run)(struct fs *fs, struct op *op))
+{
+	return (struct op){.req = req, .run = run, .caller = caller_of(req)};
 }
 
 /* From now on it is not interrupted; waits for the interrupt function, if that is running. */

@@ -43,6 +43,9 @@ struct park {
 	bool stopping;
 };
 
+/* Who makes the request; valid as long as it. */
+struct caller caller_of(fuse_req_t req);
+
 /* An op for this request, with its caller; the rest is zero. */
 struct op op_of(fuse_req_t req, int (*run)(struct fs *fs, struct op *op));
 

@@ -139,6 +139,7 @@ static void arm(struct wait *w, struct barrier *b)
 
 static void request_barrier(struct fs *fs, fuse_req_t req, const struct proto_request *request)
 {
+	struct caller caller = caller_of(req);
 	struct wait *w = wait_new(fs->store, req);
 	struct barrier *b = NULL;
 	int err;
@@ -149,7 +150,8 @@ static void request_barrier(struct fs *fs, fuse_req_t req, const struct proto_re
 	}
 	/* Before there is a barrier: afterwards the request may be answered at any moment. */
 	fuse_req_interrupt_func(req, interrupt, w);
-	err = store_barrier(fs->store, (enum proto_op)request->op, request->path, done, w, &b);
+	err = store_barrier(fs->store, &caller, (enum proto_op)request->op, request->path, done,
+			    w, &b);
 	if (!err) {
 		arm(w, b);
 		return;

@@ -114,9 +114,9 @@ int snapshot_generate(struct store *store, snapshot_source *source, struct snaps
 	return err;
 }
 
-int snapshot_status(struct store *store, struct snapshot *out)
+int snapshot_status(struct store *store, bool names, struct snapshot *out)
 {
-	store_status(store, &out->text);
+	store_status(store, names, &out->text);
 	if (out->text.failed)
 		return -ENOMEM;
 	out->size = out->text.len;

@@ -21,7 +21,7 @@ typedef int snapshot_source(struct store *s, store_writer *write, void *ctx);
 
 /* Both: 0 or -errno; what was begun is for snapshot_release. */
 int snapshot_generate(struct store *store, snapshot_source *source, struct snapshot *out);
-int snapshot_status(struct store *store, struct snapshot *out);
+int snapshot_status(struct store *store, bool names, struct snapshot *out);
 
 /* Bytes read; fewer than size only at the end. */
 ssize_t snapshot_read(const struct snapshot *s, void *buf, size_t size, uint64_t offset);

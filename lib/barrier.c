@@ -10,6 +10,7 @@
 
 #include "lib/catalog.h"
 #include "lib/cut.h"
+#include "lib/permit.h"
 #include "lib/tree.h"
 
 #define CLOSING_NS 200000000
@@ -18,6 +19,7 @@ struct wanted {
 	struct file *file; /* referenced */
 	uint64_t end;	   /* of what must be sealed, once cut */
 	bool cut;
+	bool refused; /* the caller may not have it cut */
 };
 
 struct barrier {
@@ -28,7 +30,19 @@ struct barrier {
 	struct barrier *prev, *next;
 };
 
-int store_resolve(struct store *s, const char *path, struct node **out)
+/* c NULL: anyone may. */
+static int may_search(struct store *s, const struct caller *c, struct node *dir)
+{
+	struct stat st;
+	int err;
+
+	if (!c || permit_is_trusted(c) || dir->kind != NODE_DIR)
+		return 0;
+	err = store_getattr(s, dir, &st);
+	return err ? err : permit_may(c, &st, X_OK) ? 0 : -EACCES;
+}
+
+int store_resolve(struct store *s, const struct caller *c, const char *path, struct node **out)
 {
 	struct node *n = &s->root->n;
 	int err = 0;
@@ -46,7 +60,9 @@ int store_resolve(struct store *s, const char *path, struct node **out)
 			name[len] = '\0';
 			err = strcmp(name, "..") == 0 || strcmp(name, ".") == 0
 				  ? -EINVAL
-				  : store_lookup(s, n, name, &next);
+				  : may_search(s, c, n);
+			if (!err)
+				err = store_lookup(s, n, name, &next);
 		}
 		path += len + (path[len] == '/');
 		if (next) {
@@ -106,34 +122,71 @@ static bool is_closing(const struct file *f)
 	return f->writers && f->flushed == f->writers;
 }
 
-/* Note the files that are concerned, and hurry those to be cut. */
-static int collect_locked(struct store *s, struct barrier *b, enum proto_op op,
-			  const struct node *scope) REQUIRES(s->lock)
+/* Note the files that may be concerned. */
+static int collect_locked(struct store *s, struct barrier *b, const struct node *scope)
+    REQUIRES(s->lock)
 {
 	struct file *f;
 	int err = 0;
 
 	DL_FOREACH2(s->active, f, active_next)
 	{
-		bool may = f->dirty && f->size > f->cut_end &&
-			   !catalog_excluded_locked(s, f->n.dir, f->n.name);
-		bool closing = may && is_closing(f);
-		bool cut = may && (op == PROTO_SEAL || !f->writers);
-
-		if (err || (!cut && !closing && !f->segments && !f->verifying) ||
-		    !within_locked(s, &f->n, scope))
-			continue;
-		err = add_file_locked(b, f);
-		if (err || (!cut && !closing))
-			continue;
-		f->closing = f->closing || closing;
-		f->hurry = f->hurry || cut;
-		if (closing)
-			timer_arm_locked(s, f, clock_ns() + CLOSING_NS, TIMER_LATER);
-		else
-			timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
+		if (!err && within_locked(s, &f->n, scope))
+			err = add_file_locked(b, f);
 	}
 	return err;
+}
+
+/* To cut a file is to forbid its writers to change what they have written, so it takes the right
+ * to write it; one whose right is not known is not cut. */
+static void check_rights(struct store *s, const struct caller *c, struct barrier *b)
+{
+	if (permit_is_trusted(c))
+		return;
+	for (size_t i = 0; i < b->count; i++) {
+		struct wanted *w = &b->wanted[i];
+		struct stat st;
+
+		w->refused = store_getattr(s, &w->file->n, &st) != 0 ||
+			     (c->uid != st.st_uid && !permit_may(c, &st, W_OK));
+	}
+}
+
+/* Is it one to wait for? Hurry it, if it is to be cut. */
+static bool begin_locked(struct store *s, enum proto_op op, struct wanted *w) REQUIRES(s->lock)
+{
+	struct file *f = w->file;
+	bool may = !w->refused && f->n.linked && f->dirty && f->size > f->cut_end &&
+		   !catalog_excluded_locked(s, f->n.dir, f->n.name);
+	bool closing = may && is_closing(f);
+	bool cut = may && (op == PROTO_SEAL || !f->writers);
+
+	if (!cut && !closing)
+		return f->segments || f->verifying;
+	f->closing = f->closing || closing;
+	f->hurry = f->hurry || cut;
+	if (closing)
+		timer_arm_locked(s, f, clock_ns() + CLOSING_NS, TIMER_LATER);
+	else
+		timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
+	return true;
+}
+
+/* -EACCES: the one file that was named is refused. */
+static int begin_all_locked(struct store *s, struct barrier *b, enum proto_op op,
+			    const struct node *scope) REQUIRES(s->lock)
+{
+	for (size_t i = 0; i < b->count;) {
+		if (b->wanted[i].refused && scope->kind != NODE_DIR)
+			return -EACCES;
+		if (begin_locked(s, op, &b->wanted[i])) {
+			i++;
+			continue;
+		}
+		node_unref_locked(s, &b->wanted[i].file->n, 1);
+		b->wanted[i] = b->wanted[--b->count];
+	}
+	return 0;
 }
 
 static bool is_done(struct wanted *w)
@@ -198,7 +251,45 @@ void barrier_end_all(struct store *s, int err)
 	complete_all(s, true, err);
 }
 
-int store_barrier(struct store *s, enum proto_op op, const char *path,
+/* Its files, hurried. 0, or -errno and nothing is left to be undone but b. */
+static int begin(struct store *s, const struct caller *c, struct barrier *b, enum proto_op op,
+		 const struct node *scope)
+{
+	int err;
+
+	lock_take(&s->lock);
+	err = collect_locked(s, b, scope);
+	lock_drop(&s->lock);
+	if (err)
+		return err;
+	check_rights(s, c, b);
+	lock_take(&s->lock);
+	err = begin_all_locked(s, b, op, scope);
+	lock_drop(&s->lock);
+	return err;
+}
+
+/* Wait for what is begun, unless it is over already. */
+static void enlist(struct store *s, struct barrier *b, struct barrier **out)
+{
+	void (*done)(void *ctx, int err) = b->done;
+	void *ctx = b->ctx;
+	bool over;
+
+	lock_take(&s->lock);
+	over = pass_locked(s, b);
+	if (over) {
+		free_barrier_locked(s, b);
+	} else {
+		DL_APPEND(s->barriers, b);
+		*out = b;
+	}
+	lock_drop(&s->lock);
+	if (over)
+		done(ctx, 0);
+}
+
+int store_barrier(struct store *s, const struct caller *c, enum proto_op op, const char *path,
 		  void (*done)(void *ctx, int err), void *ctx, struct barrier **out)
 {
 	struct barrier *b;
@@ -209,37 +300,26 @@ int store_barrier(struct store *s, enum proto_op op, const char *path,
 		err = -EROFS;
 	*out = NULL;
 	if (!err)
-		err = store_resolve(s, path, &scope);
+		err = store_resolve(s, c, path, &scope);
 	if (err)
 		return err;
-	if (scope->kind == NODE_LINK) {
-		node_unref(s, scope, 1);
-		return -ELOOP;
-	}
 	b = calloc(1, sizeof(*b));
-	lock_take(&s->lock);
-	if (b) {
+	err = scope->kind == NODE_LINK ? -ELOOP : b ? 0 : -ENOMEM;
+	if (!err) {
 		b->done = done;
 		b->ctx = ctx;
-		err = collect_locked(s, b, op, scope);
+		err = begin(s, c, b, op, scope);
 	}
-	node_unref_locked(s, scope, 1);
-	if (!b || err) {
-		if (b)
-			free_barrier_locked(s, b);
-		lock_drop(&s->lock);
-		return -ENOMEM;
-	}
-	if (pass_locked(s, b)) {
-		free_barrier_locked(s, b);
-		lock_drop(&s->lock);
-		done(ctx, 0);
+	node_unref(s, scope, 1);
+	if (!err) {
+		enlist(s, b, out);
 		return 0;
 	}
-	DL_APPEND(s->barriers, b);
-	*out = b;
+	lock_take(&s->lock);
+	if (b)
+		free_barrier_locked(s, b);
 	lock_drop(&s->lock);
-	return 0;
+	return err;
 }
 
 void store_barrier_cancel(struct store *s, struct barrier *b)

@@ -16,6 +16,7 @@ void barrier_end_all(struct store *s, int err) EXCLUDES(s->lock);
 
 /* The node of a path from the root (directories are loaded on the way), referenced. 0 or
  * -errno. */
-int store_resolve(struct store *s, const char *path, struct node **out) EXCLUDES(s->lock);
+int store_resolve(struct store *s, const struct caller *c, const char *path, struct node **out)
+    EXCLUDES(s->lock);
 
 #endif

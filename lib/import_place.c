@@ -355,7 +355,7 @@ static const char *take_up(struct store *s, const struct found_import *found, in
 	struct found there;
 	bool taken = false;
 
-	*err = store_resolve(s, found->dir, &n);
+	*err = store_resolve(s, NULL, found->dir, &n);
 	if (*err == -ENOENT || *err == -EINVAL || (n && n->kind != NODE_DIR)) {
 		*err = 0;
 		if (n)

@@ -14,9 +14,13 @@
  *			cut or dirty and closed when the request came is sealed
  *	PROTO_SEAL	the same, and cut open files, too (at their last complete record)
  *	PROTO_REMOVE	remove the file, sealed or not; allowed to root, the daemon's user and
- *			the file's owner. Not a directory (EISDIR).
+ *			the file's owner, if unlink(2) would be. Not a directory (EISDIR).
  *
- * Errors: ENOENT no such path · EPERM · EISDIR · EROFS · ENAMETOOLONG · EINVAL unknown op ·
+ * Others than root and the daemon's user need the right to search the directories of path. Files
+ * that they may not write are not cut for them, nor waited for until they are; if path is such a
+ * file, that is EACCES.
+ *
+ * Errors: ENOENT no such path · EPERM · EACCES · EISDIR · EROFS · ENAMETOOLONG · EINVAL unknown op ·
  * ELOOP a symbolic link ·
  * EIO a wait ended because the mount is stopping and a segment could not be sealed.
  */
@@ -49,7 +53,7 @@ struct proto_request {
  *	 "options":{"level":6,"threads":2,"grace":1.0,…}}
  * bytes are raw bytes not sealed yet; age counts from the first of them. invalid: imports that
  * were refused, those of this mount and of directories that were looked into. A path that is no
- * UTF-8 is path_b64.
+ * UTF-8 is path_b64. Both lists are empty for others than root and the daemon's user.
  */
 
 #endif

@@ -322,7 +322,7 @@ int recovery_arm(struct store *s)
 
 		if (i > 0 && strcmp(diff->raws[i].at.dir, diff->raws[i - 1].at.dir) == 0)
 			continue;
-		err = store_resolve(s, diff->raws[i].at.dir, &n);
+		err = store_resolve(s, NULL, diff->raws[i].at.dir, &n);
 		if (err == -ENOENT)
 			err = 0;
 		else if (!err) {

@@ -20,6 +20,7 @@
 #include "lib/log.h"
 #include "lib/notify.h"
 #include "lib/object.h"
+#include "lib/permit.h"
 #include "lib/plain.h"
 #include "lib/raw.h"
 #include "lib/remove_impl.h"
@@ -411,11 +412,32 @@ int store_rmdir(struct store *s, struct caller *c, struct node *dir, const char 
 	return err;
 }
 
+/* As unlink(2) would say. */
+static int may_unlink(struct store *s, const struct caller *c, struct node *n,
+		      const struct stat *st)
+{
+	struct node *dir = NULL;
+	struct stat dir_st;
+	int err = -ENOENT;
+
+	lock_take(&s->lock);
+	if (n->linked) {
+		dir = &n->dir->n;
+		node_ref_locked(dir);
+	}
+	lock_drop(&s->lock);
+	if (dir) {
+		err = store_getattr(s, dir, &dir_st);
+		node_unref(s, dir, 1);
+	}
+	return err ? err : permit_unlink(c, &dir_st, st);
+}
+
 int store_remove(struct store *s, struct caller *c, const char *path)
 {
 	struct node *n, *file;
 	struct stat st;
-	int err = s->options.read_only ? -EROFS : store_resolve(s, path, &n);
+	int err = s->options.read_only ? -EROFS : store_resolve(s, c, path, &n);
 
 	if (err)
 		return err;
@@ -423,8 +445,8 @@ int store_remove(struct store *s, struct caller *c, const char *path)
 	err = n->kind == NODE_DIR ? -EISDIR : n->kind == NODE_LINK ? -ELOOP : 0;
 	if (!err)
 		err = store_getattr(s, file, &st);
-	if (!err && c->uid != 0 && c->uid != geteuid() && c->uid != st.st_uid)
-		err = -EPERM;
+	if (!err && !permit_is_trusted(c))
+		err = c->uid != st.st_uid ? -EPERM : may_unlink(s, c, file, &st);
 	if (!err)
 		err = unlink_file(s, c, to_file(file),
 				  n->kind == NODE_OBJECT ? ((struct object *)n)->number : 0,

@@ -59,6 +59,7 @@ struct totals {
 	uint64_t files, bytes, failed;
 };
 
+/* list NULL: only count. */
 static void add_all_pending_locked(struct store *s, struct buf *list, struct totals *t)
     REQUIRES(s->lock)
 {
@@ -71,9 +72,10 @@ static void add_all_pending_locked(struct store *s, struct buf *list, struct tot
 		    (f->size <= f->sealed_end ||
 		     catalog_excluded_locked(s, f->n.dir, f->n.name)))
 			continue;
-		if (t->files++)
+		if (t->files++ && list)
 			buf_str(list, ",");
-		add_pending_locked(s, f, now_ns, list);
+		if (list)
+			add_pending_locked(s, f, now_ns, list);
 		t->bytes += f->size - f->sealed_end;
 		t->failed += f->segments && f->segments->state == SEGMENT_RETRY;
 	}
@@ -112,7 +114,7 @@ static ino_t pid_namespace(void)
 	return stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
 }
 
-void store_status(struct store *s, struct buf *out)
+void store_status(struct store *s, bool names, struct buf *out)
 {
 	const struct store_options *o = &s->options;
 	CLEANUP_BUF struct buf list = {0}, refused = {0}, damaged = {0}, scrub = {0};
@@ -123,8 +125,9 @@ void store_status(struct store *s, struct buf *out)
 	unsigned slowed;
 
 	lock_take(&s->lock);
-	add_all_pending_locked(s, &list, &t);
-	add_refused_locked(s, &refused);
+	add_all_pending_locked(s, names ? &list : NULL, &t);
+	if (names)
+		add_refused_locked(s, &refused);
 	damages = damage_list_locked(s, &damaged);
 	scrub_status_locked(s, &scrub);
 	draining = s->stopping;
@@ -154,7 +157,7 @@ void store_status(struct store *s, struct buf *out)
 	if (refused.data)
 		buf_add(out, refused.data, refused.len);
 	buf_str(out, "],\"damaged\":[");
-	if (damaged.data)
+	if (names && damaged.data)
 		buf_add(out, damaged.data, damaged.len);
 	buf_printf(out, "],\"scrub\":%s", scrub.data ? scrub.data : "null");
 	buf_printf(out,

@@ -116,6 +116,9 @@ void store_release_all(struct store *s);
 struct caller {
 	uid_t uid;
 	gid_t gid;
+	/* Is this one of its supplementary groups? NULL: it has none. */
+	bool (*is_member)(const struct caller *c, gid_t gid);
+	void *ctx;	   /* is_member's */
 	struct node *busy; /* out, with STORE_BUSY */
 };
 
@@ -262,21 +265,23 @@ bool store_pause(struct store *s, struct store_pause *p);
 void store_unpause(struct store *s);
 
 /*
- * A barrier (lib/proto.h: PROTO_WAIT, PROTO_SEAL). done is called exactly once, from a thread
+ * A barrier (lib/proto.h: PROTO_WAIT, PROTO_SEAL), for a caller, who need not live on. done is called exactly once, from a thread
  * of the store's or from within these calls. Returns 0 and, unless done was called already,
  * *out to cancel with; or -errno, and done is not called. A barrier stays valid until its
  * done has returned. store_barrier_cancel never waits for a done that is running; it calls
  * done(-EINTR) unless it was called.
  */
 struct barrier;
-int store_barrier(struct store *s, enum proto_op op, const char *path,
+int store_barrier(struct store *s, const struct caller *c, enum proto_op op, const char *path,
 		  void (*done)(void *ctx, int err), void *ctx, struct barrier **out);
 void store_barrier_cancel(struct store *s, struct barrier *b);
 
 /* PROTO_REMOVE */
 int store_remove(struct store *s, struct caller *c, const char *path);
 
-void store_status(struct store *s, struct buf *out);
+/* names: with the paths of what is pending, refused and damaged, which may not be everyone's to
+ * know. */
+void store_status(struct store *s, bool names, struct buf *out);
 typedef int store_writer(void *ctx, const char *data, size_t len);
 int store_dump_manifest(struct store *s, store_writer *write, void *ctx);
 int store_dump_sha256sums(struct store *s, store_writer *write, void *ctx);

@@ -114,7 +114,12 @@ static int read_mounted(const struct place *p, struct list *l)
 	}
 	if (f && !ferror(f))
 		return CTL_DONE;
-	ctl_error("%s: %m", path);
+	if (!f && errno == EACCES)
+		ctl_error(
+		    "%s: %m; it names every file, so it is for root and the user who mounted",
+		    path);
+	else
+		ctl_error("%s: %m", path);
 	return CTL_FAILED;
 }
 

@@ -78,8 +78,10 @@ static const char *explain(enum proto_op op, int err)
 	case EPERM:
 	case EACCES:
 		return op == PROTO_REMOVE
-			   ? "not permitted; root, the daemon's user and the file's owner may"
-			   : "not permitted";
+			   ? "not permitted; root, the daemon's user and the file's owner may, "
+			     "in "
+			     "a directory that they may write"
+			   : "not permitted; it takes the right to write the file";
 	default:
 		return strerror(-err);
 	}

@@ -138,11 +138,12 @@ static inline void wait_done(void *ctx, int err)
 static inline void seal_all(struct store *s)
 {
 	struct wait w = {.done = false};
+	struct caller c = me();
 	struct barrier *b;
 
 	lock_init(&w.lock);
 	cond_init(&w.cond);
-	CHECK_EQ(store_barrier(s, PROTO_SEAL, "", wait_done, &w, &b), 0);
+	CHECK_EQ(store_barrier(s, &c, PROTO_SEAL, "", wait_done, &w, &b), 0);
 	lock_take(&w.lock);
 	while (!w.done)
 		cond_wait(&w.cond, &w.lock);
