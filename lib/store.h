@@ -265,8 +265,8 @@ bool store_pause(struct store *s, struct store_pause *p);
 void store_unpause(struct store *s);
 
 /*
- * A barrier (lib/proto.h: PROTO_WAIT, PROTO_SEAL), for a caller, who need not live on. done is called exactly once, from a thread
- * of the store's or from within these calls. Returns 0 and, unless done was called already,
+ * A barrier (lib/proto.h: PROTO_WAIT, PROTO_SEAL), for a caller, who need not live on. done is
+ * called exactly once, from a thread of the store's or from within these calls. Returns 0 and, unless done was called already,
  * *out to cancel with; or -errno, and done is not called. A barrier stays valid until its
  * done has returned. store_barrier_cancel never waits for a done that is running; it calls
  * done(-EINTR) unless it was called.

@@ -476,12 +476,13 @@ static void wait_done(void *ctx, int err)
 void world_seal(struct world *w, struct store *s)
 {
 	struct wait wait = {.done = false};
+	struct caller c = me();
 	struct barrier *b;
 	int err;
 
 	lock_init(&wait.lock);
 	cond_init(&wait.cond);
-	err = store_barrier(s, PROTO_SEAL, "", wait_done, &wait, &b);
+	err = store_barrier(s, &c, PROTO_SEAL, "", wait_done, &wait, &b);
 	lock_take(&wait.lock);
 	while (!err && !wait.done)
 		cond_wait(&wait.cond, &wait.lock);
