@@ -8,20 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 
-#define LINE 320
+#include "tests/mount/getdents.h"
 
-struct entry { /* struct linux_dirent64: getdents64(2) */
-	uint64_t ino;
-	int64_t off;
-	unsigned short length;
-	unsigned char type;
-	char name[];
-};
+#define LINE 320
 
 static atomic_uint wrongs;
 
@@ -143,23 +136,12 @@ bool make_file(int dirfd, const char *name, uint32_t number)
 
 bool each_entry(int dirfd, size_t bytes, void (*entry)(void *ctx, const char *name), void *ctx)
 {
-	char *buf = malloc(bytes);
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	long n = -1;
+	int r = fd < 0 ? fd : getdents_each(fd, bytes, entry, ctx);
 
-	while (buf && fd >= 0 && (n = syscall(SYS_getdents64, fd, buf, bytes)) > 0) {
-		for (long at = 0; at < n;) {
-			const struct entry *e = (const void *)(buf + at);
-
-			if (strcmp(e->name, ".") != 0 && strcmp(e->name, "..") != 0)
-				entry(ctx, e->name);
-			at += e->length;
-		}
-	}
 	if (fd >= 0)
 		close(fd);
-	free(buf);
-	return n == 0 || wrong("the directory", "cannot be listed");
+	return r == 0 || wrong("the directory", "cannot be listed");
 }
 
 bool plain_of(const char *name, char *out)

@@ -18,21 +18,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "tests/mount/getdents.h"
 
 #define SUFFIX ".notepack.gz"
 #define NAME 64
 #define FILES 4096
-
-struct entry { /* struct linux_dirent64: getdents64(2) */
-	uint64_t ino;
-	int64_t off;
-	unsigned short length;
-	unsigned char type;
-	char name[];
-};
 
 struct watched {
 	char name[NAME]; /* plain */
@@ -114,8 +107,9 @@ static void first_sight(struct watched *w, const char *name)
 	flips += w->plain;
 }
 
-static void saw(const char *name, unsigned turn)
+static void saw(void *ctx, const char *name)
 {
+	unsigned turn = *(const unsigned *)ctx;
 	size_t len = strlen(name), suffix = sizeof(SUFFIX) - 1;
 	bool object = len > suffix && strcmp(name + len - suffix, SUFFIX) == 0;
 	struct watched *w = find(name, object ? len - suffix : len);
@@ -139,22 +133,12 @@ static void saw(const char *name, unsigned turn)
 		violation(name, "is listed under both names");
 }
 
-static void list(size_t size, char *buf, unsigned turn)
+static void list(size_t size, unsigned turn)
 {
 	unsigned known = file_count;
-	long n;
 
 	lseek(watched_fd, 0, SEEK_SET);
-	while ((n = syscall(SYS_getdents64, watched_fd, buf, size)) > 0) {
-		for (long at = 0; at < n;) {
-			const struct entry *e = (const void *)(buf + at);
-
-			if (e->name[0] != '.')
-				saw(e->name, turn);
-			at += e->length;
-		}
-	}
-	if (n < 0) {
+	if (getdents_each(watched_fd, size, saw, &turn) != 0) {
 		perror("flipwatch: getdents64");
 		exit(2);
 	}
@@ -182,10 +166,9 @@ int main(int argc, char **argv)
 {
 	unsigned count = argc == 5 ? (unsigned)atoi(argv[2]) : 0, turn = 0;
 	size_t size = argc == 5 ? (size_t)atol(argv[3]) : 0;
-	char *buf = malloc(size + 1);
 	time_t deadline;
 
-	if (!count || !size || !buf) {
+	if (!count || !size) {
 		fprintf(stderr, "flipwatch: wrong usage; see its source\n");
 		return 2;
 	}
@@ -195,9 +178,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	for (deadline = time(NULL) + atol(argv[4]); objects < count && time(NULL) < deadline;)
-		list(size, buf, ++turn);
+		list(size, ++turn);
 	recheck();
 	printf("# %u listings, %u objects\nflips %u\n", turn, objects, flips);
-	free(buf);
 	return objects != count || violations > 0;
 }

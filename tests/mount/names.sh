@@ -125,7 +125,7 @@ check "a file in a directory renamed from an excluded name is sealed" sealed "$M
 
 mkdir "$MNT/many"
 for i in $(seq 1 200); do echo "$i" >"$MNT/many/file-$i"; done
-"$TOOL" list "$MNT/many" 100 | grep -v '^\.' | sort >"$WORK/small"
+"$TOOL" list "$MNT/many" 100 | sort >"$WORK/small"
 find "$MNT/many" -mindepth 1 -printf '%f\n' | sort >"$WORK/whole"
 check "a listing with a small buffer has each name once" \
 	sh -c "cmp '$WORK/small' '$WORK/whole' && [ \$(wc -l <'$WORK/small') = 200 ]"

@@ -7,7 +7,7 @@
  *	truncate PATH BYTES	truncate(2): by path, without opening
  *	setxattr PATH
  *	pwrite PATH OFFSET TEXT	opened O_RDWR, without O_CREAT
- *	list DIR BYTES		every name, by getdents64(2) with a buffer of BYTES
+ *	list DIR BYTES		every name but . and .., by getdents64(2) with a buffer of BYTES
  *	seek DIR COMMAND	print half of the names, run COMMAND, seekdir(3) to where it
  * was, print
  *				"--" and the rest
@@ -16,14 +16,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+#include "tests/mount/getdents.h"
 
 static int result(long r)
 {
@@ -67,34 +67,21 @@ static int do_pwrite(char **argv)
 	return close(fd) == 0 ? r : result(-1);
 }
 
-struct entry { /* struct linux_dirent64: getdents64(2) */
-	uint64_t ino;
-	int64_t off;
-	unsigned short length;
-	unsigned char type;
-	char name[];
-};
+static void print_name(void *ctx, const char *name)
+{
+	puts(name);
+}
 
 static int do_list(char **argv)
 {
-	size_t size = (size_t)atol(argv[1]);
-	char *buf = malloc(size);
 	int fd = open(argv[0], O_RDONLY | O_DIRECTORY);
-	long n;
+	int r;
 
-	if (!buf || fd < 0)
-		return result(-1);
-	while ((n = syscall(SYS_getdents64, fd, buf, size)) > 0) {
-		for (long at = 0; at < n;) {
-			const struct entry *e = (const void *)(buf + at);
-
-			puts(e->name);
-			at += e->length;
-		}
-	}
-	free(buf);
+	if (fd < 0)
+		return result(fd);
+	r = result(getdents_each(fd, (size_t)atol(argv[1]), print_name, NULL));
 	close(fd);
-	return result(n);
+	return r;
 }
 
 static int do_seek(char **argv)
