@@ -3,35 +3,24 @@
  * Reading gzip files at an offset, and the index that it takes. Damage is in
  * test_gzfile_damage.c. With UNIT_QUICK set (valgrind, sanitizers) the files are smaller.
  */
-#include <pthread.h>
-
 #include "tests/unit/gzfile_kit.h"
 #include "tests/unit/gzfile_reader.h"
+#include "tests/unit/random_reads.h"
 
 static size_t large(void)
 {
 	return getenv("UNIT_QUICK") ? 4 * MIB + 777 : 20 * MIB + 777;
 }
 
-static void check_reads(struct gzfile_reader *r, const uint8_t *raw, size_t len, int reads,
-			size_t most)
+static ssize_t read_file(void *reader, void *buf, size_t len, uint64_t pos)
 {
-	CLEANUP_FREE uint8_t *buf = malloc(most);
-	uint64_t seed = len;
+	return gzfile_read(reader, buf, len, pos, NULL);
+}
 
-	for (int i = 0; i < reads; i++) {
-		size_t pos = (size_t)sample_below(&seed, len);
-		size_t want = (size_t)sample_below(&seed, most) + 1;
-		ssize_t n = gzfile_read(r, buf, want, pos, NULL);
-
-		CHECK_EQ(n, MIN(want, len - pos));
-		CHECK(n > 0 && memcmp(buf, raw + pos, (size_t)n) == 0);
-	}
-	CHECK_EQ(gzfile_read(r, buf, 10, len - 1, NULL), 1);
-	CHECK_EQ(buf[0], raw[len - 1]);
-	CHECK_EQ(gzfile_read(r, buf, 10, len, NULL), 0);
-	CHECK_EQ(gzfile_read(r, buf, 10, UINT64_MAX, NULL), 0);
-	CHECK_EQ(gzfile_read(r, buf, 0, 0, NULL), 0);
+static struct random_reads reads_of(struct gzfile_reader *r, const uint8_t *raw, size_t len,
+				    int reads, size_t most)
+{
+	return (struct random_reads){read_file, r, raw, len, reads, most};
 }
 
 /* Read it at random and in order, with an index that is made and with one that is there. */
@@ -45,7 +34,7 @@ static void check_file(const struct gz *gz, const uint8_t *raw, size_t len)
 	scratch_init(&s);
 	for (int i = 0; i < 2; i++) {
 		r = open_gz(gz, &facts, s.fd);
-		check_reads(r, raw, len, 20, 3 * MIB);
+		check_random_reads(reads_of(r, raw, len, 20, 3 * MIB));
 		check_whole(r, raw, len);
 		gzfile_counts(r, &counts);
 		CHECK_EQ(counts.indexes_made, i == 0 && len > MIB);
@@ -281,7 +270,7 @@ static void without_a_place_the_index_is_kept_in_memory(void)
 	gz_member(&gz, raw, len, &usual);
 	facts = gz_facts(&gz, raw, len);
 	r = open_gz(&gz, &facts, -1);
-	check_reads(r, raw, len, 50, MIB);
+	check_random_reads(reads_of(r, raw, len, 50, MIB));
 	check_whole(r, raw, len);
 	gzfile_counts(r, &counts);
 	CHECK_EQ(counts.indexes_made, 1);
@@ -289,43 +278,28 @@ static void without_a_place_the_index_is_kept_in_memory(void)
 	gz_release(&gz);
 }
 
-struct shared_reader {
-	struct gzfile_reader *reader;
-	const uint8_t *raw;
-	size_t len;
-};
-
-static void *read_at_random(void *arg)
-{
-	struct shared_reader *s = arg;
-
-	check_reads(s->reader, s->raw, s->len, 20, 300 * KIB);
-	return NULL;
-}
-
 static void threads_can_share_a_reader(void)
 {
-	struct shared_reader shared = {.len = 3 * MIB + 7};
-	CLEANUP_FREE uint8_t *raw = malloc(shared.len);
+	size_t len = 3 * MIB + 7;
+	CLEANUP_FREE uint8_t *raw = malloc(len);
 	struct gzfile_counts counts;
+	struct random_reads each[4];
+	struct gzfile_reader *r;
 	struct gzfile_facts facts;
 	struct gz gz = {0};
-	pthread_t thread[4];
 	struct scratch s;
 
 	scratch_init(&s);
-	sample_mixed(raw, shared.len, 9);
-	gz_member(&gz, raw, shared.len, &usual);
-	facts = gz_facts(&gz, raw, shared.len);
-	shared.raw = raw;
-	shared.reader = open_gz(&gz, &facts, s.fd);
-	for (size_t i = 0; i < ARRAY_LEN(thread); i++)
-		CHECK_EQ(pthread_create(&thread[i], NULL, read_at_random, &shared), 0);
-	for (size_t i = 0; i < ARRAY_LEN(thread); i++)
-		CHECK_EQ(pthread_join(thread[i], NULL), 0);
-	gzfile_counts(shared.reader, &counts);
+	sample_mixed(raw, len, 9);
+	gz_member(&gz, raw, len, &usual);
+	facts = gz_facts(&gz, raw, len);
+	r = open_gz(&gz, &facts, s.fd);
+	for (size_t i = 0; i < ARRAY_LEN(each); i++)
+		each[i] = reads_of(r, raw, len, 20, 300 * KIB);
+	check_random_reads_at_once(each, ARRAY_LEN(each));
+	gzfile_counts(r, &counts);
 	CHECK_EQ(counts.indexes_made, 1);
-	gzfile_close(shared.reader);
+	gzfile_close(r);
 	gz_release(&gz);
 	scratch_release(&s);
 }
@@ -335,24 +309,20 @@ static void readers_can_make_one_index_at_the_same_time(void)
 {
 	size_t len = 3 * MIB + 7;
 	CLEANUP_FREE uint8_t *raw = malloc(len);
-	struct shared_reader each[4];
+	struct random_reads each[4];
 	struct gzfile_facts facts;
 	struct gz gz = {0};
-	pthread_t thread[4];
 	struct scratch s;
 
 	scratch_init(&s);
 	sample_mixed(raw, len, 10);
 	gz_member(&gz, raw, len, &usual);
 	facts = gz_facts(&gz, raw, len);
-	for (size_t i = 0; i < ARRAY_LEN(thread); i++) {
-		each[i] = (struct shared_reader){open_gz(&gz, &facts, s.fd), raw, len};
-		CHECK_EQ(pthread_create(&thread[i], NULL, read_at_random, &each[i]), 0);
-	}
-	for (size_t i = 0; i < ARRAY_LEN(thread); i++) {
-		CHECK_EQ(pthread_join(thread[i], NULL), 0);
+	for (size_t i = 0; i < ARRAY_LEN(each); i++)
+		each[i] = reads_of(open_gz(&gz, &facts, s.fd), raw, len, 20, 300 * KIB);
+	check_random_reads_at_once(each, ARRAY_LEN(each));
+	for (size_t i = 0; i < ARRAY_LEN(each); i++)
 		gzfile_close(each[i].reader);
-	}
 	CHECK_EQ(entries(&s), 1);
 	check_file(&gz, raw, len);
 	gz_release(&gz);

@@ -5,9 +5,8 @@
  * out.
  */
 #include <fcntl.h>
-#include <pthread.h>
 
-#include "tests/unit/sample.h"
+#include "tests/unit/random_reads.h"
 #include "tests/unit/seekgz_build.h"
 #include "tests/unit/unit.h"
 
@@ -60,26 +59,15 @@ static void check_whole(int fd, const uint8_t *raw, uint64_t raw_bytes)
 	seekgz_header_release(&h);
 }
 
-/* Read at random places and compare; ends with reads at the end and past it. */
-static void check_reads(struct seekgz_reader *r, const uint8_t *raw, uint64_t raw_bytes,
-			int reads, size_t most)
+static ssize_t read_object(void *reader, void *buf, size_t len, uint64_t pos)
 {
-	CLEANUP_FREE uint8_t *buf = malloc(most);
-	uint64_t seed = raw_bytes;
+	return seekgz_read(reader, buf, len, pos, NULL);
+}
 
-	for (int i = 0; i < reads; i++) {
-		uint64_t pos = sample_below(&seed, raw_bytes);
-		size_t len = (size_t)sample_below(&seed, most) + 1;
-		ssize_t n = seekgz_read(r, buf, len, pos, NULL);
-
-		CHECK_EQ(n, MIN(len, raw_bytes - pos));
-		CHECK(n > 0 && memcmp(buf, raw + pos, (size_t)n) == 0);
-	}
-	CHECK_EQ(seekgz_read(r, buf, 10, raw_bytes - 1, NULL), 1);
-	CHECK_EQ(buf[0], raw[raw_bytes - 1]);
-	CHECK_EQ(seekgz_read(r, buf, 10, raw_bytes, NULL), 0);
-	CHECK_EQ(seekgz_read(r, buf, 10, UINT64_MAX, NULL), 0);
-	CHECK_EQ(seekgz_read(r, buf, 0, 0, NULL), 0);
+static struct random_reads reads_of(struct seekgz_reader *r, const uint8_t *raw,
+				    uint64_t raw_bytes, int reads, size_t most)
+{
+	return (struct random_reads){read_object, r, raw, raw_bytes, reads, most};
 }
 
 static void the_layout_follows_from_the_length(void)
@@ -221,7 +209,7 @@ static void round_trip(uint64_t raw_bytes, void (*sample)(uint8_t *, size_t, uin
 	check_whole(fd, raw, raw_bytes);
 	check_gunzip(fd, raw, raw_bytes);
 	r = open_object(fd);
-	check_reads(r, raw, raw_bytes, reads, 600 << 10);
+	check_random_reads(reads_of(r, raw, raw_bytes, reads, 600 << 10));
 	seekgz_close(r);
 }
 
@@ -376,7 +364,7 @@ static void round_trips_with_groups_of_several_chunks(void)
 	check_whole(fd, raw, raw_bytes);
 	r = open_object(fd);
 	CHECK_EQ(seekgz_header(r)->layout.stride_log2, 1);
-	check_reads(r, raw, raw_bytes, 100, 1 << 20);
+	check_random_reads(reads_of(r, raw, raw_bytes, 100, 1 << 20));
 	seekgz_close(r);
 	munmap(raw, raw_bytes);
 }
@@ -406,34 +394,20 @@ static void small_reads_in_order_decompress_a_chunk_once(void)
 	close(fd);
 }
 
-struct shared_reader {
-	struct seekgz_reader *reader;
-	const uint8_t *raw;
-	uint64_t raw_bytes;
-};
-
-static void *read_at_random(void *arg)
-{
-	struct shared_reader *s = arg;
-
-	check_reads(s->reader, s->raw, s->raw_bytes, 40, 300 << 10);
-	return NULL;
-}
-
 static void threads_can_share_a_reader(void)
 {
-	CLEANUP_FREE uint8_t *raw = malloc(MIB + 7);
+	const uint64_t raw_bytes = MIB + 7;
+	CLEANUP_FREE uint8_t *raw = malloc(raw_bytes);
 	struct seekgz_recipe recipe = seekgz_default_recipe();
-	struct shared_reader s = {.raw = raw, .raw_bytes = MIB + 7};
-	pthread_t thread[4];
+	struct random_reads each[4];
+	struct seekgz_reader *r;
 
-	sample_mixed(raw, MIB + 7, 8);
-	s.reader = open_object(seekgz_build_temporary(raw, MIB + 7, &recipe));
-	for (size_t i = 0; i < ARRAY_LEN(thread); i++)
-		CHECK_EQ(pthread_create(&thread[i], NULL, read_at_random, &s), 0);
-	for (size_t i = 0; i < ARRAY_LEN(thread); i++)
-		CHECK_EQ(pthread_join(thread[i], NULL), 0);
-	seekgz_close(s.reader);
+	sample_mixed(raw, raw_bytes, 8);
+	r = open_object(seekgz_build_temporary(raw, raw_bytes, &recipe));
+	for (size_t i = 0; i < ARRAY_LEN(each); i++)
+		each[i] = reads_of(r, raw, raw_bytes, 40, 300 << 10);
+	check_random_reads_at_once(each, ARRAY_LEN(each));
+	seekgz_close(r);
 }
 
 static void closing_nothing_does_nothing(void)
