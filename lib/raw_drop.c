@@ -51,8 +51,12 @@ static int drop_by_name(struct store *s, struct file *f, int dfd, struct stat *s
 	err = io_stat(dfd, f->n.name, st);
 	if (err)
 		return err;
-	if ((uint64_t)st->st_size != f->sealed_end)
+	if ((uint64_t)st->st_size > f->sealed_end)
 		return 2;
+	/* A power cut may have taken its length: then nothing is in it but the hole. Else it is not
+	 * ours to judge. */
+	if ((uint64_t)st->st_size < f->sealed_end && (uint64_t)st->st_size > f->raw_base)
+		return -EIO;
 	return io_unlink(dfd, f->n.name, 0);
 }
 

@@ -4,6 +4,8 @@
  */
 #include "tests/unit/store_kit.h"
 
+#include <sys/wait.h>
+
 #define WRITERS 3
 #define CYCLES 200
 
@@ -407,6 +409,54 @@ static void a_second_start_is_refused_L18(void)
 	scratch_release(&dir);
 }
 
+/* The marks of a raw file that was made for an append may outlive a power cut, and its length not:
+ * then it is no file that has lost its beginning. */
+static void a_raw_file_shorter_than_what_is_sealed_hides_nothing(void)
+{
+	struct scratch dir;
+	uint8_t data[4000];
+	char path[PATH_MAX];
+	struct store *s;
+	struct stat st;
+	struct node *n;
+	int status;
+	pid_t pid;
+
+	scratch_init(&dir);
+	sample_text(data, sizeof(data), 1);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		s = open_store(&dir, 1, NEVER_NS);
+		put(s, "a", data, sizeof(data));
+		seal_all(s);
+		append(s, "a", data, 300);
+		_exit(0); /* as by SIGKILL */
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	snprintf(path, sizeof(path), "%s/a", dir.path);
+	CHECK_EQ(truncate(path, 0), 0);
+	s = open_store(&dir, 1, 0);
+	CHECK_EQ(store_lookup(s, store_root(s), "a", &n), 0);
+	/* Until the raw file is gone, or taken for the whole. */
+	for (int i = 0; i < 5000 && scratch_has(&dir, "a"); i++) {
+		CHECK_EQ(store_getattr(s, n, &st), 0);
+		if (st.st_size != sizeof(data))
+			break;
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+	CHECK_EQ(store_getattr(s, n, &st), 0);
+	CHECK_EQ(st.st_size, sizeof(data));
+	node_unref(s, n, 1);
+	append(s, "a", data, 300);
+	CHECK_EQ(store_close(s), 0);
+	CHECK(object_equals(&dir, "a.notepack.gz", data, sizeof(data)));
+	CHECK(object_equals(&dir, "a.p000000002.notepack.gz", data, 300));
+	CHECK(!scratch_has(&dir, "a"));
+	scratch_release(&dir);
+}
+
 int main(void)
 {
 	log_open("test_store", false, LOG_ERR);
@@ -421,5 +471,6 @@ int main(void)
 	RUN(a_failed_seal_is_kept_whatever_others_do_L16);
 	RUN(the_last_reference_may_be_a_workers_L6);
 	RUN(a_second_start_is_refused_L18);
+	RUN(a_raw_file_shorter_than_what_is_sealed_hides_nothing);
 	return unit_done();
 }
