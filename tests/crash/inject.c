@@ -89,7 +89,8 @@ static void report(const struct job *j)
 	injected += v->injected > 0;
 	in_json_c += v->in_json_c;
 	if (v->violations && violations++ < REPORTED)
-		printf("# SEED=%llu inject %s %s %ld %ld (%s): %s\n",
+		printf("# %s%s SEED=%llu inject %s %s %ld %ld (%s): %s\n",
+		       disk_kind ? "DISK=" : "", disk_kind ? disk_kind : "",
 		       (unsigned long long)j->point.seed, j->point.scenario->name, j->mode,
 		       j->point.at, j->point.span, v->what, v->text);
 	if (v->silent && verbose)

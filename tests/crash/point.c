@@ -205,6 +205,15 @@ static bool has_lines(int log)
 	return fstat(log, &st) != 0 || st.st_size > 0;
 }
 
+static void show(int log)
+{
+	char text[8192];
+	ssize_t n = pread(log, text, sizeof(text) - 1, 0);
+
+	text[n > 0 ? n : 0] = '\0';
+	fputs(text, stdout);
+}
+
 static void run_fault(const struct point *p, struct world *w, struct verdict *v)
 {
 	/* Of a descriptor without a name, so that the shim's path filter has nothing to do. */
@@ -228,17 +237,16 @@ static void run_fault(const struct point *p, struct world *w, struct verdict *v)
 	    p->mode.err == ENOMEM && WIFEXITED(status) && WEXITSTATUS(status) == IN_JSON_C;
 	judge_end(w, v->in_json_c ? 0 : status, dies && v->injected, "with the fault");
 	v->silent = v->injected && !dies && !w->errors && !w->close_status && !has_lines(log);
-	if (getenv("FI_VERBOSE")) {
-		char text[4096];
-		ssize_t n = pread(log, text, sizeof(text) - 1, 0);
-
-		text[n > 0 ? n : 0] = '\0';
-		printf("# errors %d, close %d, log:\n%s", w->errors, w->close_status, text);
-	}
 	if (p->mode.action == SHIM_HOOK)
 		disk_restart(p->disk);
 	if (!w->violations)
 		judge_end(w, run_stage(p, w, STAGE_LOOK, quiet), false, "the look at it");
+	if (getenv("FI_VERBOSE")) {
+		printf("# errors %d, close %d, it said:\n", w->errors, w->close_status);
+		show(log);
+		printf("# before, and at the look:\n");
+		show(quiet);
+	}
 	close(log);
 	close(quiet);
 }
