@@ -392,6 +392,18 @@ size_t manifest_intents(struct manifest *m, const struct manifest_intent **out)
 	return m->loaded_intent_count;
 }
 
+int manifest_done_all(struct manifest_txn *txn)
+{
+	const struct intents *open = &txn->m->intents;
+	int err = 0;
+
+	for (size_t i = 0; i < open->count && !err; i++) {
+		if (!manifest_overlay_is_done(txn->overlay, open->items[i].seq))
+			err = manifest_done(txn, open->items[i].seq);
+	}
+	return err;
+}
+
 size_t manifest_removals(struct manifest *m, const struct manifest_removal **out)
 {
 	*out = m->loaded_removals;

@@ -323,18 +323,6 @@ int manifest_done(struct manifest_txn *txn, uint64_t intent_seq)
 	return line_added(txn);
 }
 
-int manifest_done_all(struct manifest_txn *txn)
-{
-	const struct intents *open = &txn->m->intents;
-	int err = 0;
-
-	for (size_t i = 0; i < open->count && !err; i++) {
-		if (!manifest_overlay_is_done(txn->overlay, open->items[i].seq))
-			err = manifest_done(txn, open->items[i].seq);
-	}
-	return err;
-}
-
 void manifest_set_clean(struct manifest_txn *txn, bool clean)
 {
 	txn->overlay->at.clean = clean == txn->m->clean ? -1 : clean;

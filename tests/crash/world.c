@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "lib/bytes.h"
 #include "lib/lock.h"
@@ -298,22 +297,6 @@ struct promise *world_put(struct world *w, struct store *s, const char *name, si
 	return wr.p;
 }
 
-/* len plain bytes as a gzip file, into out; its length. */
-static size_t make_gzip(uint64_t key, size_t len, char *out, size_t size)
-{
-	static char plain[IMPORT_MAX];
-	z_stream z = {.next_in = (Bytef *)plain, .avail_in = (uInt)len};
-
-	world_fill(plain, len, key, 0);
-	z.next_out = (Bytef *)out;
-	z.avail_out = (uInt)size;
-	if (deflateInit2(&z, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY) != Z_OK ||
-	    deflate(&z, Z_FINISH) != Z_STREAM_END)
-		abort();
-	deflateEnd(&z);
-	return size - z.avail_out;
-}
-
 void world_import(struct world *w, struct store *s, const char *name, size_t len)
 {
 	static char gz[IMPORT_MAX];
@@ -325,7 +308,7 @@ void world_import(struct world *w, struct store *s, const char *name, size_t len
 
 	p->import = true;
 	shim_pause();
-	n = make_gzip(p->key, len, gz, sizeof(gz));
+	n = world_pack(p->key, len, gz, sizeof(gz));
 	shim_resume();
 	snprintf(sealed, sizeof(sealed), "%s.notepack.gz", name);
 	err = create(s, sealed, &h);
@@ -378,11 +361,12 @@ void world_mkdir(struct world *w, struct store *s, const char *name)
 }
 
 /* After an error: as a user finds out. */
-static bool was_renamed(struct store *s, struct promise *p)
+static bool was_renamed(struct world *w, struct store *s, struct promise *p)
 {
 	bool there = is_there(s, p->name);
 
-	if (there)
+	/* A run of errors may have hit its undoing: then the next start completes it. */
+	if (there && w->shim.span <= 1)
 		p->moving = false;
 	return !there && is_there(s, p->next);
 }
@@ -410,7 +394,7 @@ void world_rename(struct world *w, struct store *s, struct promise *p, const cha
 		node_unref(s, to_dir, 1);
 	}
 	node_unref(s, from_dir, 1);
-	if (atomic_load(&w->frozen) || (err && !was_renamed(s, p)))
+	if (atomic_load(&w->frozen) || (err && !was_renamed(w, s, p)))
 		return;
 	if (p->past_count == WORLD_PAST)
 		abort();

@@ -18,6 +18,7 @@
 #include "lib/bytes.h"
 
 #define SUFFIX ".notepack.gz"
+#define IMPORT_MAX 262144
 #define PLAIN_MAX ((size_t)4 << 20)
 
 static bool ends_in(const char *name, const char *end)
@@ -59,6 +60,21 @@ static ssize_t unpack(const char *gz, size_t len, char *out, size_t size)
 	r = inflate(&z, Z_FINISH);
 	inflateEnd(&z);
 	return r == Z_STREAM_END && z.avail_in == 0 ? (ssize_t)(size - z.avail_out) : -1;
+}
+
+size_t world_pack(uint64_t key, size_t len, char *out, size_t size)
+{
+	static char plain[IMPORT_MAX];
+	z_stream z = {.next_in = (Bytef *)plain, .avail_in = (uInt)len};
+
+	world_fill(plain, len, key, 0);
+	z.next_out = (Bytef *)out;
+	z.avail_out = (uInt)size;
+	if (deflateInit2(&z, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY) != Z_OK ||
+	    deflate(&z, Z_FINISH) != Z_STREAM_END)
+		abort();
+	deflateEnd(&z);
+	return size - z.avail_out;
 }
 
 static char *plain_buffer(void)

@@ -10,6 +10,9 @@
 /* The node at a path from the root, referenced. */
 int world_lookup(struct store *s, const char *path, struct node **out);
 
+/* len plain bytes of a key as a gzip file, into out; its length. */
+size_t world_pack(uint64_t key, size_t len, char *out, size_t size);
+
 /* The names that it may have, the likeliest first; their count. */
 #define WORLD_NAMES (WORLD_PAST + 2)
 unsigned world_names(const struct promise *p, enum world_end how,
