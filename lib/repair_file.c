@@ -162,27 +162,37 @@ static bool has_removed(const struct repair *r, const struct parts *p)
 	return false;
 }
 
-static int give_ids(struct files *f)
+/* Those with this claim; of two that have the same, the one with the first part goes before. */
+static int give_ids_by(struct files *f, enum claim claim, bool first_parts)
 {
-	for (enum claim claim = CLAIM_VERIFIED; claim <= CLAIM_NONE; claim++) {
-		for (size_t i = 0; i < f->count; i++) {
-			struct parts *p = &f->list[i];
+	for (size_t i = 0; i < f->count; i++) {
+		struct parts *p = &f->list[i];
 
-			if (p->claim != claim)
-				continue;
-			if (claim != CLAIM_NONE &&
-			    (find_id(f, p->id) || has_removed(f->r, p))) {
-				p->claim = CLAIM_NONE;
-				continue;
-			}
-			if (claim == CLAIM_NONE)
-				p->id = f->r->next_id++;
-			HASH_ADD(hh, f->by_id, id, sizeof(p->id), p);
-			if (!p->hh.tbl)
-				return -ENOMEM;
+		if (p->claim != claim || (f->r->objects[p->first].part == 1) != first_parts)
+			continue;
+		if (claim == CLAIM_NONE) {
+			p->id = f->r->next_id++;
+		} else if (find_id(f, p->id) || has_removed(f->r, p)) {
+			p->claim = CLAIM_NONE;
+			continue;
 		}
+		HASH_ADD(hh, f->by_id, id, sizeof(p->id), p);
+		if (!p->hh.tbl)
+			return -ENOMEM;
 	}
 	return 0;
+}
+
+static int give_ids(struct files *f)
+{
+	int err = 0;
+
+	for (enum claim claim = CLAIM_VERIFIED; claim <= CLAIM_NONE && !err; claim++) {
+		err = give_ids_by(f, claim, true);
+		if (!err)
+			err = give_ids_by(f, claim, false);
+	}
+	return err;
 }
 
 /* ---- plain names ---- */

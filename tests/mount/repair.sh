@@ -284,6 +284,7 @@ flip "$STORE/a/f12.notepack.gz" 90
 flip "$STORE/c/text.notepack.gz" $(($(bytes "$STORE/c/text.notepack.gz") - 1000))
 echo garbage >"$STORE/a/garbage.notepack.gz"
 mv "$STORE/a/f13.notepack.gz" "$STORE/c/moved.notepack.gz"
+mv "$STORE/c/text.p000000003.notepack.gz" "$STORE/c/split.p000000003.notepack.gz"
 cp "$WORK/removed.gz" "$STORE/a/f31.notepack.gz"
 check "objects that are lost or damaged, too: exit 4" [ "$(status_of "$NOTEPACKCTL" repair "$STORE")" -eq 4 ]
 check "a missing object is named" said "a/f10: part 1 is in the manifest, but its object is not in the store"
@@ -298,6 +299,8 @@ check "check --deep names the same four" [ "$(grep -cE '^(a/f1[012]|c/text).note
 start "$QUIET"
 check "the one that was renamed is the same file" \
 	[ "$(stat -c %i "$MNT/c/moved")" = "$(sed -n 's|^\([0-9]*\) a/f13$|\1|p' "$WORK/ids")" ]
+check "a part under another stem is another file" [ "$(cat "$MNT/c/split")" = "more 3" ]
+check "with another id" [ "$(stat -c %i "$MNT/c/split")" -gt "$HIGHEST_ID" ]
 check "the removal is complete" [ ! -e "$STORE/a/f31.notepack.gz" ]
 crash
 
