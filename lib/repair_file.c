@@ -2,7 +2,8 @@
 /*
  * Files. The parts of one stem in one directory are one file: one plain name, one id. Where what
  * is left does not agree on an id, the stem that has the better claim to it keeps it: by a
- * verified record, by a doubtful one, by the mark of a raw file; the other gets a new one.
+ * verified record, by a doubtful one, by the mark of a raw file, and then by the first part; the
+ * other gets a new one.
  */
 #include "lib/repair_impl.h"
 

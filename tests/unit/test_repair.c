@@ -245,14 +245,12 @@ static void every_flip(const char *file, bool chunk)
 	head = chunk ? 0 : (size_t)(strchr(text, '\n') - text);
 	printf("# %zu bytes of %s\n", len, file);
 	for (size_t i = 0; i < len; i++) {
-		for (size_t k = 0; k < sizeof(masks); k++) {
-			CLEANUP_FREE char *copy = malloc(len);
+		CLEANUP_FREE char *copy = malloc(len);
 
-			memcpy(copy, text, len);
-			copy[i] = (char)(copy[i] ^ masks[k]);
-			/* A line may be lost; with another id it takes another's. */
-			try(&s, &f, file, copy, len, i < head ? 0 : 3);
-		}
+		memcpy(copy, text, len);
+		copy[i] = (char)(copy[i] ^ masks[i % sizeof(masks)]);
+		/* A line may be lost; with another id it takes another's. */
+		try(&s, &f, file, copy, len, i < head ? 0 : 3);
 	}
 	for (size_t cut = 0; cut < len; cut += 7)
 		try(&s, &f, file, text, cut, THINGS);
