@@ -58,10 +58,11 @@ int layout_probe(int storefd)
 	return r < 0 ? r : r ? LAYOUT_NOT_STORE : LAYOUT_EMPTY;
 }
 
+static const char *const dirs[] = {NAME_PRIVATE,  LAYOUT_CHUNKS, LAYOUT_TMP,
+				   LAYOUT_IMPORT, LAYOUT_INDEX,	 LAYOUT_QUARANTINE};
+
 int layout_create(int storefd)
 {
-	static const char *const dirs[] = {NAME_PRIVATE,  LAYOUT_CHUNKS, LAYOUT_TMP,
-					   LAYOUT_IMPORT, LAYOUT_INDEX,	 LAYOUT_QUARANTINE};
 	bool made = false;
 	int err;
 
@@ -94,31 +95,58 @@ static int shut(int fd, const struct stat *st, bool read_only)
 	return !read_only && st->st_mode & 022 ? -EPERM : 1;
 }
 
-int layout_secure(int storefd, bool read_only, const char **why)
+/* 0 or -errno, as layout_secure. */
+static int secure_private(int storefd, bool read_only, char why[LAYOUT_WHY_BYTES])
 {
 	CLEANUP_FD int fd = io_open(storefd, NAME_PRIVATE, O_RDONLY | O_DIRECTORY, 0);
 	struct stat private, store;
 	unsigned mode;
 	int r;
 
-	*why = "it cannot be opened";
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &private) != 0 || fstat(storefd, &store) != 0)
-		return -errno;
-	*why = "it belongs to a user who is neither root, nor the owner of the store, nor the "
-	       "one who mounts it; see who made it, and give it to its owner: chown";
-	if (!is_trusted(&private, &store))
+	if (fd < 0 || fstat(fd, &private) != 0 || fstat(storefd, &store) != 0) {
+		r = fd < 0 ? fd : -errno;
+		snprintf(why, LAYOUT_WHY_BYTES, "cannot be opened: %s", strerror(-r));
+		return r;
+	}
+	if (!is_trusted(&private, &store)) {
+		snprintf(why, LAYOUT_WHY_BYTES,
+			 "belongs to user %lu, who is neither root, nor the store's owner, nor "
+			 "the one who mounts it; see who made it, and chown it",
+			 (unsigned long)private.st_uid);
 		return -EPERM;
-	*why = "others may write to it, and its mode cannot be set; chmod 700 it";
+	}
 	mode = private.st_mode & 0777;
 	r = shut(fd, &private, read_only);
+	if (r < 0)
+		snprintf(
+		    why, LAYOUT_WHY_BYTES,
+		    "others may write to it (mode %03o), and the mode cannot be set; chmod "
+		    "700 it",
+		    mode);
 	if (r == 1 && fstat(fd, &private) == 0)
 		log_warning(NAME_PRIVATE ": its mode was %03o%s", mode,
 			    (private.st_mode & 0777) == 0700
 				? ", and is 700 now"
 				: ": others may look into it; chmod 700 it");
 	return MIN(r, 0);
+}
+
+int layout_secure(int storefd, bool read_only, char why[LAYOUT_WHY_BYTES])
+{
+	int err = secure_private(storefd, read_only, why);
+	struct stat st;
+
+	for (size_t i = 1; i < ARRAY_LEN(dirs) && !err; i++) {
+		err = io_stat(storefd, dirs[i], &st);
+		if (err == -ENOENT)
+			err = 0; /* of a store that is read only */
+		else if (!err && !S_ISDIR(st.st_mode))
+			err = -ENOTDIR;
+		if (err)
+			snprintf(why, LAYOUT_WHY_BYTES, "%s: %s; move what lies there away",
+				 strrchr(dirs[i], '/') + 1, strerror(-err));
+	}
+	return err;
 }
 
 enum layout_holder layout_holder(int storefd, pid_t *pid)

@@ -61,11 +61,12 @@ int layout_create(int storefd);
 
 /*
  * See to it that the private directory is private: that it is a trusted user's (ours, root's, or,
- * if we are root, that of the store's owner), and its mode 0700, which is mended, with a line in
- * the log, unless read_only. 0 or -errno, then *why says what is wrong, and what to do. A mode that
- * cannot be set is an error only if it lets others write.
+ * if we are root, that of the store's owner), that those in it are directories, and that its mode is
+ * 0700: that is mended, with a line in the log, unless read_only; where it cannot be, it is an error
+ * only if others may write. 0 or -errno, then why says what is wrong with it, and what to do.
  */
-int layout_secure(int storefd, bool read_only, const char **why);
+#define LAYOUT_WHY_BYTES 256
+int layout_secure(int storefd, bool read_only, char why[LAYOUT_WHY_BYTES]);
 
 /* Who holds the lock, from its text. */
 enum layout_holder { HOLDER_NONE, HOLDER_MOUNTED, HOLDER_DRAINING, HOLDER_TOOL };

@@ -131,7 +131,7 @@ static int lock_store(struct store *s, struct store_error *e)
 {
 	bool write = !s->options.read_only;
 	int err = write ? layout_create(s->fd) : 0;
-	const char *why;
+	char why[LAYOUT_WHY_BYTES];
 	pid_t pid;
 
 	if (err)
@@ -139,9 +139,9 @@ static int lock_store(struct store *s, struct store_error *e)
 			    "%s: the private directory could not be made: %s; is the store "
 			    "writable? (ro mounts it for reading)",
 			    s->path, strerror(-err));
-	err = layout_secure(s->fd, !write, &why);
+	err = layout_secure(s->fd, !write, why);
 	if (err)
-		return fail(e, 1, "%s/" NAME_PRIVATE ": %s (%s)", s->path, why, strerror(-err));
+		return fail(e, 1, "%s/" NAME_PRIVATE ": %s", s->path, why);
 	s->lockfd =
 	    layout_lock(s->fd, write, s->adopted ? "tool" : "mounted", s->options.lockwait_ns);
 	if (s->lockfd >= 0)
