@@ -70,7 +70,8 @@ static int stat_dir(struct store *s, struct dir *d, struct stat *out)
 	return 0;
 }
 
-/* fstatat under the node's name, once it stands still. */
+/* fstatat under the node's name, once it stands still. -EIO: something of another kind lies there,
+ * which the kernel must not take for what it knows. */
 static int stat_by_name(struct store *s, struct node *n, struct stat *out)
 {
 	char name[NAME_BYTES + 1];
@@ -82,6 +83,8 @@ static int stat_by_name(struct store *s, struct node *n, struct stat *out)
 		return dfd;
 	err = io_stat(dfd, name, out);
 	dirfd_put_named(s, d);
+	if (!err && (out->st_mode & S_IFMT) != (n->kind == NODE_LINK ? S_IFLNK : S_IFREG))
+		err = -EIO;
 	return err;
 }
 

@@ -73,7 +73,7 @@ static int set_by_fd(int fd, const struct stat *want, unsigned set)
 	if ((set & STORE_SET_NO_SET_ID) && drop_set_id(fd) != 0)
 		return -errno;
 	times_wanted(want, set, times);
-	return set & SET_TIMES ? io_set_times(fd, "", times) : 0;
+	return set & SET_TIMES ? io_set_times(fd, times) : 0;
 }
 
 static int set_dir(struct store *s, struct dir *d, const struct stat *want, unsigned set)
@@ -114,7 +114,7 @@ static int set_link(struct store *s, struct node *n, const struct stat *want, un
 		    io_chown(dfd, name, S_IFLNK, uid_wanted(want, set), gid_wanted(want, set));
 	times_wanted(want, set, times);
 	if (!err && (set & SET_TIMES))
-		err = io_set_times(dfd, name, times);
+		err = io_set_times_at(dfd, name, S_IFLNK, times);
 	dirfd_put_named(s, d);
 	return err;
 }

@@ -196,7 +196,7 @@ void dirfd_changed(struct store *s, struct dir *d)
 	int dir = fd < 0 ? -1 : io_open(fd, ".", O_RDONLY | O_DIRECTORY, 0);
 
 	if (dir >= 0) {
-		io_set_times(dir, "", now);
+		io_set_times(dir, now);
 		close(dir);
 	}
 	if (fd >= 0)
@@ -250,7 +250,7 @@ void dirfd_release_times(struct store *s, struct dir *d)
 		times[1] = d->held_mtime;
 		lock_drop(&s->lock);
 		if (dir >= 0)
-			io_set_times(dir, "", times);
+			io_set_times(dir, times);
 		lock_take(&s->lock);
 	} while (!same_time(&times[1], &d->held_mtime));
 	d->held--;

@@ -12,13 +12,21 @@
 #include "lib/bytes.h"
 #include "lib/io_impl.h"
 
+/* What an O_PATH descriptor stands for, for the system calls that take none. */
+#define FD_LINK_BYTES 32
+
+static const char *fd_link(int fd, char out[FD_LINK_BYTES])
+{
+	snprintf(out, FD_LINK_BYTES, "/proc/self/fd/%d", fd);
+	return out;
+}
+
 int io_reopen_unseen(int fd)
 {
-	char path[32];
+	char link[FD_LINK_BYTES];
 	int fresh;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	fresh = open(path, O_RDONLY | O_NOATIME | O_CLOEXEC);
+	fresh = open(fd_link(fd, link), O_RDONLY | O_NOATIME | O_CLOEXEC);
 	if (fresh < 0)
 		fresh = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	return fresh < 0 ? -errno : fresh;
@@ -29,7 +37,7 @@ int io_reopen_unseen(int fd)
 static int open_leased(int dirfd, const char *path, int flags)
 {
 	CLEANUP_FD int pin = io_resolve(dirfd, path, O_PATH | O_NOFOLLOW, 0);
-	char link[32];
+	char link[FD_LINK_BYTES];
 	struct stat st;
 	int fd;
 
@@ -37,9 +45,8 @@ static int open_leased(int dirfd, const char *path, int flags)
 		return pin;
 	if (fstat(pin, &st) != 0 || !S_ISREG(st.st_mode))
 		return -EINVAL;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", pin);
 	do
-		fd = open(link, (flags & ~(O_CREAT | O_NOFOLLOW)) | O_CLOEXEC);
+		fd = open(fd_link(pin, link), (flags & ~(O_CREAT | O_NOFOLLOW)) | O_CLOEXEC);
 	while (fd < 0 && errno == EINTR);
 	return fd < 0 ? -errno : fd;
 }
@@ -362,23 +369,13 @@ int io_rename_resume(int from_dirfd, const char *from, int to_dirfd, const char 
 
 /* ---- attributes ---- */
 
-int io_set_times(int dirfd, const char *path, const struct timespec times[2])
+int io_set_times(int fd, const struct timespec times[2])
 {
-	struct io_name n;
-	int err;
-
-	if (!*path)
-		return futimens(dirfd, times) == 0 ? 0 : -errno;
-	err = io_name_init(&n, dirfd, path);
-	if (err)
-		return err;
-	err = utimensat(n.dirfd, n.name, times, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -errno;
-	io_name_release(&n);
-	return err;
+	return futimens(fd, times) == 0 ? 0 : -errno;
 }
 
-/* What has this name, if it is of this kind and has no other name: who put it there might mean
- * to have someone else's file changed. Directories have several in any case. */
+/* What has this name (O_PATH), if it is of this kind and has no other name: who put it there might
+ * mean to have someone else's file changed. Directories have several in any case. */
 static int open_only_name(int dirfd, const char *path, mode_t kind)
 {
 	int fd = io_resolve(dirfd, path, O_PATH | O_NOFOLLOW, 0);
@@ -409,10 +406,19 @@ int io_chown(int dirfd, const char *path, mode_t kind, uid_t uid, gid_t gid)
 int io_chmod(int dirfd, const char *path, mode_t kind, mode_t mode)
 {
 	CLEANUP_FD int fd = open_only_name(dirfd, path, kind);
-	char link[32];
+	char link[FD_LINK_BYTES];
 
 	if (fd < 0)
 		return fd;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	return chmod(link, mode) == 0 ? 0 : -errno;
+	return chmod(fd_link(fd, link), mode) == 0 ? 0 : -errno;
+}
+
+int io_set_times_at(int dirfd, const char *path, mode_t kind, const struct timespec times[2])
+{
+	CLEANUP_FD int fd = open_only_name(dirfd, path, kind);
+	char link[FD_LINK_BYTES];
+
+	if (fd < 0)
+		return fd;
+	return utimensat(AT_FDCWD, fd_link(fd, link), times, 0) == 0 ? 0 : -errno;
 }

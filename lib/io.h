@@ -91,15 +91,17 @@ int io_rename_resume(int from_dirfd, const char *from, int to_dirfd, const char 
 /* Are they names of one file? */
 bool io_same_file(int a_dirfd, const char *a, int b_dirfd, const char *b);
 
-/* Times of 0 seconds and UTIME_OMIT nanoseconds are left alone. path "" means fd itself. */
-int io_set_times(int dirfd, const char *path, const struct timespec times[2]);
+/* Times with UTIME_OMIT nanoseconds are left alone. */
+int io_set_times(int fd, const struct timespec times[2]);
 
 /*
- * Owner and mode of what is of this kind (S_IFREG, S_IFDIR, S_IFLNK; else -EINVAL) and has no
- * other name (else -EMLINK): a hard link in the store may be to anyone's file.
+ * Owner, mode and times of what is of this kind (S_IFREG, S_IFDIR, S_IFLNK; else -EINVAL) and has
+ * no other name (else -EMLINK): a hard link in the store may be to anyone's file. The last two
+ * need /proc.
  */
 int io_chown(int dirfd, const char *path, mode_t kind, uid_t uid, gid_t gid);
 int io_chmod(int dirfd, const char *path, mode_t kind, mode_t mode);
+int io_set_times_at(int dirfd, const char *path, mode_t kind, const struct timespec times[2]);
 
 /* Have the next reads of this file come from the disk; as far as the kernel does it. */
 void io_drop_cache(int fd);

@@ -225,7 +225,7 @@ int lazy_apply_attrs(struct store *s, struct file *f, struct timespec atime)
 		if (!err && (st.st_mode & 07777) != (f->attrs.mode & 0555))
 			err = io_chmod(dfd, name, S_IFREG, f->attrs.mode & 0555);
 		if (!err)
-			err = io_set_times(dfd, name, times);
+			err = io_set_times_at(dfd, name, S_IFREG, times);
 	}
 	if (dfd >= 0)
 		dirfd_put(s, f->n.dir);

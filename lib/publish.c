@@ -220,7 +220,7 @@ static int give_attributes(struct store *s, struct segment *seg)
 	seg->record.uid = st.st_uid;
 	seg->record.gid = st.st_gid;
 	seg->record.mtime_ns = ns_of_timespec(&st.st_mtim);
-	return io_set_times(seg->tmp_fd, "", times);
+	return io_set_times(seg->tmp_fd, times);
 }
 
 static int start_writeback(struct store *s, struct segment *seg)

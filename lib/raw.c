@@ -38,9 +38,14 @@ int raw_write_mark(struct store *s, int fd, const struct raw_mark *mark)
 	char text[64];
 	int n = snprintf(text, sizeof(text), "%llu %llu", (unsigned long long)mark->id,
 			 (unsigned long long)mark->base);
+	struct stat st;
 
 	if (!s->have_xattrs)
 		return 0;
+	if (fstat(fd, &st) != 0)
+		return -errno;
+	if (st.st_nlink > 1) /* it may be anyone's */
+		return -EMLINK;
 	return fsetxattr(fd, MARK, text, (size_t)n, 0) == 0 ? 0 : -errno;
 }
 
@@ -289,7 +294,7 @@ static int make_private(struct store *s, struct file *f, const char *name, int *
 	if (!err && fchmod(fd, f->attrs.mode & 07777) != 0)
 		err = -errno;
 	if (!err)
-		err = io_set_times(fd, "", times);
+		err = io_set_times(fd, times);
 	if (err) {
 		close(fd);
 		io_unlink(s->fd, name, 0);

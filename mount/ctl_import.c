@@ -112,7 +112,7 @@ static int copy_attributes(int fd, const struct stat *st)
 		return -errno;
 	if (fchmod(fd, st->st_mode & 07777) != 0)
 		return -errno;
-	return io_set_times(fd, "", times);
+	return io_set_times(fd, times);
 }
 
 /* 1: this file is there already · -EEXIST: another one is · 0: none. */

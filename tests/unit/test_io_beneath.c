@@ -100,7 +100,7 @@ static void no_path_leaves_by_a_directory(void)
 		CHECK(is_refusal(io_rename(p.in, path, p.in, "stolen", 0)));
 		CHECK(is_refusal(io_rename(p.in, "file", p.in, path, 0)));
 		CHECK(is_refusal(io_rename_noreplace(p.in, path, p.in, "stolen")));
-		CHECK(is_refusal(io_set_times(p.in, path, times)));
+		CHECK(is_refusal(io_set_times_at(p.in, path, S_IFREG, times)));
 		CHECK(is_refusal(io_chmod(p.in, path, S_IFREG, 0)));
 		CHECK(is_refusal(io_chown(p.in, path, S_IFREG, 1, 1)));
 		CHECK(is_refusal((int)io_readlink(p.in, path, text, sizeof(text))));
@@ -129,7 +129,11 @@ static void no_link_is_followed_at_the_end(void)
 	CHECK_EQ(io_open(p.in, "link", O_RDWR | O_CREAT | O_EXCL, 0600), -EEXIST);
 	CHECK_EQ(io_stat(p.in, "link", &st), 0);
 	CHECK(S_ISLNK(st.st_mode));
-	CHECK_EQ(io_set_times(p.in, "link", times), 0);
+	CHECK_EQ(io_set_times_at(p.in, "link", S_IFREG, times), -EINVAL);
+	CHECK_EQ(io_set_times_at(p.in, "link", S_IFLNK, times), 0);
+	CHECK_EQ(io_stat(p.in, "link", &st), 0);
+	CHECK(S_ISLNK(st.st_mode));
+	CHECK_EQ(st.st_mtim.tv_sec, 1);
 	CHECK_EQ(io_chmod(p.in, "link", S_IFREG, 0), -EINVAL);
 	CHECK_EQ(io_chown(p.in, "link", S_IFREG, 1, 1), -EINVAL);
 	CHECK_EQ(io_chmod(p.in, "file", S_IFREG, 0640), 0);
@@ -142,8 +146,9 @@ static void no_link_is_followed_at_the_end(void)
 }
 
 /* A hard link in the store may be to anyone's file. */
-static void owner_and_mode_of_a_file_with_two_names_stay(void)
+static void attributes_of_a_file_with_two_names_stay(void)
 {
+	struct timespec times[2] = {{1, 0}, {1, 0}};
 	struct place p;
 	struct stat st;
 
@@ -152,8 +157,10 @@ static void owner_and_mode_of_a_file_with_two_names_stay(void)
 	CHECK_EQ(io_chmod(p.in, "hard", S_IFREG, 0666), -EMLINK);
 	CHECK_EQ(io_chown(p.in, "hard", S_IFREG, getuid(), getgid()), -EMLINK);
 	CHECK_EQ(io_chown(p.in, "hard", S_IFLNK, getuid(), getgid()), -EINVAL);
+	CHECK_EQ(io_set_times_at(p.in, "hard", S_IFREG, times), -EMLINK);
 	CHECK_EQ(fstatat(p.out, "file", &st, 0), 0);
 	CHECK_EQ(st.st_mode & 0777, 0644);
+	CHECK(st.st_mtim.tv_sec > 1);
 	CHECK_EQ(io_unlink(p.in, "hard", 0), 0);
 	CHECK_EQ(io_chmod(p.in, "dir", S_IFDIR, 0750), 0);
 	CHECK_EQ(io_chown(p.in, "dir", S_IFDIR, getuid(), getgid()), 0);
@@ -281,7 +288,7 @@ static void run_all(void)
 {
 	no_path_leaves_by_a_directory();
 	no_link_is_followed_at_the_end();
-	owner_and_mode_of_a_file_with_two_names_stay();
+	attributes_of_a_file_with_two_names_stay();
 	what_is_no_regular_file_is_not_waited_for();
 	what_lies_beneath_is_found();
 }
@@ -325,7 +332,7 @@ int main(void)
 {
 	RUN(no_path_leaves_by_a_directory);
 	RUN(no_link_is_followed_at_the_end);
-	RUN(owner_and_mode_of_a_file_with_two_names_stay);
+	RUN(attributes_of_a_file_with_two_names_stay);
 	RUN(what_is_no_regular_file_is_not_waited_for);
 	RUN(what_lies_beneath_is_found);
 	RUN(a_file_with_a_lease_is_opened);

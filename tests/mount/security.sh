@@ -1,0 +1,203 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Someone who may write to the store puts links, FIFOs, sockets, devices and other files where
+# directories, objects, raw files and the private files should be: while it is mounted, and before the
+# start after a crash. Nothing outside the store is touched (I10), nothing hangs, nothing crashes (I9).
+# shellcheck disable=SC2317 # functions that check and wait_for call
+. "$(dirname "$0")/lib.sh"
+
+[ "$(id -u)" = 0 ] || { skip "all of it" "only root makes devices and gives files away"; finish; }
+
+USER_ID=61000
+OUTSIDE=$WORK/outside
+TEMPLATE=$WORK/template
+INJECTED=0
+chmod 755 "$WORK"
+
+as_user() {
+	setpriv --reuid=$USER_ID --regid=$USER_ID --clear-groups "$@"
+}
+
+# What lies outside, with all that could be done to it.
+fingerprint() {
+	find "$OUTSIDE" -printf '%P %y %m %U %G %s %T@ %l\n' | sort
+	find "$OUTSIDE" -type f -exec sha256sum {} + | sort
+	getfattr -R -d -m - --absolute-names "$OUTSIDE" 2>/dev/null
+}
+
+# A store that a crash has left: sealed and active files, in the root and in a directory, the user's.
+make_template() {
+	start allow_other,grace=1h
+	mkdir "$MNT/d"
+	chown $USER_ID:$USER_ID "$MNT/d" "$MNT"
+	as_user sh -c "seq 2000 >'$MNT/d/obj'; echo top >'$MNT/obj'"
+	"$BUILD/tests/mount/makedata" file text $((4 << 20)) 1 | gzip -c >"$WORK/import.gz"
+	as_user sh -c "cat >'$MNT/d/imported.notepack.gz'" <"$WORK/import.gz"
+	"$NOTEPACKCTL" seal "$MNT"
+	tail -c 1000 "$MNT/d/imported" >/dev/null
+	as_user sh -c "seq 100 >'$MNT/d/raw'; echo raw >'$MNT/raw'; ln -s raw '$MNT/d/link'"
+	crash
+	rm -rf "$TEMPLATE"
+	cp -a "$STORE" "$TEMPLATE"
+}
+
+make_outside() {
+	rm -rf "$OUTSIDE"
+	mkdir -p "$OUTSIDE/dir/tmp" "$OUTSIDE/dir/chunks"
+	echo secret >"$OUTSIDE/file"
+	chmod 600 "$OUTSIDE/file"
+	for name in raw obj obj.notepack.gz manifest probe log; do
+		echo "other $name" >"$OUTSIDE/dir/$name"
+	done
+	cp "$TEMPLATE/d/obj.notepack.gz" "$OUTSIDE/dir/object"
+	chown -R root:root "$OUTSIDE"
+	chmod 600 "$OUTSIDE/dir/object"
+}
+
+# replace PATH KIND: what lies there goes aside, and something of this kind comes into its place
+replace() {
+	local path=$STORE/$1
+	rm -rf "$WORK/aside"
+	mv "$path" "$WORK/aside"
+	case $2 in
+	link-to-file) ln -s "$OUTSIDE/file" "$path" ;;
+	link-to-dir) ln -s "$OUTSIDE/dir" "$path" ;;
+	link-up) ln -s "$(realpath --relative-to="$(dirname "$path")" "$OUTSIDE")/dir" "$path" ;;
+	link-to-root) ln -s / "$path" ;;
+	link-to-itself) ln -s "$(basename "$path")" "$path" ;;
+	fifo) mkfifo -m 666 "$path" ;;
+	socket) python3 -c 'import os, socket, sys
+os.chdir(os.path.dirname(sys.argv[1]))
+socket.socket(socket.AF_UNIX).bind(os.path.basename(sys.argv[1]))' "$path" ;;
+	device) mknod -m 666 "$path" c 1 5 ;;
+	hard-link) ln "$OUTSIDE/file" "$path" ;;
+	hard-link-to-object) ln "$OUTSIDE/dir/object" "$path" ;;
+	directory) mkdir -m 777 "$path" ;;
+	esac
+	INJECTED=$((INJECTED + 1))
+}
+
+# Everything a user can do with the names; what it answers does not matter, but that it does.
+use() {
+	cat >"$WORK/use" <<-'USE'
+		m=$1 ctl=$2 slow=0
+		try() { timeout -k 1 10 "$@" >/dev/null 2>&1 </dev/null; [ $? -lt 124 ] || { echo "hangs: $*"; slow=1; }; }
+		# These may wait for what cannot be sealed; they can be interrupted.
+		may_wait() { timeout 1 "$@" >/dev/null 2>&1 </dev/null; }
+		try ls -lRa "$m"
+		for f in d/obj d/raw obj raw d/obj.notepack.gz obj.notepack.gz d/link d/imported; do
+			try cat "$m/$f"
+			try getfattr -d "$m/$f"
+			try stat "$m/$f"
+			try sh -c "echo more >>'$m/$f'"
+			try sh -c "echo more 1<>'$m/$f'"
+			try chmod 640 "$m/$f"
+			try touch -d @1 "$m/$f"
+			try touch -h -d @1 "$m/$f"
+			try chgrp 61000 "$m/$f"
+			try truncate -s 3 "$m/$f"
+			may_wait "$ctl" seal "$m/$f"
+		done
+		try mkdir "$m/d/new"
+		try sh -c "echo new >'$m/d/new/file'; echo new >'$m/d/file'; echo new >'$m/file'"
+		try chmod 750 "$m/d"
+		try mv "$m/d/obj" "$m/moved"
+		try mv "$m/obj" "$m/d/moved"
+		try mv "$m/raw" "$m/d/raw2"
+		try mv "$m/d" "$m/e"
+		try mv "$m/e" "$m/d"
+		may_wait "$ctl" wait "$m"
+		try rm "$m/d/raw"
+		try rm -r "$m/d/new"
+		for f in d/obj moved d/moved d/raw2; do try "$ctl" rm "$m/$f"; done
+		try "$ctl" status "$m"
+		exit $slow
+	USE
+	as_user bash "$WORK/use" "$MNT" "$NOTEPACKCTL"
+}
+
+up_or_ended() {
+	mounted || has_ended "$DAEMON"
+}
+
+begin() {
+	rm -rf "$STORE"
+	cp -a "$TEMPLATE" "$STORE"
+	make_outside
+	fingerprint >"$WORK/before"
+}
+
+launch() {
+	"$NOTEPACKFS" "$STORE" "$MNT" -f -o allow_other,grace=1h,threads=2 >>"$LOG" 2>&1 &
+	DAEMON=$!
+	wait_for 20 up_or_ended
+}
+
+# The end of an attack: the daemon stops in time, of its own accord, and nothing else has changed.
+judge() {
+	local name=$1 hangs=$2 status=0
+	mounted && { timeout 30 "$NOTEPACKCTL" umount "$MNT" >>"$LOG" 2>&1 || kill -TERM "$DAEMON" 2>/dev/null; }
+	wait_for 30 has_ended "$DAEMON" || hangs=1
+	has_ended "$DAEMON" || kill -KILL "$DAEMON"
+	daemon_status || status=$?
+	dead_mount >/dev/null && umount -l "$MNT"
+	fingerprint >"$WORK/after"
+	if ! cmp -s "$WORK/before" "$WORK/after"; then
+		diff "$WORK/before" "$WORK/after" | sed 's/^/# /'
+		fail "$name: nothing outside is touched"
+	elif [ "$hangs" != 0 ] || [ $status -ge 6 ]; then
+		fail "$name: nothing hangs (hung: $hangs), nothing crashes (status $status)"
+	else
+		ok "$name: status $status"
+	fi
+}
+
+# In the store while it is mounted and in use …
+live_attack() {
+	begin
+	launch
+	ls -lR "$MNT" >/dev/null
+	replace "$1" "$2"
+	local hangs=0
+	use || hangs=1
+	judge "mounted: $1 becomes a $2" $hangs
+}
+
+# … and before a start.
+offline_attack() {
+	begin
+	replace "$1" "$2"
+	launch
+	local hangs=0
+	if mounted; then use || hangs=1; fi
+	judge "before the start: $1 becomes a $2" $hangs
+}
+
+make_template
+for attack in live_attack offline_attack; do
+	for kind in link-to-dir link-up link-to-root link-to-itself fifo; do
+		$attack d $kind
+	done
+	for kind in link-to-file link-up link-to-itself fifo socket device hard-link hard-link-to-object directory; do
+		$attack d/obj.notepack.gz $kind
+	done
+	for kind in link-to-file link-to-dir fifo socket device hard-link directory; do
+		$attack d/raw $kind
+	done
+	for kind in hard-link fifo; do $attack d/link $kind; done
+	$attack .notepackfs link-to-dir
+	$attack .notepackfs link-up
+	for dir in tmp chunks import index quarantine; do
+		$attack .notepackfs/$dir link-to-dir
+	done
+	$attack .notepackfs/tmp fifo
+	for file in manifest log lock last_stop; do
+		[ -e "$TEMPLATE/.notepackfs/$file" ] || continue
+		for kind in link-to-file fifo; do $attack .notepackfs/$file $kind; done
+	done
+	index=$(find "$TEMPLATE/.notepackfs/index" -type f -printf '%f\n' -quit)
+	for kind in link-to-file fifo hard-link; do $attack ".notepackfs/index/$index" $kind; done
+done
+echo "# injected: $INJECTED"
+check "there were at least 50 attacks" [ $INJECTED -ge 50 ]
+finish
