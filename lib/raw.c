@@ -58,6 +58,7 @@ int raw_write_path(int fd, const char *path)
 		return fsetxattr(fd, PATH, path, strlen(path), 0) == 0 ? 0 : -errno;
 	fremovexattr(fd, PATH);
 	fremovexattr(fd, MARK);
+	fremovexattr(fd, REASON);
 	return 0;
 }
 

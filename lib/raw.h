@@ -38,8 +38,8 @@ void raw_place_put(struct store *s, const struct raw_place *p) EXCLUDES(s->lock)
 
 /*
  * Where an import belongs, for a start after a crash: an attribute "user.notepackfs.path", from
- * the store's root. path NULL: take it off, with the mark. read: -ENODATA, or a string that is
- * the caller's.
+ * the store's root. path NULL: it is none any more; take off all that was noted of it. read:
+ * -ENODATA, or a string that is the caller's.
  */
 int raw_write_path(int fd, const char *path);
 int raw_read_path(int fd, char **path);

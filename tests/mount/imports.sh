@@ -141,6 +141,7 @@ cat "$DATA/text.gz" >"$MNT/short.notepack.gz.invalid"
 mv "$MNT/short.notepack.gz.invalid" "$MNT/short.notepack.gz"
 "$NOTEPACKCTL" wait "$MNT"
 check "mended and renamed, it is imported" cmp "$DATA/text" "$MNT/short"
+check "… and nothing is noted against it" [ -z "$(getfattr --absolute-names -d "$STORE/short.notepack.gz")" ]
 
 # Named bug: one that was renamed as it was had no timer, and was not there until it was opened.
 mv "$MNT/tail.notepack.gz.invalid" "$MNT/again.notepack.gz"
@@ -304,14 +305,14 @@ all_again() {
 start_and_stop_import
 { kill -KILL "$importer"; wait "$importer"; } 2>/dev/null
 check "an import that was killed leaves a temporary" copying
-check "and is completed" "$NOTEPACKCTL" import "$DATA/again" "$MNT"
+check "and is completed" quietly "$NOTEPACKCTL" import "$DATA/again" "$MNT"
 check "… with every file" quietly all_again
 check "… and nothing is left over" [ "$(find "$MNT/again" -type f | wc -l)" = 6 ]
 "$NOTEPACKCTL" rm "$MNT/again"/{1,2,3,4,5,6}
 # Named bug: two at once wrote to one temporary.
 start_and_stop_import
 part=$(temporaries)
-check "a second import beside it takes all" "$NOTEPACKCTL" import "$DATA/again" "$MNT"
+check "a second import beside it takes all" quietly "$NOTEPACKCTL" import "$DATA/again" "$MNT"
 check "… and leaves its temporary alone" [ "$(temporaries)" = "$part" ]
 kill -CONT "$importer"
 wait "$importer"
@@ -322,7 +323,7 @@ check "and nothing is left over from both" [ "$(find "$MNT/again" -type f | wc -
 "$NOTEPACKCTL" rm "$MNT/again"/{1,2,3,4,5,6}
 "$NOTEPACKCTL" import "$DATA/again" "$MNT" >"$WORK/out.1" 2>&1 &
 importer=$!
-check "of two that run side by side the one ends well" "$NOTEPACKCTL" import "$DATA/again" "$MNT"
+check "of two that run side by side the one ends well" quietly "$NOTEPACKCTL" import "$DATA/again" "$MNT"
 wait "$importer"
 check "… and the other, too" [ $? = 0 ]
 check "… with every file" quietly all_again
