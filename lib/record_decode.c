@@ -89,13 +89,16 @@ static size_t time_seconds(const char *s, size_t len, uint64_t *out)
 static bool get_time(struct decoder *d, unsigned k, int64_t *out)
 {
 	const struct field *f = &d->in.fields[k];
-	bool negative = f->kind == STRING && f->len && f->s[0] == '-';
-	const char *s = f->s + negative;
-	size_t len = f->len - negative, n;
 	uint64_t v, fraction = 0;
+	const char *s = f->s;
+	size_t len = f->len, n;
+	bool negative;
 
-	if (f->kind != STRING)
+	if (f->kind != STRING || len == 0)
 		return wrong(d, record_fields_reason(k));
+	negative = s[0] == '-';
+	s += negative;
+	len -= negative;
 	n = time_seconds(s, len, &v);
 	if (n == 0 || len != n + 10 || s[n] != '.')
 		return wrong(d, record_fields_reason(k));
