@@ -188,6 +188,9 @@ int manifest_save(struct disk *d, struct save *s)
 	struct fold f = {0};
 	int err;
 
+	/* manifest_header.c reads no higher one. */
+	if (d->generation >= UINT64_MAX - 1)
+		return -EOVERFLOW;
 	s->generation = d->generation + 1;
 	buf_add(&d->tail, o->lines.data, o->lines.len);
 	err = d->tail.failed ? -ENOMEM : 0;
