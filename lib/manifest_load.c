@@ -76,6 +76,8 @@ static int decode_lines(struct piece *p, const char *text, size_t len, uint32_t 
 {
 	const char *end = text + len;
 
+	if (lines > len) /* each has its end, at least */
+		return piece_wrong(p, "there are fewer lines than the header says");
 	p->records = calloc((size_t)lines + 1, sizeof(*p->records));
 	if (!p->records)
 		return -ENOMEM;
