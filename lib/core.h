@@ -137,7 +137,8 @@ struct file {
 	bool raw_present;
 	bool raw_recovered; /* from before our start: someone may still hold it open for writing
 			     */
-	bool raw_durable;   /* its entry has been fsynced */
+	bool raw_unproven; /* it holds bytes of parts, and no one has compared them: it stays */
+	bool raw_durable;  /* its entry has been fsynced */
 	uint64_t raw_ino;
 	uint64_t raw_base; /* the raw file holds the bytes from here */
 	struct raw *raw;   /* while open */
@@ -226,6 +227,8 @@ struct store {
 	store_adopted *adopted; /* store_adopt, not a mount; else NULL */
 	void *adopted_ctx;
 	uint64_t adopted_bytes, adopt_total;
+	bool
+	    recovered_all; /* recovery has run: what a raw file holds was compared with its parts */
 	bool have_noreplace;	       /* else a renaming is a link and an unlink */
 	struct differences *recovered; /* between recovery_run and recovery_arm */
 
@@ -261,7 +264,8 @@ struct store {
 	bool pausing_over, waking;  /* store_unpause; the timer's thread wakes some */
 	uint64_t sealed_total;	    /* segments published by this mount */
 	uint64_t pending_files, pending_bytes; /* segments queued */
-	bool unsettled; /* an intent stands that only the next start can carry out */
+	bool
+	    unsettled; /* there is something that only the recovery of the next start can settle */
 	struct leftover *leftovers;	   /* lib/leftover.h */
 	uint64_t drain_files, drain_bytes; /* the stopping thread's: what there was at first */
 };

@@ -197,6 +197,23 @@ static void attach_locked(struct store *s, struct file *f, const struct raw_fact
 	f->cut_end = f->sealed_end;
 }
 
+/*
+ * Does it hold sealed bytes that recovery has not compared with the parts? Under an excluded name it
+ * never does; and a clean stop leaves no such raw file, but someone may have put one there because
+ * the objects are gone. It is not given up then. Returns true if the next start is to compare it.
+ */
+static bool is_unproven_locked(struct store *s, struct file *f) REQUIRES(s->lock)
+{
+	bool excluded = catalog_excluded_locked(s, f->n.dir, f->n.name);
+
+	if (s->options.read_only || !f->part_count || f->raw_base >= f->sealed_end ||
+	    (s->recovered_all && !excluded))
+		return false;
+	f->raw_unproven = true;
+	s->unsettled |= !excluded;
+	return !excluded;
+}
+
 /* Whatever needs doing for a raw file that was just found. */
 static void arm_found_locked(struct store *s, struct file *f) REQUIRES(s->lock)
 {
@@ -214,6 +231,7 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 	struct raw_facts facts = {0};
 	struct file *f;
 	uint64_t id;
+	bool unproven;
 	int err = read_facts(s, d, name, &facts);
 	CLEANUP_FREE char *reason = facts.reason;
 
@@ -243,6 +261,7 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 	reason = NULL;
 	lock_take(&s->lock);
 	attach_locked(s, f, &facts);
+	unproven = f->n.linked && is_unproven_locked(s, f);
 	if (!f->n.linked) {
 		err = catalog_link_locked(s, d, &f->n, name);
 		if (!err)
@@ -256,6 +275,9 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 		arm_found_locked(s, f);
 	}
 	lock_drop(&s->lock);
+	if (unproven)
+		say_odd(name, "holds bytes that are sealed, which a clean stop leaves none of; "
+			      "it is kept, and the next start compares them");
 	return err;
 }
 

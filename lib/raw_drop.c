@@ -79,7 +79,7 @@ int raw_drop(struct store *s, struct file *f)
 	lock_take(&s->lock);
 	gate_shut_locked(s, f);
 	may = f->n.linked && f->raw_present && !f->writers && f->size == f->sealed_end &&
-	      f->part_count > 0 && !(f->raw_recovered && f->raw);
+	      f->part_count > 0 && !f->raw_unproven && !(f->raw_recovered && f->raw);
 	lock_drop(&s->lock);
 
 	if (may) {
@@ -155,7 +155,7 @@ int raw_punch(struct store *s, struct file *f)
 	gate_shut_locked(s, f);
 	from = f->raw_base;
 	to = f->sealed_end;
-	may = f->n.linked && f->raw_present && from < to && s->have_xattrs;
+	may = f->n.linked && f->raw_present && from < to && s->have_xattrs && !f->raw_unproven;
 	recovered = f->raw_recovered;
 	if (may && recovered && f->raw) {
 		may = false;

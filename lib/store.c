@@ -225,6 +225,7 @@ static int recover(struct store *s, struct store_error *e)
 	err = manifest_commit(s->manifest, mark_unclean, NULL);
 	if (!err && !clean)
 		err = recovery_run(s);
+	s->recovered_all = !clean;
 	if (err)
 		return fail(e, 1, "%s: the start failed: %s; nothing was lost", s->path,
 			    strerror(-err));
