@@ -154,6 +154,44 @@ static int all_whole(struct store *s, const struct found_raw *raw, int dfd,
 	return whole;
 }
 
+static bool was_removed(struct store *s, uint64_t id, uint32_t part)
+{
+	const struct manifest_removal *list;
+	size_t count = manifest_removals(s->manifest, &list);
+
+	for (size_t i = 0; i < count; i++) {
+		if (list[i].id == id && list[i].part == part)
+			return true;
+	}
+	return false;
+}
+
+static int by_part(const void *a, const void *b)
+{
+	const struct sealed *x = a, *y = b;
+
+	return x->part < y->part ? -1 : x->part > y->part;
+}
+
+/*
+ * Does the raw file hold bytes before the sealed end that no record is about? Where the manifest was
+ * lost with some of the objects they are the only copy. A part that was removed leaves a gap, too.
+ */
+static bool has_gap(struct store *s, const struct found_raw *raw, struct relatives *r)
+{
+	uint64_t end = raw->base;
+
+	qsort(r->list, r->count, sizeof(*r->list), by_part);
+	for (size_t i = 0; i < r->count; i++) {
+		const struct sealed *rec = &r->list[i];
+
+		if (rec->offset > end && !was_removed(s, rec->id, rec->part - 1))
+			return true;
+		end = MAX(end, rec->offset + rec->raw_bytes);
+	}
+	return false;
+}
+
 static uint64_t sealed_end(const struct relatives *r)
 {
 	uint64_t end = 0;
@@ -242,6 +280,8 @@ static int judge(struct store *s, const struct differences *diff, struct found_r
 		goto out_free;
 	ours = raw->id && raw->id != r.list[0].id ? 0 : agrees(fd, raw, &r);
 	whole = ours == 1 ? all_whole(s, raw, dfd, &r) : 1;
+	if (ours == 1 && whole == 1 && has_gap(s, raw, &r))
+		whole = 0;
 	if (ours < 0 || whole < 0) {
 		err = ours < 0 ? ours : whole;
 	} else if (!whole && !raw->base && !first_offset(&r)) {
