@@ -206,7 +206,13 @@ static int resume_dir(struct store *s, struct resumed *r)
 	    s->manifest, has_from && (has_to || to_fd < 0) ? forget_intent : finish_dir, r);
 }
 
-/* One name of a file: done already, or now. */
+/* What an open of a directory returned: there is none (any more), through no link. */
+static bool is_absent(int fd)
+{
+	return fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP;
+}
+
+/* One name of a file: done already, or now. Its old directory may have been removed since. */
 static int resume_name(struct store *s, const char *from_dir, const char *from,
 		       const char *to_dir, const char *to)
 {
@@ -215,7 +221,7 @@ static int resume_name(struct store *s, const char *from_dir, const char *from,
 	int err;
 
 	if (from_fd < 0 || to_fd < 0)
-		return from_fd < 0 ? from_fd : to_fd;
+		return is_absent(from_fd) ? 0 : from_fd < 0 ? from_fd : to_fd;
 	err = io_rename_resume(from_fd, from, to_fd, to);
 	if (!err)
 		err = io_syncdir(to_fd, ".");
@@ -233,7 +239,7 @@ static bool is_anothers(struct store *s, const char *dir, const char *name, uint
 	return fd >= 0 && raw_read_mark(fd, &mark) == 0 && mark.id != id;
 }
 
-static int resume_file(struct store *s, struct resumed *r)
+static int resume_names(struct store *s, struct resumed *r)
 {
 	CLEANUP_FREE char *from = strdup(r->intent->from);
 	char *slash = from ? strrchr(from, '/') : NULL;
@@ -254,7 +260,23 @@ static int resume_file(struct store *s, struct resumed *r)
 	}
 	if (!err && !is_anothers(s, from_dir, from_plain, r->intent->id))
 		err = resume_name(s, from_dir, from_plain, r->to_dir, r->to_plain);
-	return err ? err : manifest_commit(s->manifest, finish_file, r);
+	return err;
+}
+
+/*
+ * Where the new directory is not there, or cannot have such a name, nothing has moved; and if something
+ * has moved all the same, its record finds it by its content.
+ */
+static int resume_file(struct store *s, struct resumed *r)
+{
+	CLEANUP_FD int to_fd = recovery_open_dir(s, r->to_dir);
+	int err = is_absent(to_fd) ? -EINVAL : resume_names(s, r);
+
+	if (!err)
+		err = manifest_commit(s->manifest, finish_file, r);
+	if (err == -EINVAL || err == -ENAMETOOLONG)
+		err = manifest_commit(s->manifest, forget_intent, r);
+	return err;
 }
 
 static int resume(struct store *s, const struct manifest_intent *intent)
