@@ -114,12 +114,7 @@ static int read_mounted(const struct place *p, struct list *l)
 	}
 	if (f && !ferror(f))
 		return CTL_DONE;
-	if (!f && errno == EACCES)
-		ctl_error(
-		    "%s: %m; it names every file, so it is for root and the user who mounted",
-		    path);
-	else
-		ctl_error("%s: %m", path);
+	ctl_error("%s: %m", path);
 	return CTL_FAILED;
 }
 
