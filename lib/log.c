@@ -13,6 +13,7 @@
 
 #include "lib/bytes.h"
 #include "lib/lock.h"
+#include "lib/name.h"
 
 #define RECENT_LINES 16
 #define REPEAT_NS 1000000000
@@ -95,10 +96,7 @@ void log_line(int level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	for (char *p = line; *p; p++) {
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?'; /* a file name must not forge a line */
-	}
+	name_make_printable(line); /* a file name must not forge a line */
 
 	pthread_mutex_lock(&state.mutex);
 	if (level <= state.max_level) {

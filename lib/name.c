@@ -165,35 +165,75 @@ int name_check_suffix(const char *suffix)
 	return strcmp(suffix, GZ) == 0 ? -EINVAL : 0;
 }
 
+/* The character at s, in *out. Returns its bytes; 0: there is none. */
+static size_t decode_utf8(const char *s, size_t len, uint32_t *out)
+{
+	const unsigned char *p = (const unsigned char *)s;
+	uint32_t min, v;
+	size_t bytes;
+
+	if (len > 0 && *p < 0x80) {
+		bytes = 1, min = 0, v = *p;
+	} else if (len > 1 && (*p & 0xe0) == 0xc0) {
+		bytes = 2, min = 0x80, v = *p & 0x1f;
+	} else if (len > 2 && (*p & 0xf0) == 0xe0) {
+		bytes = 3, min = 0x800, v = *p & 0x0f;
+	} else if (len > 3 && (*p & 0xf8) == 0xf0) {
+		bytes = 4, min = 0x10000, v = *p & 0x07;
+	} else {
+		return 0;
+	}
+	for (size_t i = 1; i < bytes; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		v = v << 6 | (p[i] & 0x3f);
+	}
+	if (v < min || v > 0x10ffff || (v >= 0xd800 && v <= 0xdfff))
+		return 0;
+	*out = v;
+	return bytes;
+}
+
 bool name_is_utf8(const char *s, size_t len)
 {
-	const unsigned char *p = (const unsigned char *)s, *end = p + len;
+	uint32_t v;
 
-	while (p < end) {
-		uint32_t min, v;
-		int more;
+	while (len > 0) {
+		size_t n = decode_utf8(s, len, &v);
 
-		if (*p < 0x80) {
-			p++;
-			continue;
-		} else if ((*p & 0xe0) == 0xc0) {
-			more = 1, min = 0x80, v = *p & 0x1f;
-		} else if ((*p & 0xf0) == 0xe0) {
-			more = 2, min = 0x800, v = *p & 0x0f;
-		} else if ((*p & 0xf8) == 0xf0) {
-			more = 3, min = 0x10000, v = *p & 0x07;
-		} else {
+		if (n == 0)
 			return false;
-		}
-		for (p++; more > 0; more--, p++) {
-			if (p == end || (*p & 0xc0) != 0x80)
-				return false;
-			v = v << 6 | (*p & 0x3f);
-		}
-		if (v < min || v > 0x10ffff || (v >= 0xd800 && v <= 0xdfff))
-			return false;
+		s += n;
+		len -= n;
 	}
 	return true;
+}
+
+/* Characters that a terminal obeys, or that make text look like other text: the controls (C0, DEL,
+ * C1), line and paragraph separators, and what changes the direction of writing. */
+static bool is_control(uint32_t v)
+{
+	return v < 0x20 || (v >= 0x7f && v < 0xa0) || v == 0x200e || v == 0x200f ||
+	       (v >= 0x2028 && v <= 0x202e) || (v >= 0x2066 && v <= 0x2069);
+}
+
+size_t name_printable(const char *s)
+{
+	uint32_t v = 0;
+	size_t n = decode_utf8(s, strnlen(s, 4), &v);
+
+	return n > 0 && !is_control(v) ? n : 0;
+}
+
+void name_make_printable(char *s)
+{
+	while (*s) {
+		size_t n = name_printable(s);
+
+		if (n == 0)
+			*s = '?';
+		s += n ? n : 1;
+	}
 }
 
 int globs_init(struct globs *g, const char *text)

@@ -66,6 +66,13 @@ int name_refused(const char *import, unsigned n, char *out);
 
 bool name_is_utf8(const char *s, size_t len);
 
+/* How many bytes of s (not empty) are a character that can be shown on a terminal; 0: its first byte
+ * is of none. */
+size_t name_printable(const char *s);
+
+/* Put a question mark for each byte that cannot be shown, in place. */
+void name_make_printable(char *s);
+
 /* A list of globs, split at colons ("*.tmp:*~"). */
 struct globs {
 	char **pattern;

@@ -36,10 +36,7 @@ __attribute__((format(printf, 2, 0))) static void print_line(FILE *f, const char
 	char line[2048];
 
 	vsnprintf(line, sizeof(line), fmt, ap);
-	for (char *p = line; *p; p++) {
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
-	}
+	name_make_printable(line);
 	fprintf(f, "notepackctl: %s\n", line);
 }
 
@@ -108,17 +105,17 @@ const char *ctl_files(uint64_t count)
 char *ctl_printable(const char *path)
 {
 	char *out = ctl_alloc(strlen(path) * 4 + 1), *p = out;
-	bool utf8 = name_is_utf8(path, strlen(path));
 
-	for (; *path; path++) {
-		unsigned char c = (unsigned char)*path;
+	while (*path) {
+		size_t n = name_printable(path);
 
-		if (c < 0x20 || c == 0x7f || (c >= 0x80 && !utf8))
-			p += sprintf(p, "\\%03o", c);
-		else if (c == '\\')
+		if (n == 0)
+			p += sprintf(p, "\\%03o", (unsigned char)*path);
+		else if (*path == '\\')
 			p += sprintf(p, "\\\\");
 		else
-			*p++ = (char)c;
+			p = mempcpy(p, path, n);
+		path += n ? n : 1;
 	}
 	*p = '\0';
 	return out;

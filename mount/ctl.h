@@ -68,8 +68,8 @@ const char *ctl_size(uint64_t bytes, char *out);
 /* "file" or "files", for count. */
 const char *ctl_files(uint64_t count);
 
-/* The path as text, for lists: control characters, and the bytes of a path that is no UTF-8, as
- * \ooo, a backslash doubled. Free it. */
+/* The path as text, for lists: what cannot be shown on a terminal (lib/name.h) as \ooo,
+ * a backslash doubled. Free it. */
 char *ctl_printable(const char *path);
 
 /* malloc and friends that end the process with a clear line when there is no memory. */

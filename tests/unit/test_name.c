@@ -101,6 +101,43 @@ static void suffixes_are_checked(void)
 	CHECK_EQ(name_check_suffix(".toolonger"), -EINVAL);
 }
 
+static void what_a_terminal_obeys_is_not_shown(void)
+{
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+	    {"plain gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80",
+	     "plain gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80"},
+	    {"two\nlines\r\t", "two?lines??"},
+	    {"\033[31mred\033[0m", "?[31mred?[0m"},
+	    {"\177", "?"},
+	    {"\xc2\x9b"
+	     "31m",
+	     "??31m"}, /* CSI, as one character of C1 */
+	    {"\x9b"
+	     "31m",
+	     "?31m"}, /* … and as a byte */
+	    {"\xc2\xa0", "\xc2\xa0"},
+	    {"\xe2\x80\xae"
+	     "gpj",
+	     "???gpj"}, /* right to left */
+	    {"\xe2\x81\xa6", "???"},
+	    {"\xe2\x80\xa8", "???"},
+	    {"latin1 \xe9", "latin1 ?"},
+	    {"torn \xe2\x82", "torn ??"},
+	    {"\xed\xa0\x80", "???"},
+	    {"", ""},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "%s", cases[i].in);
+		name_make_printable(text);
+		CHECK_STR(text, cases[i].out);
+	}
+}
+
 static void utf8_is_told_from_other_bytes(void)
 {
 	CHECK(name_is_utf8("gr\xc3\xbc\xc3\x9f", 6));
@@ -145,6 +182,7 @@ int main(void)
 	RUN(the_longest_name_is_233_bytes);
 	RUN(suffixes_are_checked);
 	RUN(utf8_is_told_from_other_bytes);
+	RUN(what_a_terminal_obeys_is_not_shown);
 	RUN(globs_match_names_and_every_component);
 	return unit_done();
 }
