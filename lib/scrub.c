@@ -41,10 +41,11 @@ struct scrub {
 /* ---- pacing ---- */
 
 /* False: stop. */
-static bool wait_until_locked(struct scrub *c, int64_t until_ns) REQUIRES(c->s->lock)
+static bool wait_until_locked(struct store *s, struct scrub *c, int64_t until_ns)
+    REQUIRES(s->lock)
 {
 	while (!c->stop && clock_ns() < until_ns)
-		cond_wait_until(&c->wake, &c->s->lock, until_ns);
+		cond_wait_until(&c->wake, &s->lock, until_ns);
 	return !c->stop;
 }
 
@@ -59,9 +60,9 @@ static bool pace(struct scrub *c, uint64_t bytes)
 	c->next_ns += (int64_t)((double)bytes / (double)c->rate * (double)SECOND_NS);
 	lock_take(&s->lock);
 	c->done_bytes += bytes;
-	go = wait_until_locked(c, c->next_ns);
+	go = wait_until_locked(s, c, c->next_ns);
 	while (go && s->pending_files > 0) /* looked at once a second: no one must wake us */
-		go = wait_until_locked(c, clock_ns() + SECOND_NS);
+		go = wait_until_locked(s, c, clock_ns() + SECOND_NS);
 	lock_drop(&s->lock);
 	return go;
 }
@@ -107,11 +108,12 @@ static int find_object(struct scrub *c, const struct key *k, struct sealed *rec,
 	int fd = open_object(c->s, k, rec, path);
 
 	for (int i = 1; i < MISSING_TRIES && fd == -ENOENT; i++) {
+		struct store *s = c->s;
 		bool go;
 
-		lock_take(&c->s->lock);
-		go = wait_until_locked(c, clock_ns() + MISSING_PAUSE_NS);
-		lock_drop(&c->s->lock);
+		lock_take(&s->lock);
+		go = wait_until_locked(s, c, clock_ns() + MISSING_PAUSE_NS);
+		lock_drop(&s->lock);
 		if (!go)
 			return -ECANCELED;
 		fd = open_object(c->s, k, rec, path);
@@ -216,6 +218,7 @@ static int pass(struct scrub *c)
 static void *scrub_thread(void *arg)
 {
 	struct scrub *c = arg;
+	struct store *s = c->s;
 	bool go = true;
 
 	while (go) {
@@ -224,10 +227,10 @@ static void *scrub_thread(void *arg)
 
 		if (err && err != -ECANCELED)
 			log_warning("scrubbing: %s; it begins again later", strerror(-err));
-		lock_take(&c->s->lock);
+		lock_take(&s->lock);
 		go = wait_until_locked(
-		    c, MAX(start_ns + c->s->options.scrub_ns, clock_ns() + SECOND_NS));
-		lock_drop(&c->s->lock);
+		    s, c, MAX(start_ns + s->options.scrub_ns, clock_ns() + SECOND_NS));
+		lock_drop(&s->lock);
 	}
 	return NULL;
 }
