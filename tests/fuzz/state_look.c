@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <zlib.h>
+
+#include "lib/io.h"
+#include "tests/fuzz/state.h"
+
+#define FIRST ' '
+
+/* 0 … 7, of the offset alone. */
+static uint8_t beat(uint64_t offset)
+{
+	return (uint8_t)(offset * 2654435761U >> 27 & 7);
+}
+
+uint8_t stream_byte(unsigned stream, uint64_t offset)
+{
+	return (uint8_t)(FIRST + beat(offset) * STREAMS + stream);
+}
+
+unsigned stream_of(uint8_t byte, uint64_t offset)
+{
+	unsigned v = (unsigned)byte - FIRST;
+
+	if (byte < FIRST || v / STREAMS != beat(offset))
+		return STREAMS;
+	return v % STREAMS;
+}
+
+void holdings_add(struct holdings *h, const uint8_t *data, size_t len, uint64_t offset)
+{
+	for (size_t i = 0; i < len && offset + i < STREAM_BYTES; i++) {
+		unsigned stream = stream_of(data[i], offset + i);
+
+		if (stream < STREAMS)
+			h->count[stream][offset + i]++;
+	}
+}
+
+bool holdings_cover(const struct holdings *h, const struct holdings *least)
+{
+	for (unsigned k = 0; k < STREAMS; k++) {
+		for (unsigned i = 0; i < STREAM_BYTES; i++) {
+			if (h->count[k][i] >= least->count[k][i])
+				continue;
+			fprintf(stderr, "byte %u of stream %u: %u were held, %u are\n", i, k,
+				least->count[k][i], h->count[k][i]);
+			return false;
+		}
+	}
+	return true;
+}
+
+uint8_t *state_read(int fd, size_t *len)
+{
+	struct stat st;
+	uint8_t *data;
+
+	MUST(fstat(fd, &st) == 0);
+	data = malloc((size_t)st.st_size + 1);
+	MUST(data && io_pread(fd, data, (size_t)st.st_size, 0) == st.st_size);
+	*len = (size_t)st.st_size;
+	return data;
+}
+
+/* ---- the tree ---- */
+
+static bool is_in(const char *path, const char *const *list)
+{
+	for (; list && *list; list++) {
+		if (strcmp(*list, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void list_content(int dirfd, const char *name, const struct stat *st, struct buf *out)
+{
+	char target[PATH_MAX];
+	ssize_t n;
+
+	if (S_ISLNK(st->st_mode)) {
+		n = readlinkat(dirfd, name, target, sizeof(target));
+		buf_printf(out, " -> %.*s", (int)n, target);
+	} else if (S_ISREG(st->st_mode)) {
+		CLEANUP_FD int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		CLEANUP_FREE uint8_t *data = NULL;
+		size_t len;
+
+		MUST(fd >= 0);
+		data = state_read(fd, &len);
+		buf_printf(out, " %zu %08lx", len, crc32_z(0, data, len));
+	}
+}
+
+static void list_dir(int dirfd, const char *prefix, const char *const *skip, struct buf *out)
+{
+	struct dirent **list;
+	int n = scandirat(dirfd, ".", &list, NULL, alphasort);
+
+	MUST(n >= 0);
+	for (int i = 0; i < n; i++) {
+		const char *name = list[i]->d_name;
+		char path[PATH_MAX];
+		struct stat st;
+
+		snprintf(path, sizeof(path), "%s%s", prefix, name);
+		if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !is_in(path, skip)) {
+			MUST(fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0);
+			buf_printf(out, "%s %o", path, st.st_mode);
+			list_content(dirfd, name, &st, out);
+			buf_str(out, "\n");
+			if (S_ISDIR(st.st_mode)) {
+				CLEANUP_FD int sub =
+				    openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+				MUST(sub >= 0);
+				snprintf(path, sizeof(path), "%s%s/", prefix, name);
+				list_dir(sub, path, skip, out);
+			}
+		}
+		free(list[i]);
+	}
+	free(list);
+}
+
+void state_list(int fd, const char *const *skip, struct buf *out)
+{
+	buf_reset(out);
+	buf_str(out, "");
+	list_dir(fd, "", skip, out);
+	MUST(!out->failed);
+}
+
+static void each_in(int dirfd, const char *prefix, state_visit *visit, void *ctx)
+{
+	int again = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = again < 0 ? NULL : fdopendir(again);
+	struct dirent *e;
+
+	MUST(d);
+	while ((e = readdir(d))) {
+		char path[PATH_MAX];
+		struct stat st;
+
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix ? "/" : "", e->d_name);
+		MUST(fstatat(dirfd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0);
+		CLEANUP_FD int fd =
+		    S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)
+			? openat(dirfd, e->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
+			: -1;
+
+		if (S_ISDIR(st.st_mode))
+			each_in(fd, path, visit, ctx);
+		else if (S_ISREG(st.st_mode))
+			visit(ctx, fd, path);
+	}
+	closedir(d);
+}
+
+void state_each(int rootfd, const char *path, state_visit *visit, void *ctx)
+{
+	CLEANUP_FD int fd = io_open(rootfd, *path ? path : ".", O_RDONLY | O_DIRECTORY, 0);
+
+	if (fd >= 0)
+		each_in(fd, path, visit, ctx);
+}
