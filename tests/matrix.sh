@@ -5,10 +5,11 @@
 # leg that can be run alone; without legs those for every push, with --all every leg in full.
 #
 #	gcc		all tests
-#	clang		-Wthread-safety among its warnings; unit and mount tests
-#	O0, O3-NDEBUG	other optimisations, without assertions; unit tests and the basic mount test
-#	asan		AddressSanitizer and UBSan: unit and mount tests, with --all crash tests
-#	tsan		ThreadSanitizer: unit and mount tests
+#	clang		-Wthread-safety among its warnings; unit, fuzz and mount tests
+#	O0, O3-NDEBUG	other optimisations, without assertions; unit and (O3) fuzz tests, and the basic mount test
+#	asan		AddressSanitizer and UBSan: unit, fuzz and mount tests, with --all crash tests
+#	tsan		ThreadSanitizer: unit, fuzz and mount tests
+#	fuzz		the targets of tests/fuzz under libFuzzer: 15 s each, with --all 60 s
 #	valgrind	those unit tests that open no path
 #	cppcheck, clang-tidy	findings are errors
 #	format, shellcheck, symbols, floors, headers	the tests of tests/meta, alone
@@ -23,8 +24,8 @@ set -u
 
 root=$(realpath "$(dirname "$0")/..")
 prefix=${BUILD_PREFIX:-$root/build}
-push_legs="gcc asan tsan clang O3-NDEBUG valgrind cppcheck"
-all_legs="gcc asan tsan clang O0 O3-NDEBUG valgrind cppcheck clang-tidy shellcheck format symbols floors headers"
+push_legs="gcc asan tsan clang O3-NDEBUG fuzz valgrind cppcheck"
+all_legs="gcc asan tsan clang O0 O3-NDEBUG fuzz valgrind cppcheck clang-tidy shellcheck format symbols floors headers"
 all=
 jobs=2
 
@@ -148,7 +149,7 @@ leg_gcc() {
 }
 
 leg_clang() {
-	build clang clang && some_tests clang unit mount
+	build clang clang && some_tests clang unit fuzz mount
 }
 
 leg_O0() {
@@ -156,7 +157,7 @@ leg_O0() {
 }
 
 leg_O3-NDEBUG() {
-	build O3-NDEBUG gcc -Doptimization=3 -Db_ndebug=true && some_tests O3-NDEBUG unit
+	build O3-NDEBUG gcc -Doptimization=3 -Db_ndebug=true && some_tests O3-NDEBUG unit fuzz
 }
 
 # gcc's own manual says that the sanitizers mislead this warning: "null destination pointer".
@@ -164,12 +165,12 @@ instrumented=(--buildtype=debugoptimized -Dc_args=-Wno-format-truncation)
 
 leg_asan() {
 	build asan gcc "${instrumented[@]}" -Db_sanitize=address,undefined || return
-	UNIT_QUICK=1 some_tests asan unit mount ${all:+crash}
+	UNIT_QUICK=1 some_tests asan unit fuzz mount ${all:+crash}
 }
 
 leg_tsan() {
 	build tsan gcc "${instrumented[@]}" -Db_sanitize=thread || return
-	UNIT_QUICK=1 some_tests tsan unit mount
+	UNIT_QUICK=1 some_tests tsan unit fuzz mount
 }
 
 # Valgrind 3.19 does not know openat2(2), with which lib/io.c opens every path. What opens none can
@@ -212,14 +213,24 @@ tidy() {
 		xargs -0 -n 4 -P 2 clang-tidy -quiet -p "$prefix-clang" -checks="$checks" -warnings-as-errors='*'
 }
 
-# A test of tests/meta alone; only symbols looks at a build.
-meta() {
+# tap LEG COMMAND…: a command that prints TAP.
+tap() {
 	local leg=$1 out status=0
-	out=$(SOURCE_ROOT=$root BUILD=$prefix-gcc "$root/tests/meta/$leg.sh") || status=$?
+	shift
+	out=$("$@") || status=$?
 	printf '%s\n' "$out"
 	echo "$(grep -c '^ok' <<<"$out") $(grep -c '^not ok' <<<"$out") 0" >"$results/$leg.totals"
 	grep '^not ok' <<<"$out" | sed "s/^/$leg: /" >"$results/$leg.notes"
 	return "$status"
+}
+
+# A test of tests/meta alone; only symbols looks at a build.
+meta() {
+	SOURCE_ROOT=$root BUILD=$prefix-gcc tap "$1" "$root/tests/meta/$1.sh"
+}
+
+leg_fuzz() {
+	BUILD=$prefix-fuzz tap fuzz "$root/tests/fuzz/run" --seconds "$([ -n "$all" ] && echo 60 || echo 15)"
 }
 
 leg_symbols() {
