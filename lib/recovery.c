@@ -324,6 +324,8 @@ int recovery_run(struct store *s)
 		err = recovery_objects(s, diff);
 	if (!err)
 		err = recovery_raws(s, diff);
+	if (!err)
+		err = recovery_ids(s, diff);
 	if (err && diff) {
 		recovery_release(diff);
 		free(diff);

@@ -21,7 +21,8 @@
  *	  … whose objects are lost or damaged: takes their place, and is sealed again
  *	  … with none, and the same bytes (SHA-256): is given up (after a lease, lib/raw.h)
  *	  … else: it is another file, and gets a name of its own (NAME.recovered-ID)
- *	any other raw file with bytes		is sealed
+ *	any other raw file with bytes		is sealed; with an id of its own, if that of its mark
+ *						is another file's, or was a removed one's
  *
  * Each step is durable before the next relies on it, and finding the work half done is the same
  * as finding it not done: so recovery can be cut short and run again.

@@ -6,6 +6,7 @@
  *	recovery_walk.c		the walk through the store that collects the differences
  *	recovery_objects.c	objects without records, records without objects
  *	recovery_raw.c		raw files
+ *	recovery_ids.c		their file ids
  */
 #ifndef NOTEPACKFS_LIB_RECOVERY_IMPL_H
 #define NOTEPACKFS_LIB_RECOVERY_IMPL_H
@@ -53,6 +54,8 @@ int recovery_objects(struct store *s, struct differences *diff);
 /* Judges raw files; those that are left for sealing stay in diff->raws, the others are taken
  * out. */
 int recovery_raws(struct store *s, struct differences *diff);
+/* Behind that: a raw file that has the id of another file gets one of its own. 0 or -errno. */
+int recovery_ids(struct store *s, struct differences *diff);
 
 /* Move an object that cannot be trusted out of the way; path: for the log. 0 or -errno. */
 int recovery_quarantine(struct store *s, const struct place *at, const char *path);
