@@ -145,6 +145,10 @@ changed_ids() {
 	ids | diff "$WORK/ids" - | grep -c '^>'
 }
 
+no_file_has() { # ID
+	! ids | grep "^$1 "
+}
+
 # repairs NAME MAX: what was damaged by hand is mended; at most MAX files have another id.
 repairs() {
 	local name=$1 max=$2 deep=0
@@ -156,6 +160,7 @@ repairs() {
 	picture >"$WORK/now"
 	check "$name: every plain file is as it was" diff "$WORK/picture" "$WORK/now"
 	check "$name: at most $max files have a new id" [ "$(changed_ids)" -le "$max" ]
+	check "$name: an id of which nothing is left is not given again" quietly no_file_has "$HIGHEST_ID"
 	check "$name: removed files stay removed" [ ! -e "$MNT/a/f35" ]
 	check "$name: nothing is in quarantine but the old manifest" \
 		[ "$(find "$PRIVATE/quarantine" -mindepth 1 -maxdepth 1 ! -name 'manifest.*' | wc -l)" -eq 0 ]
