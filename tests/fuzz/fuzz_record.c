@@ -53,8 +53,10 @@ static void check_paths(const struct record *r, const char *suffix)
 		MUST(part == r->sealed.part && stem == name_stem_len(r->name, suffix));
 	}
 	if (r->op == RECORD_SEALED || r->op == RECORD_RM) {
-		MUST(strlen(r->dir) + strlen(r->name) + 2 <= sizeof(path));
-		snprintf(path, sizeof(path), "%s%s%s", r->dir, *r->dir ? "/" : "", r->name);
+		int n =
+		    snprintf(path, sizeof(path), "%s%s%s", r->dir, *r->dir ? "/" : "", r->name);
+
+		MUST(n > 0 && (size_t)n < sizeof(path));
 		MUST(record_path_ok(path));
 		MUST(!strchr(r->name, '/'));
 	}

@@ -316,7 +316,7 @@ static void make_other(struct state *s, struct input *in)
 		name = sealed;
 	switch (what % 4) {
 	case 0:
-		(void)symlinkat(targets[what / 4 % 8], dfd, name);
+		(void)io_symlink(targets[what / 4 % 8], dfd, name);
 		break;
 	case 1:
 		(void)mkfifoat(dfd, name, 0600);
@@ -395,7 +395,7 @@ static void make_private(struct state *s, struct input *in)
 		return;
 	s->odd_private = true;
 	if (how % 4 == 0)
-		(void)symlinkat(targets[how / 4 % 4], s->fd, path);
+		(void)io_symlink(targets[how / 4 % 4], s->fd, path);
 	else if (how % 4 == 1)
 		(void)mkfifoat(s->fd, path, 0600);
 	else if (how % 4 == 2)
