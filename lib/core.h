@@ -47,6 +47,7 @@ enum busy { IDLE, BUSY_NAME, BUSY_HELD };
 
 struct dir;
 struct file;
+struct id;
 
 struct node {
 	enum node_kind kind;
@@ -246,7 +247,9 @@ struct store {
 
 	struct file *active;
 	struct file *imports;
-	unsigned verifying; /* tasks */
+	struct id *claimed_ids; /* lib/ids.h */
+	uint64_t ids_end;	/* the first that this mount gives out; set at the start */
+	unsigned verifying;	/* tasks */
 	struct file *timers[TIMERS];
 	struct cond timer_wake;
 	pthread_t timer_thread;

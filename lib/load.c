@@ -8,6 +8,7 @@
 #include "lib/catalog.h"
 #include "lib/cut.h"
 #include "lib/dirfd.h"
+#include "lib/ids.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/raw.h"
@@ -232,6 +233,7 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 	struct file *f;
 	uint64_t id;
 	bool unproven;
+	bool copied;
 	int err = read_facts(s, d, name, &facts);
 	CLEANUP_FREE char *reason = facts.reason;
 
@@ -240,7 +242,14 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 	lock_take(&s->lock);
 	f = catalog_find_stem_locked(s, d, name);
 	id = f ? f->id : 0;
+	copied = !f && facts.marked && !ids_claim_locked(s, facts.mark.id);
 	lock_drop(&s->lock);
+	if (copied) {
+		log_warning(
+		    "%s: has the mark of another file, as a copy has; it gets a new file id",
+		    name);
+		facts.marked = false;
+	}
 	/* Sealed bytes of that name: the raw file belongs to them if its mark says so. */
 	if (f && (!facts.marked || facts.mark.id != id)) {
 		say_odd(name,
@@ -431,6 +440,7 @@ static void unload_locked(struct store *s, struct dir *d) REQUIRES(s->lock)
 	struct node *n, *next;
 
 	HASH_ITER (hh, d->files, n, next) {
+		ids_drop_locked(s, to_file(n)->id);
 		timer_disarm_locked(s, to_file(n));
 		node_ref_locked(n);
 		catalog_unlink_locked(s, n);

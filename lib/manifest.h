@@ -78,6 +78,12 @@ const char *manifest_was_exclude(const struct manifest *m); /* as loaded; "" for
  * moved in steps by a commit of its own. Returns 0, or the error of that commit. */
 int manifest_new_id(struct manifest *m, uint64_t *id);
 
+/* Ids below this one have been given out. */
+uint64_t manifest_next_id(struct manifest *m);
+
+/* Is there a record, live or removed, of this part? */
+bool manifest_knows(struct manifest *m, uint64_t id, uint32_t part);
+
 /*
  * Change the manifest: fn collects the changes in txn with the calls below and returns
  *	0		save them

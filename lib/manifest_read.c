@@ -91,6 +91,26 @@ bool manifest_find(struct manifest *m, uint64_t id, uint32_t part, struct sealed
 	return live;
 }
 
+uint64_t manifest_next_id(struct manifest *m)
+{
+	uint64_t id;
+
+	lock_take(&m->lock);
+	id = m->id_next;
+	lock_drop(&m->lock);
+	return id;
+}
+
+bool manifest_knows(struct manifest *m, uint64_t id, uint32_t part)
+{
+	bool known;
+
+	lock_take(&m->lock);
+	known = manifest_mem_find(&m->mem, id, part) != NULL;
+	lock_drop(&m->lock);
+	return known;
+}
+
 static int visit_node(const struct node *n, manifest_visit *visit, void *ctx)
 {
 	struct sealed s;

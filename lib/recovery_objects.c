@@ -149,7 +149,8 @@ static int find_owner(struct store *s, struct differences *diff, struct candidat
 		int agrees =
 		    raw->id && strcmp(raw->at.dir, c->at->dir) == 0 &&
 			    name_stem_len(raw->at.name, n.suffix) == strlen(c->plain) &&
-			    memcmp(raw->at.name, c->plain, strlen(c->plain)) == 0
+			    memcmp(raw->at.name, c->plain, strlen(c->plain)) == 0 &&
+			    !manifest_knows(s->manifest, raw->id, c->part)
 			? raw_agrees(s, raw, c)
 			: 0;
 

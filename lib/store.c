@@ -10,6 +10,7 @@
 #include "lib/damage.h"
 #include "lib/dirfd.h"
 #include "lib/events.h"
+#include "lib/ids.h"
 #include "lib/import.h"
 #include "lib/io.h"
 #include "lib/layout.h"
@@ -275,6 +276,7 @@ static int open_steps(struct store *s, struct store_error *e)
 	if (recover(s, e))
 		return -1;
 	manifest_forget_recovery(s->manifest);
+	ids_begin(s);
 	return 0;
 }
 
@@ -331,6 +333,7 @@ static void free_store(struct store *s)
 {
 	recovery_forget(s);
 	damage_release(s);
+	ids_release(s);
 	if (s->indexfd >= 0)
 		close(s->indexfd);
 	manifest_close(s->manifest);
