@@ -25,7 +25,8 @@ int raw_read_mark(int fd, struct raw_mark *mark)
 	ssize_t n = fgetxattr(fd, MARK, text, sizeof(text) - 1);
 
 	if (n < 0)
-		return errno == ENOTSUP ? -ENODATA : -errno;
+		/* ERANGE: longer than any of ours. */
+		return errno == ENOTSUP || errno == ERANGE ? -ENODATA : -errno;
 	text[n] = '\0';
 	if (sscanf(text, "%llu %llu", &id, &base) != 2 || id == 0)
 		return -ENODATA;
@@ -68,7 +69,8 @@ static int read_text(int fd, const char *name, char **out)
 	char *text = size < 0 ? NULL : malloc((size_t)size + 1);
 
 	if (size < 0)
-		return errno == ENOTSUP ? -ENODATA : -errno;
+		/* ERANGE: longer than any of ours. */
+		return errno == ENOTSUP || errno == ERANGE ? -ENODATA : -errno;
 	if (!text)
 		return -ENOMEM;
 	size = fgetxattr(fd, name, text, (size_t)size);
