@@ -71,6 +71,10 @@ static int replay_rm(struct load *l, const struct record *r)
 		return replay_lone_rm(l, r);
 	if (n->removed)
 		return manifest_load_damaged(l, "a segment is removed twice");
+	/* Recovery deletes by this hash. */
+	if (memcmp(n->sha256, r->sealed.sha256, SHA256_BYTES) != 0)
+		return manifest_load_damaged(l,
+					     "a removal is of another object than its record");
 	n->removed = true;
 	n->seq = r->sealed.seq;
 	l->m->mem.live--;
