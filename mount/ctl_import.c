@@ -239,8 +239,8 @@ static int copy_file(struct import *im, int in, const struct stat *st, const cha
 	if (close(part.fd) != 0 && !err)
 		err = -errno;
 	part.fd = -1;
-	if (!err)
-		err = io_rename_noreplace(AT_FDCWD, part.path, AT_FDCWD, to);
+	if (!err && renameat2(AT_FDCWD, part.path, AT_FDCWD, to, RENAME_NOREPLACE) != 0)
+		err = -errno;
 	if (err)
 		unlink(part.path);
 	if (err == -EEXIST)
