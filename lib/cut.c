@@ -283,11 +283,34 @@ static void cut_file(struct store *s, struct file *f, bool open)
 		    name);
 }
 
+/* A raw file that no recovery has looked at goes only if it is what its parts say. */
+static bool is_proven(struct store *s, struct file *f)
+{
+	bool last;
+
+	lock_take(&s->lock);
+	last = f->raw_unproven && f->raw_present && !f->writers && f->size == f->sealed_end;
+	lock_drop(&s->lock);
+	if (!last || raw_prove(s, f))
+		return true;
+	log_warning(
+	    "%s: its raw file is not what was sealed of it; it is kept, and the next start "
+	    "compares them; see notepackctl check",
+	    f->n.name);
+	lock_take(&s->lock);
+	s->unsettled = true;
+	lock_drop(&s->lock);
+	return false;
+}
+
 void file_drop_raw(struct store *s, struct file *f)
 {
-	int r = raw_drop(s, f);
 	char name[NAME_BYTES + 1] = "";
+	int r;
 
+	if (!is_proven(s, f))
+		return;
+	r = raw_drop(s, f);
 	lock_take(&s->lock);
 	f->kept = r != 0;
 	if (f->n.linked)

@@ -198,21 +198,12 @@ static void attach_locked(struct store *s, struct file *f, const struct raw_fact
 	f->cut_end = f->sealed_end;
 }
 
-/*
- * Does it hold sealed bytes that recovery has not compared with the parts? Under an excluded name it
- * never does; and a clean stop leaves no such raw file, but someone may have put one there because
- * the objects are gone. It is not given up then. Returns true if the next start is to compare it.
- */
-static bool is_unproven_locked(struct store *s, struct file *f) REQUIRES(s->lock)
+/* Under an excluded name recovery never looks; and a clean stop leaves no such raw file, but someone
+ * may have put one there because the objects are gone. */
+static bool is_unproven_locked(struct store *s, const struct file *f) REQUIRES(s->lock)
 {
-	bool excluded = catalog_excluded_locked(s, f->n.dir, f->n.name);
-
-	if (s->options.read_only || !f->part_count || f->raw_base >= f->sealed_end ||
-	    (s->recovered_all && !excluded))
-		return false;
-	f->raw_unproven = true;
-	s->unsettled |= !excluded;
-	return !excluded;
+	return f->part_count && f->raw_base < f->sealed_end &&
+	       (!s->recovered_all || catalog_excluded_locked(s, f->n.dir, f->n.name));
 }
 
 /* Whatever needs doing for a raw file that was just found. */
@@ -222,7 +213,7 @@ static void arm_found_locked(struct store *s, struct file *f) REQUIRES(s->lock)
 		return;
 	if (f->size > f->sealed_end) {
 		file_dirty_locked(s, f); /* an excluded one may be renamed */
-	} else if (f->part_count && !catalog_excluded_locked(s, f->n.dir, f->n.name)) {
+	} else if (f->part_count) {
 		timer_arm_locked(s, f, clock_ns() + s->options.grace_ns, TIMER_SOON);
 	}
 }
@@ -232,7 +223,6 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 	struct raw_facts facts = {0};
 	struct file *f;
 	uint64_t id;
-	bool unproven;
 	bool copied;
 	int err = read_facts(s, d, name, &facts);
 	CLEANUP_FREE char *reason = facts.reason;
@@ -270,7 +260,7 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 	reason = NULL;
 	lock_take(&s->lock);
 	attach_locked(s, f, &facts);
-	unproven = f->n.linked && is_unproven_locked(s, f);
+	f->raw_unproven = f->n.linked && is_unproven_locked(s, f);
 	if (!f->n.linked) {
 		err = catalog_link_locked(s, d, &f->n, name);
 		if (!err)
@@ -284,9 +274,6 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 		arm_found_locked(s, f);
 	}
 	lock_drop(&s->lock);
-	if (unproven)
-		say_odd(name, "holds bytes that are sealed, which a clean stop leaves none of; "
-			      "it is kept, and the next start compares them");
 	return err;
 }
 

@@ -60,6 +60,13 @@ void raw_put(struct store *s, struct file *f, struct raw *raw) EXCLUDES(s->lock)
 int raw_sync(struct store *s, struct file *f, int fd) EXCLUDES(s->lock);
 
 /*
+ * May the raw file be given up for its parts as far as these reach? True, if recovery has compared
+ * them, or if they agree now; then that is noted. Enter with the node busy (by the caller), so that
+ * its parts stand still. Reads all of both if no one has before.
+ */
+bool raw_prove(struct store *s, struct file *f) EXCLUDES(s->lock);
+
+/*
  * Give back the disk space of what is sealed of a file that is not sealed to its end: the mark says
  * so, durably, and then there is a hole. Enter with the node busy (by the caller). Takes the gate.
  * 0 also if there is nothing to give back, or the file system cannot · 1: someone outside this

@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 
 #include "lib/barrier.h"
@@ -15,8 +14,6 @@
 #include "lib/log.h"
 #include "lib/raw.h"
 #include "lib/replace.h"
-
-#define HASH_BUFFER ((size_t)1 << 20)
 
 /* ---- helpers ---- */
 
@@ -36,30 +33,6 @@ char *recovery_path(const char *dir, const char *name)
 	if (b.failed)
 		buf_release(&b);
 	return b.data;
-}
-
-int recovery_hash(int fd, uint64_t offset, uint64_t len, uint8_t *out)
-{
-	CLEANUP_FREE uint8_t *buf = malloc(HASH_BUFFER);
-	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	int err = buf && md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
-
-	while (!err && len > 0) {
-		ssize_t n = io_pread(fd, buf, (size_t)MIN(HASH_BUFFER, len), offset);
-
-		if (n <= 0)
-			err = n < 0 ? (int)n : -EIO;
-		else if (EVP_DigestUpdate(md, buf, (size_t)n) != 1)
-			err = -ENOMEM;
-		else {
-			offset += (uint64_t)n;
-			len -= (uint64_t)n;
-		}
-	}
-	if (!err && EVP_DigestFinal_ex(md, out, NULL) != 1)
-		err = -ENOMEM;
-	EVP_MD_CTX_free(md);
-	return err;
 }
 
 void recovery_event(struct store *s, const char *what, const char *path)

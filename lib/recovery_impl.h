@@ -59,13 +59,10 @@ int recovery_ids(struct store *s, struct differences *diff);
 
 /* Move an object that cannot be trusted out of the way; path: for the log. 0 or -errno. */
 int recovery_quarantine(struct store *s, const struct place *at, const char *path);
-
 /* An O_PATH descriptor of a directory, given by its path. */
 int recovery_open_dir(struct store *s, const char *dir);
 /* dir "/" name */
 char *recovery_path(const char *dir, const char *name);
-/* SHA-256 of len bytes at offset. */
-int recovery_hash(int fd, uint64_t offset, uint64_t len, uint8_t *out);
 void recovery_event(struct store *s, const char *what, const char *path);
 
 #endif

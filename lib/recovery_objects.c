@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "lib/digest.h"
 #include "lib/io.h"
 #include "lib/layout.h"
 #include "lib/log.h"
@@ -41,7 +42,7 @@ static int finish_removal(struct store *s, struct candidate *c)
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(list[i].path, c->path) != 0)
 			continue;
-		err = recovery_hash(c->fd, 0, (uint64_t)c->st.st_size, sha256);
+		err = digest_range(c->fd, 0, (uint64_t)c->st.st_size, sha256);
 		if (err)
 			return err;
 		if (memcmp(sha256, list[i].sha256, SHA256_BYTES) != 0)
@@ -71,7 +72,7 @@ static int match_missing(struct store *s, struct differences *diff, struct candi
 		    m->rec.part != c->part)
 			continue;
 		if (!hashed)
-			err = recovery_hash(c->fd, 0, (uint64_t)c->st.st_size, sha256);
+			err = digest_range(c->fd, 0, (uint64_t)c->st.st_size, sha256);
 		if (err)
 			return err;
 		hashed = true;
@@ -133,7 +134,7 @@ static int raw_agrees(struct store *s, const struct found_raw *raw, const struct
 		return fd;
 	if (raw->base > c->rec.offset || raw->bytes < end)
 		return 0;
-	err = recovery_hash(fd, c->rec.offset, c->rec.raw_bytes, sha256);
+	err = digest_range(fd, c->rec.offset, c->rec.raw_bytes, sha256);
 	if (err)
 		return err == -EIO ? 0 : err;
 	return memcmp(sha256, c->rec.raw_sha256, SHA256_BYTES) == 0;
@@ -341,7 +342,7 @@ static int place_import(struct store *s, const struct missing *m)
 	if (!err && (uint64_t)st.st_size != m->rec.gz_bytes)
 		return 0;
 	if (!err)
-		err = recovery_hash(fd, 0, m->rec.gz_bytes, sha256);
+		err = digest_range(fd, 0, m->rec.gz_bytes, sha256);
 	if (!err && memcmp(sha256, m->rec.sha256, SHA256_BYTES) != 0)
 		return 0;
 	if (!err)

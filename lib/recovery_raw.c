@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "lib/digest.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/raw.h"
@@ -63,7 +64,7 @@ static int agrees(int fd, const struct found_raw *raw, const struct relatives *r
 			continue; /* a hole there, by its mark */
 		if (raw->bytes < rec->offset + rec->raw_bytes)
 			return 0;
-		err = recovery_hash(fd, rec->offset, rec->raw_bytes, sha256);
+		err = digest_range(fd, rec->offset, rec->raw_bytes, sha256);
 		if (err)
 			return err;
 		if (memcmp(sha256, rec->raw_sha256, SHA256_BYTES) != 0)
@@ -87,7 +88,7 @@ static int is_whole(struct store *s, const struct found_raw *raw, int dfd,
 	if (!err && (uint64_t)st.st_size != rec->gz_bytes)
 		return 0;
 	if (!err)
-		err = recovery_hash(fd, 0, rec->gz_bytes, sha256);
+		err = digest_range(fd, 0, rec->gz_bytes, sha256);
 	/* Gone, not a file, unreadable: lost. Anything else says nothing of the object. */
 	if (err == -ENOENT || err == -ELOOP || err == -EIO)
 		return 0;

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/digest.h"
 #include "lib/io.h"
 #include "lib/recovery_impl.h"
 
@@ -46,7 +47,7 @@ static bool raw_holds(struct repair *r, const struct repair_raw *raw, const stru
 	uint8_t sha256[SHA256_BYTES];
 
 	return fd >= 0 && raw->bytes >= rec->offset + rec->raw_bytes &&
-	       recovery_hash(fd, rec->offset, rec->raw_bytes, sha256) == 0 &&
+	       digest_range(fd, rec->offset, rec->raw_bytes, sha256) == 0 &&
 	       memcmp(sha256, rec->raw_sha256, SHA256_BYTES) == 0;
 }
 
