@@ -24,16 +24,16 @@ published() {
 }
 
 all_published() {
-	published $PARTS
+	published "$PARTS"
 }
 
 some_missing() {
-	! published $PARTS
+	! published "$PARTS"
 }
 
 all_read() {
 	local i
-	for i in $(seq $PARTS); do
+	for i in $(seq "$PARTS"); do
 		cmp "$SOURCE/$i.log" "$MNT/$i.log" || return 1
 	done
 }

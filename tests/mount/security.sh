@@ -145,7 +145,7 @@ judge() {
 	if ! cmp -s "$WORK/before" "$WORK/after"; then
 		diff "$WORK/before" "$WORK/after" | sed 's/^/# /'
 		fail "$name: nothing outside is touched"
-	elif [ "$hangs" != 0 ] || [ $status -ge 6 ]; then
+	elif [ "$hangs" != 0 ] || [ "$status" -ge 6 ]; then
 		fail "$name: nothing hangs (hung: $hangs), nothing crashes (status $status)"
 	else
 		ok "$name: status $status"
@@ -160,7 +160,7 @@ live_attack() {
 	replace "$1" "$2"
 	local hangs=0
 	use || hangs=1
-	judge "mounted: $1 becomes a $2" $hangs
+	judge "mounted: $1 becomes a $2" "$hangs"
 }
 
 # … and before a start.
@@ -170,7 +170,7 @@ offline_attack() {
 	launch
 	local hangs=0
 	if mounted; then use || hangs=1; fi
-	judge "before the start: $1 becomes a $2" $hangs
+	judge "before the start: $1 becomes a $2" "$hangs"
 }
 
 make_template

@@ -24,7 +24,7 @@ as() {
 }
 
 bob_in_group() {
-	setpriv --reuid=$BOB --regid=$BOB --groups=$SHARED "$@"
+	setpriv --reuid="$BOB" --regid="$BOB" --groups="$SHARED" "$@"
 }
 
 start allow_other,grace=1h
@@ -56,7 +56,7 @@ check_refused "no control file is written" "ermi" sh -c "echo x >'$CONTROL/statu
 # ---- requests ----
 
 writable() {
-	as $ALICE python3 -c 'import os, sys
+	as "$ALICE" python3 -c 'import os, sys
 fd = os.open(sys.argv[1], os.O_RDWR)
 os.pwrite(fd, b"S", 0)' "$1"
 }
