@@ -210,7 +210,7 @@ static void new_raw(struct state *s, const char *dir, const char *name, unsigned
 	data = state_read(fd, &len);
 	if (is_plain(s, name))
 		holdings_add(&s->raw, data + from, len - from, from);
-	else
+	else if (from == 0)
 		note_blob(s, (uint32_t)crc32_z(0, data, len));
 }
 
