@@ -233,6 +233,9 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 	f = catalog_find_stem_locked(s, d, name);
 	id = f ? f->id : 0;
 	copied = !f && facts.marked && !ids_claim_locked(s, facts.mark.id);
+	if (f && (!facts.marked || facts.mark.id != id) && !s->options.read_only &&
+	    !catalog_excluded_locked(s, d, name))
+		s->unsettled = true; /* the next start gives it another name */
 	lock_drop(&s->lock);
 	if (copied) {
 		log_warning(

@@ -88,7 +88,7 @@ int recovery_ids(struct store *s, struct differences *diff)
 	if (!c.list)
 		return -ENOMEM;
 	for (size_t i = 0; i < diff->raw_count; i++) {
-		if (diff->raws[i].id)
+		if (diff->raws[i].id && !diff->raws[i].gone)
 			c.list[c.count++] =
 			    (struct claim){.id = diff->raws[i].id, .raw = &diff->raws[i]};
 	}
@@ -102,6 +102,8 @@ int recovery_ids(struct store *s, struct differences *diff)
 
 		if ((c.list[i].taken || second) && !c.list[i].raw->recorded)
 			err = renew(s, c.list[i].raw);
+		if (err)
+			err = recovery_leave(s, c.list[i].raw, err);
 	}
 	free(c.list);
 	return err;

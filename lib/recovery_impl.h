@@ -37,6 +37,7 @@ struct found_raw {
 	/* Filled in from the manifest: the file's sealed bytes, wherever they are. */
 	uint64_t sealed_end;
 	bool recorded;
+	bool gone; /* it was unlinked */
 };
 
 struct differences {
@@ -54,6 +55,9 @@ int recovery_objects(struct store *s, struct differences *diff);
 /* Judges raw files; those that are left for sealing stay in diff->raws, the others are taken
  * out. */
 int recovery_raws(struct store *s, struct differences *diff);
+/* err, with which something failed for a raw file: it is left as it is, for the next start. 0, or
+ * -ENOMEM. */
+int recovery_leave(struct store *s, const struct found_raw *raw, int err);
 /* Behind that: a raw file that has the id of another file gets one of its own. 0 or -errno. */
 int recovery_ids(struct store *s, struct differences *diff);
 

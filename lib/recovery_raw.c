@@ -238,7 +238,7 @@ static int displace(struct store *s, const struct differences *diff, struct foun
 	int err;
 
 	if (is_displaced(diff, raw, dfd)) {
-		raw->bytes = 0; /* it is in the list under its other name */
+		raw->gone = true; /* it is in the list under its other name */
 		return io_unlink(dfd, raw->at.name, 0);
 	}
 	err = manifest_new_id(s->manifest, &mark.id);
@@ -258,8 +258,9 @@ static int displace(struct store *s, const struct differences *diff, struct foun
 		free(copy);
 		return err;
 	}
-	log_warning("%s/%s: is not the file that was sealed under this name; it is kept as %s",
-		    raw->at.dir, raw->at.name, name);
+	log_warning(
+	    "%s/%s: another file has this name, or its other spelling; it is kept as %s",
+	    raw->at.dir, raw->at.name, name);
 	recovery_event(s, "kept under another name", name);
 	free(raw->at.name);
 	raw->at.name = copy;
@@ -293,6 +294,7 @@ static int judge(struct store *s, const struct differences *diff, struct found_r
 		/* A power cut took the bytes of a raw file that was about to go: none are left
 		 * to keep. */
 		err = io_unlink(dfd, raw->at.name, 0);
+		raw->gone = true;
 	} else if (!ours) {
 		err = displace(s, diff, raw, dfd, fd);
 	} else {
@@ -310,6 +312,67 @@ out_free:
 	return err;
 }
 
+int recovery_leave(struct store *s, const struct found_raw *raw, int err)
+{
+	log_error("%s/%s: cannot be examined: %s; it is left alone", raw->at.dir, raw->at.name,
+		  strerror(-err));
+	lock_take(&s->lock);
+	s->unsettled = true; /* the next start looks again */
+	lock_drop(&s->lock);
+	return err == -ENOMEM ? err : 0;
+}
+
+/* By directory and stem; one that has records first. */
+static int by_stem(const void *a, const void *b, void *suffix)
+{
+	const struct found_raw *x = a, *y = b;
+	size_t x_len = name_stem_len(x->at.name, suffix);
+	size_t y_len = name_stem_len(y->at.name, suffix);
+	int r = strcmp(x->at.dir, y->at.dir);
+
+	if (!r)
+		r = memcmp(x->at.name, y->at.name, MIN(x_len, y_len));
+	if (!r && x_len != y_len)
+		r = x_len < y_len ? -1 : 1;
+	if (!r && x->recorded != y->recorded)
+		r = x->recorded ? -1 : 1;
+	return r ? r : strcmp(x->at.name, y->at.name);
+}
+
+static int displace_named(struct store *s, const struct differences *diff,
+			  struct found_raw *raw)
+{
+	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
+	CLEANUP_FD int fd = dfd < 0 ? dfd : io_open(dfd, raw->at.name, O_RDWR | O_NOFOLLOW, 0);
+
+	return fd < 0 ? fd : displace(s, diff, raw, dfd, fd);
+}
+
+/* Both spellings of one stem: only one file can be shown, and sealed, under it. */
+static int part_spellings(struct store *s, struct differences *diff)
+{
+	size_t first = 0;
+	int err = 0;
+
+	if (diff->raw_count)
+		qsort_r(diff->raws, diff->raw_count, sizeof(*diff->raws), by_stem,
+			(void *)store_suffix(s));
+	for (size_t i = 1; i < diff->raw_count && !err; i++) {
+		const struct found_raw *kept = &diff->raws[first];
+		struct found_raw *raw = &diff->raws[i];
+
+		if (strcmp(kept->at.dir, raw->at.dir) != 0 ||
+		    !same_stem(kept->at.name, raw->at.name, store_suffix(s))) {
+			first = i;
+			continue;
+		}
+		err = displace_named(s, diff, raw);
+		if (err)
+			err = recovery_leave(s, raw, err);
+	}
+	return err;
+}
+
 int recovery_raws(struct store *s, struct differences *diff)
 {
 	size_t kept = 0;
@@ -318,22 +381,15 @@ int recovery_raws(struct store *s, struct differences *diff)
 		struct found_raw *raw = &diff->raws[i];
 		int err = judge(s, diff, raw);
 
-		if (err) {
-			log_error("%s/%s: cannot be examined: %s; it is left alone",
-				  raw->at.dir, raw->at.name, strerror(-err));
-			if (err == -ENOMEM)
-				return err;
-			lock_take(&s->lock);
-			s->unsettled = true; /* the next start looks again */
-			lock_drop(&s->lock);
-		}
+		if (err && recovery_leave(s, raw, err) != 0)
+			return err;
 		if (raw->bytes > raw->sealed_end && !err) {
 			log_info("%s/%s: %llu bytes were not sealed yet", raw->at.dir,
 				 raw->at.name,
 				 (unsigned long long)(raw->bytes - raw->sealed_end));
 			recovery_event(s, "queued", raw->at.name);
 		}
-		if (!err && (raw->bytes > 0 || raw->recorded)) {
+		if (!err && !raw->gone) {
 			struct found_raw swap = diff->raws[kept];
 
 			diff->raws[kept++] = *raw;
@@ -345,5 +401,5 @@ int recovery_raws(struct store *s, struct differences *diff)
 		free(diff->raws[diff->raw_count].at.dir);
 		free(diff->raws[diff->raw_count].at.name);
 	}
-	return 0;
+	return part_spellings(s, diff);
 }
