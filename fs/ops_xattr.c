@@ -3,6 +3,7 @@
  * Extended attributes can be read, and not be set (lib/store.h). Control files have none.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "fs/node.h"
 #include "fs/ops.h"
@@ -49,7 +50,11 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 	reply_err(req, -ENOTSUP);
 }
 
+/* Facts are there again at once. rsync -X takes off what the source does not have, and would report
+ * each file as failed. */
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	reply_err(req, -ENOTSUP);
+	bool fact = strncmp(name, STORE_XATTR_PREFIX, strlen(STORE_XATTR_PREFIX)) == 0;
+
+	reply_err(req, fact && !ino_is_control(ino) ? 0 : -ENOTSUP);
 }

@@ -44,7 +44,14 @@ check "the second object has its own checksum" \
 	[ "$(value sha256 "$MNT/x.p000000002.notepack.gz")" = "$(sha256sum <"$MNT/x.p000000002.notepack.gz" | cut -d' ' -f1)" ]
 check "attributes cannot be set" refused setfattr -n user.notepack.state -v active "$MNT/x"
 check "nor others" refused setfattr -n user.mine -v 1 "$MNT/x"
-check "nor removed" refused setfattr -x user.notepack.state "$MNT/x"
+check "nor others removed" refused setfattr -x user.other "$MNT/x"
+check "removing one of ours is without effect" setfattr -x user.notepack.state "$MNT/x"
+check "… it is still there" [ -n "$(getfattr --only-values -n user.notepack.state "$MNT/x")" ]
+mkdir "$WORK/tree"
+seq 1000 >"$WORK/tree/plain"
+check "rsync -aAXH reports no failure" quietly rsync -aAXH "$WORK/tree/" "$MNT/tree/"
+check "it is sealed" quietly "$NOTEPACKCTL" wait "$MNT"
+check "nor does its second run" quietly rsync -aAXH "$WORK/tree/" "$MNT/tree/"
 mkdir "$MNT/dir"
 check "a directory has none" [ -z "$(getfattr --absolute-names -d "$MNT/dir")" ]
 check "a control file has none" [ -z "$(getfattr --absolute-names -d "$MNT/.notepackfs/status")" ]
