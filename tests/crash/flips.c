@@ -2,6 +2,8 @@
 /*
  *	flips [--long]		flipped bits and cut ends of objects, imports and the manifest
  *
+ * Environment: SEED; FIRST, the first violation ends it; POINTS, so many.
+ *
  * A damaged object gives EIO and never a wrong byte, and check --deep reports it; a damaged manifest
  * is refused, or says the same; a damaged import is refused, or has the same content (a bit of its
  * header may mean nothing).
@@ -37,10 +39,27 @@ static uint64_t dice(uint64_t limit)
 	return (z ^ (z >> 31)) % limit;
 }
 
+static char store_dir[64]; /* the world's */
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static void remove_store(void)
+{
+	nftw(store_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 static void bad(const char *what, const char *name, const char *damage)
 {
 	if (violations++ < 20)
 		printf("# %s: %s: %s\n", name, damage, what);
+	if (getenv("FIRST")) {
+		printf("not ok 1 - flipped bits and cut ends\n1..1\n");
+		remove_store();
+		exit(1);
+	}
 }
 
 struct victim {
@@ -251,17 +270,13 @@ static void damage_imports(struct world *w, struct store *s, long count)
 	}
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
 int main(int argc, char **argv)
 {
 	bool in_full =
 	    getenv("NOTEPACKFS_LONG") || (argc > 1 && strcmp(argv[1], "--long") == 0);
 	const char *seed = getenv("SEED");
-	long want = in_full ? IN_FULL : GATE;
+	const char *points = getenv("POINTS");
+	long want = points ? atol(points) : in_full ? IN_FULL : GATE;
 	struct world *w = world_new();
 	struct store *s;
 
@@ -273,6 +288,7 @@ int main(int argc, char **argv)
 		perror(w->dir);
 		return 2;
 	}
+	snprintf(store_dir, sizeof(store_dir), "%.60s", w->dir);
 	s = world_open(w, 0);
 	world_put(w, s, "small", 1500);
 	world_put(w, s, "larger", 9000);
@@ -293,7 +309,7 @@ int main(int argc, char **argv)
 	printf("%sok 2 - … give EIO, a refusal, or the right bytes\n1..2\n",
 	       violations || noticed * 10 < injected * 7 ? "not " : "");
 	if (!violations) {
-		nftw(w->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+		remove_store();
 		return injected < want;
 	}
 	return 1;

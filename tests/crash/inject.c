@@ -4,7 +4,8 @@
  *	inject SCENARIO MODE K [SPAN]	one point again; K 0 counts the calls
  *
  * Environment: SEED; JOBS, points at a time; FI_VERBOSE, what the one process said; KEEP, the store
- * of a violation is left.
+ * of a violation is left. And of a row: SCENARIO, only its points; POINTS, so many faults; FIRST, the
+ * first violation ends it.
  *
  * The points of a row are spread over all scenarios, its modes, and the calls of each, by the seed.
  */
@@ -70,8 +71,8 @@ struct job {
 static struct job *jobs;
 static unsigned job_count = 8;
 static long injected, points, violations, in_json_c;
-static bool verbose;
-static const char *disk_kind;
+static bool verbose, first_only;
+static const char *disk_kind, *only_scenario;
 
 static uint64_t mix(uint64_t z)
 {
@@ -171,13 +172,19 @@ static long measure(const struct scenario *s, const struct shim_mode *mode, uint
 	return v.total;
 }
 
+/* Is that enough? */
+static bool is_over(void)
+{
+	return first_only && violations;
+}
+
 /* count points of one scenario and one mode: one in each of count equal pieces of the calls. */
 static void spread(const struct scenario *s, const char *name, long count, uint64_t seed)
 {
 	const struct shim_mode *mode = shim_mode_find(name);
 	long total = measure(s, mode, seed);
 
-	for (long i = 0; i < count && total > 0; i++) {
+	for (long i = 0; i < count && total > 0 && !is_over(); i++) {
 		struct point p = {.scenario = s, .mode = *mode, .span = 1};
 		double piece = (double)total / (double)count;
 		uint64_t dice = mix(seed + (uint64_t)i);
@@ -189,6 +196,17 @@ static void spread(const struct scenario *s, const char *name, long count, uint6
 		if (mode->action == SHIM_ERROR && i % 3 == 2)
 			p.span = 2 + (long)((dice >> 20) % 5);
 		start(&p, name);
+	}
+}
+
+/* Of each scenario, all modes. */
+static void spread_all(const struct row *row, long each, uint64_t seed)
+{
+	for (unsigned s = 0; s < scenario_count; s++) {
+		if (only_scenario && strcmp(scenarios[s].name, only_scenario) != 0)
+			continue;
+		for (unsigned m = 0; row->modes[m] && !is_over(); m++)
+			spread(&scenarios[s], row->modes[m], each, mix(seed + s * 100 + m));
 	}
 }
 
@@ -216,19 +234,15 @@ static void close_disks(void)
 /* Until want faults were injected in all. */
 static void run_share(const struct row *row, long want, uint64_t seed)
 {
-	unsigned modes = 0, turn = 0;
+	unsigned modes = 0, turn = 0, among = only_scenario ? 1 : scenario_count;
 
 	while (row->modes[modes])
 		modes++;
 	/* A point whose calls came in another order may miss: then there are more. */
 	while (injected < want && turn < 8 && !violations) {
-		long each = (want - injected) / (modes * scenario_count) + 1;
+		long each = (want - injected) / (modes * among) + 1;
 
-		for (unsigned s = 0; s < scenario_count; s++) {
-			for (unsigned m = 0; m < modes; m++)
-				spread(&scenarios[s], row->modes[m], each,
-				       mix(seed + turn * 1000 + s * 100 + m));
-		}
+		spread_all(row, each, seed + turn * 1000);
 		wait_all();
 		turn++;
 	}
@@ -236,12 +250,13 @@ static void run_share(const struct row *row, long want, uint64_t seed)
 
 static int run_row(const struct row *row, bool in_full, uint64_t seed)
 {
-	long want = in_full ? row->in_full : row->gate;
+	const char *points_text = getenv("POINTS");
+	long want = points_text ? atol(points_text) : in_full ? row->in_full : row->gate;
 
 	printf("# SEED=%llu\n", (unsigned long long)seed);
 	if (!row->disks[0])
 		run_share(row, want, seed);
-	for (unsigned d = 0; row->disks[d]; d++) {
+	for (unsigned d = 0; row->disks[d] && !is_over(); d++) {
 		disk_kind = row->disks[d];
 		open_disks();
 		run_share(row, want * (d + 1) / disks_of(row), seed + d);
@@ -299,6 +314,12 @@ int main(int argc, char **argv)
 	if (jobs_text)
 		job_count = (unsigned)atoi(jobs_text);
 	verbose = getenv("FI_VERBOSE");
+	first_only = getenv("FIRST");
+	only_scenario = getenv("SCENARIO");
+	if (only_scenario && !scenario_find(only_scenario)) {
+		fprintf(stderr, "inject: no such scenario: %s\n", only_scenario);
+		return 2;
+	}
 	if (job_count < 1 || job_count > JOBS_MAX)
 		job_count = 8;
 	jobs = mmap(NULL, job_count * sizeof(*jobs), PROT_READ | PROT_WRITE,

@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""mutate.py [--jobs N] [--changed BASE] [NAME…]: do the tests notice when the product is broken?
+"""mutate.py [--jobs N] [--changed BASE] [--most N] [--work DIRECTORY] [NAME…]: do the tests notice when
+the product is broken?
 
 Each file of tests/crash/mutations breaks one thing: an fsync, an order, a check is dropped. Lines of
-the form "Caught by: TEST [VARIABLE=VALUE…] [ARGUMENT…]" before the patch name the tests that must then fail, the
-quickest first: the path of a test below tests/, without its ending. All mutations run, or those that
-are named; with --changed only those of files that differ from the commit BASE.
+the form "Caught by: TEST [VARIABLE=VALUE…] [ARGUMENT…]" before the patch name the tests that must then
+fail, the quickest first: the path of a test below tests/, without its ending. A test that fails
+without the mutation, too, has caught nothing. All mutations run, or those that are named; with
+--changed only those of files that differ from the commit BASE; with --most the first N of them.
 
-The tree is copied, built once a job, and patched there; the tree itself is not touched. A mutation
-that no test catches is a hole in the tests, or a line that is not needed: exit 1.
+The tree is copied, built once a job, and patched there; the tree itself is not touched. The copies are
+kept, for the next run, where --work says. A mutation that no test catches is a hole in the tests, or a
+line that is not needed, and one that does not apply or compile says nothing: exit 1.
 
-Output is TAP; the last line says how many were caught.
+Output is TAP; the last lines say how many were caught, and what was left out.
 """
 import argparse
 import os
@@ -22,10 +25,15 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATCHES = ROOT / "tests/crash/mutations"
 TIMEOUT_SECONDS = 300
+
+
+class Broken(Exception):
+    """Why this mutation says nothing: it does not apply, or does not compile."""
 
 
 class Mutation:
@@ -43,43 +51,44 @@ class Copy:
 
     def __init__(self, where, number):
         self.tree, self.build = where / f"tree{number}", where / f"build{number}"
+        self.sound = {}  # test: does it pass as the tree is?
+        self.copy()
+        if not (self.build / "build.ninja").exists():
+            run(["meson", "setup", self.build, self.tree], check=True)
+        out = run(["ninja", "-C", self.build, "-t", "targets", "all"], check=True).stdout
+        self.programs = re.findall(r"^(tests/\w+/[\w.]+): \w+LINKER", out, re.M)
+
+    def copy(self):
+        """What is there already and has not changed keeps its time, so it is not built again."""
         names = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], check=True, capture_output=True)
         for name in names.stdout.decode().rstrip("\0").split("\0"):
-            if (ROOT / name).exists():
-                (self.tree / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, self.tree / name)
-        run(["meson", "setup", self.build, self.tree], check=True)
-        run(["ninja", "-C", self.build], check=True)
+            source, target = ROOT / name, self.tree / name
+            if not source.exists() or target.exists() and target.read_bytes() == source.read_bytes():
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
 
     def patch(self, mutation, *options):
-        run(["patch", "-p1", "-F3", "--no-backup-if-mismatch", "-d", self.tree, "-i", mutation.path, *options],
-            check=True)
+        return run(["patch", "-p1", "-F3", "-s", "--no-backup-if-mismatch", "-r", "-", "-d", self.tree,
+                    "-i", mutation.path, *options])
 
-    def targets(self, mutation):
-        wanted = {"mount/notepackfs", "mount/notepackctl"}
-        for test in mutation.tests:
-            name = test.split()[0]
-            if name.startswith("unit/"):
-                wanted.add("tests/" + name)
-            elif name.startswith("crash/"):
-                wanted.update(p for p in self.programs() if p.startswith("tests/crash/"))
-            else:
-                wanted.update(p for p in self.programs() if p.startswith("tests/mount/"))
-        return sorted(wanted)
-
-    def programs(self):
-        if not hasattr(self, "_programs"):
-            out = subprocess.run(["ninja", "-C", self.build, "-t", "targets", "all"], check=True,
-                                 capture_output=True, text=True).stdout
-            self._programs = re.findall(r"^(tests/\w+/[\w.]+): \w+LINKER", out, re.M)
-        return self._programs
+    def make(self, test):
+        """Build what the test runs."""
+        name = test.split()[0]
+        if (self.tree / f"tests/{name}.sh").exists():
+            wanted = ["mount/notepackfs", "mount/notepackctl"]
+            wanted += [p for p in self.programs if p.startswith(("tests/mount/", "tests/crash/"))]
+        else:
+            wanted = [f"tests/{name}"]
+        return run(["ninja", "-C", self.build, *wanted])
 
     def fails(self, test):
         """Does this test fail? A hang counts as a failure."""
         name, *rest = test.split()
         settings = [s for s in rest if "=" in s]
         arguments = [s for s in rest if "=" not in s]
-        env = dict(os.environ, BUILD=str(self.build), SOURCE_ROOT=str(self.tree), TMPDIR=str(self.build))
+        env = dict(os.environ, BUILD=str(self.build), SOURCE_ROOT=str(self.tree), TMPDIR=str(self.build),
+                   FIRST="1")
         env.update(s.split("=", 1) for s in settings)
         script = self.tree / f"tests/{name}.sh"
         program = ["bash", script] if script.exists() else [self.build / "tests" / name]
@@ -90,15 +99,31 @@ class Copy:
             return True
         return done.returncode != 0 or re.search(r"^not ok", done.stdout, re.M) is not None
 
-    def caught_by(self, mutation):
-        """The test that caught it, "" if none did, None if it does not compile."""
-        self.patch(mutation)
+    def is_sound(self, test):
+        if test not in self.sound:
+            self.sound[test] = self.make(test).returncode == 0 and not self.fails(test)
+        return self.sound[test]
+
+    def failing(self, mutation):
+        """The first test that fails with it, or ""."""
+        if self.patch(mutation, "--dry-run").returncode != 0 or self.patch(mutation).returncode != 0:
+            raise Broken("does not apply")
         try:
-            if run(["ninja", "-C", self.build, *self.targets(mutation)]).returncode != 0:
-                return None
-            return next((t for t in mutation.tests if self.fails(t)), "")
+            for test in mutation.tests:
+                if self.make(test).returncode != 0:
+                    raise Broken("does not compile")
+                if self.fails(test):
+                    return test
+            return ""
         finally:
-            self.patch(mutation, "-R")
+            self.copy()
+
+    def caught_by(self, mutation):
+        """The test that caught it, "" if none did."""
+        test = self.failing(mutation)
+        if test and not self.is_sound(test):
+            raise Broken(f"{test} fails without it, too")
+        return test
 
 
 def run(command, check=False):
@@ -131,44 +156,62 @@ class Report:
         self.lock, self.number, self.caught, self.count = threading.Lock(), 0, 0, count
         print(f"1..{count}", flush=True)
 
-    def add(self, mutation, by):
+    def add(self, mutation, by, what):
         with self.lock:
             self.number += 1
-            self.caught += bool(by)
-            verdict = "ok" if by else "not ok"
-            what = f"caught by {by}" if by else "SURVIVES" if by == "" else "does not compile"
-            print(f"{verdict} {self.number} - {mutation.name}: {what}", flush=True)
+            self.caught += by
+            print(f"{'ok' if by else 'not ok'} {self.number} - {mutation.name}: {what}", flush=True)
 
 
-def work(where, number, todo, report):
-    copy = Copy(where, number)
+def work(copy, todo, report):
     while True:
         try:
             mutation = todo.get_nowait()
         except queue.Empty:
             return
-        report.add(mutation, copy.caught_by(mutation))
+        start = time.monotonic()
+        try:
+            by = copy.caught_by(mutation)
+            what = f"caught by {by}" if by else "SURVIVES"
+        except Exception as e:  # whatever it is, it is not caught, and the others have their turn
+            by, what = "", e
+        report.add(mutation, bool(by), f"{what} ({time.monotonic() - start:.0f} s)")
+
+
+def test_all(where, jobs, mutations):
+    report, todo = Report(len(mutations)), queue.Queue()
+    for m in mutations:
+        todo.put(m)
+    threads = [threading.Thread(target=work, args=(Copy(where, n), todo, report))
+               for n in range(min(jobs, len(mutations)))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    print(f"# mutations: {report.caught} caught of {report.count}")
+    return 0 if report.caught == report.count else 1
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--changed", metavar="BASE")
+    parser.add_argument("--most", type=int, metavar="N")
+    parser.add_argument("--work", type=pathlib.Path, metavar="DIRECTORY")
     parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args()
     mutations = choose(options)
-    report, todo = Report(len(mutations)), queue.Queue()
-    for m in mutations:
-        todo.put(m)
-    with tempfile.TemporaryDirectory(prefix="notepackfs-mutate.") as where:
-        threads = [threading.Thread(target=work, args=(pathlib.Path(where), n, todo, report))
-                   for n in range(min(options.jobs, len(mutations)))]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
-    print(f"# mutations: {report.caught} caught of {report.count}")
-    return 0 if report.caught == report.count else 1
+    left_out = mutations[options.most:] if options.most is not None else []
+    mutations = mutations[:len(mutations) - len(left_out)]
+    if options.work:
+        options.work.mkdir(parents=True, exist_ok=True)
+        status = test_all(options.work.resolve(), options.jobs, mutations)
+    else:
+        with tempfile.TemporaryDirectory(prefix="notepackfs-mutate.") as where:
+            status = test_all(pathlib.Path(where), options.jobs, mutations)
+    if left_out:
+        print(f"# left out: {len(left_out)}: {' '.join(m.name for m in left_out)}")
+    return status
 
 
 if __name__ == "__main__":
