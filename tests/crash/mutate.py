@@ -54,7 +54,7 @@ class Copy:
         self.sound = {}  # test: does it pass as the tree is?
         self.copy()
         if not (self.build / "build.ninja").exists():
-            run(["meson", "setup", self.build, self.tree], check=True)
+            run(["meson", "setup", "-Dwerror=false", self.build, self.tree], check=True)
         out = run(["ninja", "-C", self.build, "-t", "targets", "all"], check=True).stdout
         self.programs = re.findall(r"^(tests/\w+/[\w.]+): \w+LINKER", out, re.M)
 

@@ -1,6 +1,315 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "tests/unit/unit.h"
+/*
+ * What is durable before what. The crash tests see what an order is good for, where they come by; this
+ * sees the order itself.
+ */
+#include "tests/unit/order_kit.h"
+
+/* ---- a new store ---- */
+
+static void the_directories_of_a_new_store_are_durable(void)
+{
+	struct manifest_options options = {.create = true};
+	struct manifest_error error = {.text = ""};
+	struct manifest *m;
+
+	begin();
+	CHECK_EQ(layout_create(dir.fd), 0);
+	CHECK_TRACE(before("sync .notepackfs", "sync ."));
+	end();
+	begin();
+	CHECK_EQ(manifest_open(dir.fd, &options, &m, &error), 0);
+	manifest_close(m);
+	CHECK_TRACE(before("sync .", "sync .notepackfs"));
+	end();
+}
+
+/* ---- publishing ---- */
+
+static void
+an_object_is_durable_before_it_is_recorded_and_recorded_before_the_raw_file_goes(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	forget();
+	seal_all(s);
+	CHECK_TRACE(before("sync .notepackfs/tmp/*.gz", "name a.notepack.gz"));
+	CHECK_TRACE(between("name a.notepack.gz", "sync .", MANIFEST));
+	CHECK_TRACE(between("sync .notepackfs/manifest.new.*", MANIFEST, "unlink a"));
+	CHECK_TRACE(between(MANIFEST, "sync .notepackfs", "unlink a"));
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
+static void after_a_failed_fsync_the_object_is_written_anew(void)
+{
+	struct store *s;
+	int again = 0;
+	int first;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	fail_next("sync .notepackfs/tmp/*.gz", 1);
+	log_open("test_order", false, LOG_CRIT);
+	seal_all(s);
+	log_open("test_order", false, LOG_ERR);
+	first = find("sync .notepackfs/tmp/*.gz", 0);
+	for (int i = first + 1; first >= 0 && i < trace_count; i++)
+		again += strcmp(trace[i], trace[first]) == 0;
+	CHECK_EQ(again, 0);
+	CHECK_EQ(store_close(s), 0);
+	CHECK(seals_to("a.notepack.gz", "text"));
+	end();
+}
+
+static void a_failed_fsync_of_the_directory_is_made_good_before_the_record(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	forget();
+	fail_next("sync .", 1);
+	log_open("test_order", false, LOG_CRIT);
+	seal_all(s);
+	log_open("test_order", false, LOG_ERR);
+	CHECK_TRACE(find("sync .", find("sync .", 0) + 1) < find(MANIFEST, 0));
+	CHECK_TRACE(find("sync .", find("sync .", 0) + 1) > 0);
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
+static void an_object_that_the_disk_has_changed_is_written_anew(void)
+{
+	CLEANUP_FREE char *data = calloc(1, 60001);
+	struct store *s;
+
+	begin();
+	sample_random((uint8_t *)data, 60000, 5);
+	s = start(NEVER_NS);
+	put(s, "a", data, 60000);
+	log_open("test_order", false, LOG_CRIT);
+	atomic_store(&corrupt, true);
+	seal_all(s);
+	log_open("test_order", false, LOG_ERR);
+	CHECK(!atomic_load(&corrupt));
+	CHECK_EQ(store_close(s), 0);
+	CHECK(object_equals(&dir, "a.notepack.gz", data, 60000));
+	end();
+}
+
+/* ---- the raw file goes ---- */
+
+static void grow(void)
+{
+	int fd = openat(dir.fd, "a", O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	CHECK_EQ(write(fd, "more", 4), 4);
+	close(fd);
+}
+
+static void shorten(void)
+{
+	int fd = openat(dir.fd, "a", O_WRONLY | O_CLOEXEC);
+
+	CHECK_EQ(ftruncate(fd, 1), 0);
+	close(fd);
+}
+
+static void swap(void)
+{
+	CHECK_EQ(renameat(dir.fd, "a", dir.fd, "a.was"), 0);
+	scratch_put(&dir, "a", "text");
+}
+
+/* What someone else does to it when it has been recorded: no byte of it goes. */
+static void a_raw_file_that_someone_changes_behind_the_record_stays(void)
+{
+	void (*const changes[])(void) = {grow, shorten, swap};
+	const char *const want[] = {"textmore", "t", "text"};
+
+	for (int i = 0; i < 3; i++) {
+		struct store *s;
+
+		begin();
+		s = start(NEVER_NS);
+		put(s, "a", "text", 4);
+		forget();
+		log_open("test_order", false, LOG_CRIT);
+		then("name a.notepack.gz", changes[i]);
+		seal_all(s);
+		CHECK(!then_do);
+		CHECK(i == 0 || has_text("a", want[i]));
+		store_close(s);
+		log_open("test_order", false, LOG_ERR);
+		CHECK(i > 0 || seals_to("a.p000000002.notepack.gz", "more"));
+		end();
+	}
+}
+
+static void a_raw_file_that_could_not_go_goes_at_the_stop(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	log_open("test_order", false, LOG_CRIT);
+	fail_next("unlink a", 1);
+	seal_all(s);
+	CHECK(scratch_has(&dir, "a"));
+	CHECK_EQ(store_close(s), 0);
+	log_open("test_order", false, LOG_ERR);
+	CHECK(!scratch_has(&dir, "a"));
+	end();
+}
+
+/* ---- fsync ---- */
+
+static void fsync_makes_the_name_durable_too(void)
+{
+	struct caller c = me();
+	struct handle *h;
+	struct store *s;
+	struct node *n, *d;
+
+	begin();
+	s = start(NEVER_NS);
+	h = create(s, "a", NULL);
+	CHECK_EQ(store_write(h, "text", 4, 0, false), 4);
+	forget();
+	CHECK_EQ(store_fsync(h), 0);
+	CHECK_TRACE(before("sync a", "sync ."));
+	CHECK_EQ(rename_to(s, "a", "b"), 0);
+	forget();
+	CHECK_EQ(store_fsync(h), 0);
+	CHECK_TRACE(was("sync ."));
+	CHECK_EQ(rename_to(s, "b", "c"), 0);
+	log_open("test_order", false, LOG_CRIT);
+	fail_next("sync .", 1);
+	CHECK(store_fsync(h) != 0);
+	log_open("test_order", false, LOG_ERR);
+	forget();
+	CHECK_EQ(store_fsync(h), 0);
+	CHECK_TRACE(was("sync ."));
+	store_release(h);
+
+	CHECK_EQ(store_mkdir(s, &c, store_root(s), "d", 0755, &d), 0);
+	CHECK_EQ(store_create(s, &c, d, "e", 0644, O_WRONLY, &n, &h), 0);
+	CHECK_EQ(store_write(h, "text", 4, 0, false), 4);
+	forget();
+	CHECK_EQ(store_fsync(h), 0);
+	CHECK_TRACE(before("sync d/e", "sync d"));
+	CHECK_TRACE(before("sync d", "sync ."));
+	forget();
+	CHECK_EQ(store_sync_dir(s, d), 0);
+	CHECK_TRACE(was("sync d"));
+	store_release(h);
+	node_unref(s, n, 1);
+	node_unref(s, d, 1);
+
+	h = create(s, "import.notepack.gz", NULL);
+	CHECK_EQ(store_write(h, "text", 4, 0, false), 4);
+	forget();
+	CHECK_EQ(store_fsync(h), 0);
+	CHECK_TRACE(between("sync .notepackfs/import/*", "sync .notepackfs/import", MANIFEST));
+	store_release(h);
+	CHECK_EQ(remove_name(s, "import.notepack.gz"), 0);
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
+/* ---- rename and removal ---- */
+
+static void a_new_content_is_durable_before_the_old_one_goes(void)
+{
+	static const char *const names[] = {"old", NULL};
+	struct store *s;
+
+	begin();
+	sealed_store(names);
+	s = start(NEVER_NS);
+	put(s, "new", "text", 4);
+	forget();
+	CHECK_EQ(rename_to(s, "new", "old"), 0);
+	CHECK_TRACE(between("name old", "sync old", MANIFEST));
+	CHECK_TRACE(between("name old", "sync .", MANIFEST));
+	CHECK_TRACE(between(MANIFEST, "sync .notepackfs", "unlink old.notepack.gz"));
+	seal_all(s);
+	put(s, "newer", "text", 4);
+	forget();
+	log_open("test_order", false, LOG_CRIT);
+	fail_next("sync .", 1);
+	CHECK(rename_to(s, "newer", "old") != 0);
+	log_open("test_order", false, LOG_ERR);
+	CHECK_TRACE(!was(MANIFEST));
+	CHECK(scratch_has(&dir, "old.notepack.gz"));
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
+static void a_directory_is_renamed_behind_its_intent(void)
+{
+	struct caller c = me();
+	struct handle *h;
+	struct store *s;
+	struct node *n, *d;
+
+	begin();
+	s = start(NEVER_NS);
+	CHECK_EQ(store_mkdir(s, &c, store_root(s), "d", 0755, &d), 0);
+	CHECK_EQ(store_create(s, &c, d, "a", 0644, O_WRONLY, &n, &h), 0);
+	CHECK_EQ(store_write(h, "text", 4, 0, false), 4);
+	store_release(h);
+	seal_all(s);
+	node_unref(s, n, 1);
+	node_unref(s, d, 1);
+	forget();
+	CHECK_EQ(rename_to(s, "d", "e"), 0);
+	CHECK_TRACE(before(MANIFEST, "name e"));
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
+static void what_is_removed_is_forgotten_first(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	seal_all(s);
+	append(s, "a", "more", 4);
+	seal_all(s);
+	forget();
+	CHECK_EQ(remove_name(s, "a.notepack.gz"), 0);
+	CHECK_TRACE(between(MANIFEST, "sync .notepackfs", "unlink a.notepack.gz"));
+	CHECK_TRACE(before(MANIFEST, "unlink a.notepack.gz"));
+	forget();
+	CHECK_EQ(remove_name(s, "a"), 0);
+	CHECK_TRACE(before(MANIFEST, "unlink a.p000000002.notepack.gz"));
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
 int main(void)
 {
+	log_open("test_order", false, LOG_ERR);
+	RUN(the_directories_of_a_new_store_are_durable);
+	RUN(an_object_is_durable_before_it_is_recorded_and_recorded_before_the_raw_file_goes);
+	RUN(after_a_failed_fsync_the_object_is_written_anew);
+	RUN(a_failed_fsync_of_the_directory_is_made_good_before_the_record);
+	RUN(an_object_that_the_disk_has_changed_is_written_anew);
+	RUN(a_raw_file_that_someone_changes_behind_the_record_stays);
+	RUN(a_raw_file_that_could_not_go_goes_at_the_stop);
+	RUN(fsync_makes_the_name_durable_too);
+	RUN(a_new_content_is_durable_before_the_old_one_goes);
+	RUN(a_directory_is_renamed_behind_its_intent);
+	RUN(what_is_removed_is_forgotten_first);
 	return unit_done();
 }

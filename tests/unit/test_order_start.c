@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is durable before what. The crash tests see what an order is good for, where they come by; this
+ * sees the order itself: in the start, imports, the stop and repair.
+ */
+#include "tests/unit/order_kit.h"
+
+/* ---- the start after a crash ---- */
+
+static void a_renaming_is_completed_and_durable_before_it_is_recorded(void)
+{
+	static const char *const names[] = {"a", NULL};
+
+	begin();
+	sealed_store(names);
+	CHECK_EQ(mkdirat(dir.fd, "d", 0755), 0);
+	crash("a", "d/b", false);
+	CHECK_EQ(store_close(start(0)), 0);
+	CHECK_TRACE(right_behind("name d/b.notepack.gz", "sync d"));
+	end();
+
+	begin();
+	sealed_store(names);
+	CHECK_EQ(mkdirat(dir.fd, "d", 0755), 0);
+	CHECK_EQ(renameat(dir.fd, "a.notepack.gz", dir.fd, "d/a.notepack.gz"), 0);
+	crash(NULL, NULL, false);
+	CHECK_EQ(store_close(start(0)), 0); /* a's record finds it */
+	crash("d", "e", true);
+	CHECK_EQ(store_close(start(0)), 0);
+	CHECK_TRACE(right_behind("name e", "sync ."));
+	CHECK(seals_to("e/a.notepack.gz", "a"));
+	end();
+}
+
+static void another_file_of_that_name_gets_one_of_its_own_that_is_durable(void)
+{
+	static const char *const names[] = {"a", NULL};
+
+	begin();
+	sealed_store(names);
+	scratch_put(&dir, "a", "other");
+	crash(NULL, NULL, false);
+	log_open("test_order_start", false, LOG_CRIT);
+	CHECK_EQ(store_close(start(0)), 0);
+	log_open("test_order_start", false, LOG_ERR);
+	CHECK_TRACE(right_behind("name a.recovered-*", "sync ."));
+	CHECK(seals_to("a.notepack.gz", "a"));
+	end();
+}
+
+/* A raw file that has every byte takes the place of an object that is damaged. */
+static void damage(const char *name)
+{
+	int fd = openat(dir.fd, name, O_WRONLY | O_CLOEXEC);
+
+	CHECK(fd >= 0 && fchmod(fd, 0644) == 0);
+	CHECK_EQ(syscall(SYS_pwrite64, fd, "\x55", 1, 60), 1);
+	close(fd);
+}
+
+static void a_raw_file_takes_the_place_of_damaged_objects(void)
+{
+	static const char *const names[] = {"a", NULL};
+
+	begin();
+	sealed_store(names);
+	CHECK_EQ(fchmodat(dir.fd, "a.notepack.gz", 0644, 0), 0);
+	damage("a.notepack.gz");
+	scratch_put(&dir, "a", "a");
+	crash(NULL, NULL, false);
+	log_open("test_order_start", false, LOG_CRIT);
+	CHECK_EQ(store_close(start(0)), 0);
+	log_open("test_order_start", false, LOG_ERR);
+	CHECK_TRACE(before(MANIFEST, "name .notepackfs/quarantine/*"));
+	CHECK(seals_to("a.notepack.gz", "a"));
+	end();
+}
+
+static void a_damaged_object_without_a_record_is_not_adopted(void)
+{
+	static const char *const names[] = {"a", NULL};
+	struct store *s;
+
+	begin();
+	sealed_store(names);
+	CHECK_EQ(renameat(dir.fd, "a.notepack.gz", dir.fd, "b.notepack.gz"), 0);
+	CHECK_EQ(fchmodat(dir.fd, "b.notepack.gz", 0644, 0), 0);
+	damage("b.notepack.gz");
+	crash(NULL, NULL, false);
+	log_open("test_order_start", false, LOG_CRIT);
+	s = start(0);
+	CHECK_EQ(ino_of(s, "b"), 0);
+	CHECK_EQ(store_close(s), 0);
+	log_open("test_order_start", false, LOG_ERR);
+	end();
+}
+
+/* ---- imports ---- */
+
+static void import_one(struct store *s, const char *name, const char *text)
+{
+	uint8_t gz[1000];
+
+	put(s, name, gz, foreign_gzip(gz, sizeof(gz), text));
+	seal_all(s);
+}
+
+static void an_import_is_durable_before_it_is_recorded(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	import_one(s, "a.notepack.gz", "text");
+	CHECK_TRACE(before("sync .notepackfs/import/*", "name a.notepack.gz"));
+	CHECK_TRACE(between("name a.notepack.gz", "sync .", MANIFEST));
+	forget();
+	log_open("test_order_start", false, LOG_CRIT);
+	put(s, "bad.notepack.gz", "no gzip file at all", 19);
+	seal_all(s);
+	CHECK_TRACE(right_behind("name bad*", "sync ."));
+	fail_next("sync .notepackfs/import/*", 1);
+	import_one(s, "lost.notepack.gz", "text");
+	CHECK(!scratch_has(&dir, "lost.notepack.gz"));
+	CHECK_EQ(ino_of(s, "lost"), 0);
+	store_close(s);
+	log_open("test_order_start", false, LOG_ERR);
+	end();
+}
+
+/* Where an import lies whose record was committed, though it seemed to have failed. */
+static void move_back(uint64_t id, const char *name, bool same)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), ".notepackfs/import/%llu", (unsigned long long)id);
+	CHECK_EQ(renameat(dir.fd, name, dir.fd, path), 0);
+	CHECK_EQ(fchmodat(dir.fd, path, 0644, 0), 0);
+	fd = openat(dir.fd, path, O_RDWR | O_CLOEXEC);
+	CHECK_EQ(raw_write_path(fd, name), 0);
+	if (!same)
+		CHECK_EQ(syscall(SYS_pwrite64, fd, "\x55", 1, 12), 1);
+	close(fd);
+	forget();
+}
+
+static void an_import_is_put_into_its_place_by_its_content_only(void)
+{
+	for (int i = 0; i < 4; i++) {
+		bool clean = i & 1, same = i & 2;
+		struct manifest_options options = {.read_only = true};
+		struct manifest_error error = {.text = ""};
+		struct manifest *m;
+		uint64_t id = 0;
+		struct store *s;
+
+		begin();
+		s = start(NEVER_NS);
+		import_one(s, "a.notepack.gz", "text");
+		CHECK_EQ(store_close(s), 0);
+		CHECK_EQ(manifest_open(dir.fd, &options, &m, &error), 0);
+		manifest_each(m, visit_id, &id);
+		manifest_close(m);
+		if (!clean)
+			crash(NULL, NULL, false);
+		move_back(id, "a.notepack.gz", same);
+		log_open("test_order_start", false, LOG_CRIT);
+		s = start(NEVER_NS);
+		if (same)
+			CHECK_TRACE(right_behind("name a.notepack.gz", "sync ."));
+		else
+			CHECK_TRACE(!was("name a.notepack.gz"));
+		store_close(s);
+		log_open("test_order_start", false, LOG_ERR);
+		CHECK_EQ(seals_to("a.notepack.gz", "text"), same);
+		end();
+	}
+}
+
+/* ---- the stop ---- */
+
+static void what_the_stop_says_is_written_in_any_case(void)
+{
+	begin();
+	CHECK_EQ(store_close(start(0)), 0);
+	CHECK_TRACE(before("sync .notepackfs/next_stop", "name .notepackfs/last_stop"));
+	CHECK(has_text(".notepackfs/last_stop", "{\"pid\":"));
+	CHECK_EQ(unlinkat(dir.fd, ".notepackfs/last_stop", 0), 0);
+	struct store *s = start(0);
+
+	CHECK_EQ(unlinkat(dir.fd, ".notepackfs/next_stop", 0), 0);
+	CHECK_EQ(store_close(s), 0);
+	CHECK(has_text(".notepackfs/last_stop", "{\"pid\":"));
+	end();
+}
+
+/* ---- repair ---- */
+
+static void say(void *ctx, enum repair_level level, const char *text)
+{
+}
+
+static int repair(void)
+{
+	struct repair_options options = {.say = say};
+	struct repair_counts counts;
+	struct repair_error error;
+
+	return repair_store(dir.fd, &options, &counts, &error);
+}
+
+static void the_old_manifest_is_kept_durably_before_the_new_one_takes_its_place(void)
+{
+	static const char *const names[] = {"a", NULL};
+
+	for (int linked = 1; linked >= 0; linked--) {
+		begin();
+		sealed_store(names);
+		scratch_put(&dir, ".notepackfs/manifest", "damaged");
+		forget();
+		fail_next("link *", linked ? 0 : 100);
+		CHECK_EQ(repair(), 0);
+		CHECK_TRACE(right_behind("sync .notepackfs/quarantine/manifest.1/chunks",
+					 "sync .notepackfs/quarantine/manifest.1"));
+		CHECK_TRACE(between("sync .notepackfs/quarantine/manifest.1/chunks",
+				    "sync .notepackfs/quarantine", MANIFEST));
+		CHECK_TRACE(before("sync .notepackfs/quarantine", MANIFEST));
+		CHECK(has_text(".notepackfs/quarantine/manifest.1/manifest", "damaged"));
+		end();
+	}
+}
+
+int main(void)
+{
+	log_open("test_order_start", false, LOG_ERR);
+	RUN(a_renaming_is_completed_and_durable_before_it_is_recorded);
+	RUN(another_file_of_that_name_gets_one_of_its_own_that_is_durable);
+	RUN(a_raw_file_takes_the_place_of_damaged_objects);
+	RUN(a_damaged_object_without_a_record_is_not_adopted);
+	RUN(an_import_is_durable_before_it_is_recorded);
+	RUN(an_import_is_put_into_its_place_by_its_content_only);
+	RUN(what_the_stop_says_is_written_in_any_case);
+	RUN(the_old_manifest_is_kept_durably_before_the_new_one_takes_its_place);
+	return unit_done();
+}
