@@ -12,6 +12,7 @@
  */
 #include "mount/ctl.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -65,6 +66,21 @@ static int make_manifest(int fd, const char *suffix, bool clean, struct manifest
 	return err;
 }
 
+/* Whatever is no directory: the manifest, or one that was not complete under a name of its own. */
+static void remove_files(int dirfd, const char *path)
+{
+	int fd = io_open(dirfd, path, O_RDONLY | O_DIRECTORY, 0);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		io_unlink(fd, e->d_name, 0); /* refuses a directory */
+	if (d)
+		closedir(d);
+	else if (fd >= 0)
+		close(fd);
+}
+
 /* Remove the directory in which a manifest was made, with what init may have left in it. */
 static void remove_adopt_dir(int storefd)
 {
@@ -74,8 +90,7 @@ static void remove_adopt_dir(int storefd)
 
 	if (fd < 0)
 		return;
-	io_unlink(fd, LAYOUT_MANIFEST, 0);
-	io_unlink(fd, NAME_PRIVATE "/reserve", 0);
+	remove_files(fd, NAME_PRIVATE);
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
 		io_unlink(fd, dirs[i], AT_REMOVEDIR);
 	io_unlink(storefd, ADOPT_DIR, AT_REMOVEDIR);
