@@ -12,6 +12,8 @@
 #	fuzz		the targets of tests/fuzz under libFuzzer: 15 s each, with --all 60 s
 #	valgrind	those unit tests that open no path
 #	cppcheck, clang-tidy	findings are errors
+#	mutations	the product is broken in many ways, and the tests notice (tests/crash/mutate.py);
+#			without --all six at most of those of files that differ from MUTATIONS_BASE
 #	format, shellcheck, symbols, floors, headers	the tests of tests/meta, alone
 #
 # Warnings are errors in every build. Build directories are BUILD_PREFIX-LEG (build-LEG in the tree);
@@ -19,13 +21,15 @@
 # a time, or --jobs N. The last line is "N passed, N failed, N skipped", over all legs; the exit
 # status is 1 if anything failed.
 #
+# MUTATIONS_BASE is a commit: origin/main if that is another than HEAD, else the one before HEAD.
+#
 # TEST_ARGS are arguments of `meson test` for the leg gcc, quoted for the shell.
 set -u
 
 root=$(realpath "$(dirname "$0")/..")
 prefix=${BUILD_PREFIX:-$root/build}
 push_legs="gcc asan tsan clang O3-NDEBUG fuzz valgrind cppcheck"
-all_legs="gcc asan tsan clang O0 O3-NDEBUG fuzz valgrind cppcheck clang-tidy shellcheck format symbols floors headers"
+all_legs="gcc asan tsan clang O0 O3-NDEBUG fuzz valgrind cppcheck clang-tidy mutations shellcheck format symbols floors headers"
 all=
 jobs=2
 
@@ -211,6 +215,42 @@ tidy() {
 	checks+=',-clang-analyzer-unix.Malloc,-clang-analyzer-valist.Uninitialized,-concurrency-mt-unsafe'
 	printf '%s\0' lib/*.c fs/*.c mount/*.c |
 		xargs -0 -n 4 -P 2 clang-tidy -quiet -p "$prefix-clang" -checks="$checks" -warnings-as-errors='*'
+}
+
+mutations_base() {
+	local base=${MUTATIONS_BASE-}
+
+	[ -n "$base" ] || base=$(git -C "$root" rev-parse -q --verify origin/main)
+	if [ -z "$base" ] || [ "$(git -C "$root" rev-parse "$base")" = "$(git -C "$root" rev-parse HEAD)" ]; then
+		base=HEAD~1
+	fi
+	git -C "$root" rev-parse -q --verify "$base^{commit}"
+}
+
+# What is left out is counted as skipped.
+leg_mutations() {
+	local out base status=0 left
+	local -a which=()
+	if [ -z "$all" ]; then
+		base=$(mutations_base) || {
+			echo "0 0 1" >"$results/mutations.totals"
+			echo "mutations: skipped: no commit to compare with; MUTATIONS_BASE names one" \
+				>"$results/mutations.notes"
+			return 0
+		}
+		which=(--changed "$base" --most 6)
+	fi
+	out=$(python3 "$root/tests/crash/mutate.py" --work "$prefix-mutations" --jobs 1 "${which[@]}") || status=$?
+	printf '%s\n' "$out"
+	left=$(sed -nE 's/^# left out: ([0-9]+):.*/\1/p' <<<"$out")
+	# Without a changed file there is nothing to test: that is a pass.
+	grep -q '^1\.\.0' <<<"$out" && out+=$'\nok 1 - no file with a mutation has changed'
+	echo "$(grep -c '^ok' <<<"$out") $(grep -c '^not ok' <<<"$out") ${left:-0}" >"$results/mutations.totals"
+	{
+		grep '^not ok' <<<"$out"
+		[ -z "$left" ] || echo "skipped: $left more of the changed files, for --all"
+	} | sed 's/^/mutations: /' >"$results/mutations.notes"
+	return "$status"
 }
 
 # tap LEG COMMAND…: a command that prints TAP.

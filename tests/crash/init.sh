@@ -9,6 +9,12 @@ SHIM=$BUILD/tests/crash/libshim.so
 injected=0
 bad=
 
+if nm -D "$NOTEPACKCTL" | grep -qE "__(a|t)san_init"; then
+	skip "each fault is reported, and the next init makes the store" \
+		"the sanitizer's own library must be the first that is preloaded"
+	finish
+fi
+
 # init MODE K: with that fault; its status
 init() {
 	rm -rf "$STORE"
@@ -42,8 +48,8 @@ for mode in EIO kill; do
 	done
 done
 echo "# injected: $injected"
-[ -z "$bad" ] || sed 's/^/# /' <<<"$bad"
-check "each fault is reported, and the next init makes the store" test -z "$bad"
+[ -z "$bad" ] || echo "# ${bad//$'\n'/$'\n# '}"
+check "each fault is reported, and the next init makes the store" [ -z "$bad" ]
 check "there were faults" test "$injected" -gt 60
 check "the manifest is durable under its name before the store is opened" \
 	bash -c "grep -x -A1 'rename manifest' '$WORK/order' | grep -qx 'fsync $STORE/.notepackfs'"

@@ -7,7 +7,7 @@ Each file of tests/crash/mutations breaks one thing: an fsync, an order, a check
 the form "Caught by: TEST [VARIABLE=VALUE…] [ARGUMENT…]" before the patch name the tests that must then
 fail, the quickest first: the path of a test below tests/, without its ending. A test that fails
 without the mutation, too, has caught nothing. All mutations run, or those that are named; with
---changed only those of files that differ from the commit BASE; with --most the first N of them.
+--changed only those that differ from the commit BASE, or are of files that do; with --most the first N of them.
 
 The tree is copied, built once a job, and patched there; the tree itself is not touched. The copies are
 kept, for the next run, where --work says. A mutation that no test catches is a hole in the tests, or a
@@ -29,7 +29,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATCHES = ROOT / "tests/crash/mutations"
-TIMEOUT_SECONDS = 300
+TIMEOUT_SECONDS = 120
 
 
 class Broken(Exception):
@@ -60,7 +60,7 @@ class Copy:
 
     def copy(self):
         """What is there already and has not changed keeps its time, so it is not built again."""
-        names = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], check=True, capture_output=True)
+        names = subprocess.run(["git", "-C", ROOT, "ls-files", "-coz", "--exclude-standard"], check=True, capture_output=True)
         for name in names.stdout.decode().rstrip("\0").split("\0"):
             source, target = ROOT / name, self.tree / name
             if not source.exists() or target.exists() and target.read_bytes() == source.read_bytes():
@@ -105,7 +105,8 @@ class Copy:
         return self.sound[test]
 
     def failing(self, mutation):
-        """The first test that fails with it, or ""."""
+        """The first test that fails with it, or "" if none does."""
+        before = {file: (self.tree / file).read_bytes() for file in mutation.files}
         if self.patch(mutation, "--dry-run").returncode != 0 or self.patch(mutation).returncode != 0:
             raise Broken("does not apply")
         try:
@@ -116,7 +117,8 @@ class Copy:
                     return test
             return ""
         finally:
-            self.copy()
+            for file, text in before.items():
+                (self.tree / file).write_bytes(text)
 
     def caught_by(self, mutation):
         """The test that caught it, "" if none did."""
@@ -144,10 +146,11 @@ def choose(options):
         unknown = set(options.names) - {m.name for m in mutations}
         if unknown:
             sys.exit(f"no such mutation: {', '.join(sorted(unknown))}")
-        mutations = [m for m in mutations if m.name in options.names]
+        mutations = sorted((m for m in mutations if m.name in options.names),
+                           key=lambda m: options.names.index(m.name))
     if options.changed:
         changed = changed_files(options.changed)
-        mutations = [m for m in mutations if changed & set(m.files)]
+        mutations = [m for m in mutations if changed & {*m.files, str(m.path.relative_to(ROOT))}]
     return mutations
 
 
