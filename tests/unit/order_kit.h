@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * order_kit: what is done to the disk, in its order. The calls are noted, each as a line "CALL PATH" of
- * the trace: sync (fsync), name (the name that a rename gives), link, unlink; patterns are fnmatch's.
+ * the trace: sync (fsync), name (the name that a rename gives), link, unlink, mark (an attribute), punch;
+ * patterns are fnmatch's.
  *
  * To be included by the file with main, once: it defines fsync and others for the whole program.
  */
@@ -115,6 +116,19 @@ int linkat(int from_dirfd, const char *from, int to_dirfd, const char *to, int f
 	if (note("link", to_dirfd, to))
 		return refuse();
 	return (int)syscall(SYS_linkat, from_dirfd, from, to_dirfd, to, flags);
+}
+
+int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)
+{
+	note("mark", fd, NULL);
+	return (int)syscall(SYS_fsetxattr, fd, name, value, size, flags);
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t len)
+{
+	if (mode & FALLOC_FL_PUNCH_HOLE)
+		note("punch", fd, NULL);
+	return (int)syscall(SYS_fallocate, fd, mode, offset, len);
 }
 
 ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)

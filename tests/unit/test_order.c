@@ -61,6 +61,7 @@ static void after_a_failed_fsync_the_object_is_written_anew(void)
 	for (int i = first + 1; first >= 0 && i < trace_count; i++)
 		again += strcmp(trace[i], trace[first]) == 0;
 	CHECK_EQ(again, 0);
+	CHECK_TRACE(find("sync .notepackfs/tmp/*.gz", first + 1) > first);
 	CHECK_EQ(store_close(s), 0);
 	CHECK(seals_to("a.notepack.gz", "text"));
 	end();
@@ -166,6 +167,95 @@ static void a_raw_file_that_could_not_go_goes_at_the_stop(void)
 	CHECK_EQ(store_close(s), 0);
 	log_open("test_order", false, LOG_ERR);
 	CHECK(!scratch_has(&dir, "a"));
+	end();
+}
+
+/* A file all of which is sealed, and whose raw file could not go. */
+static struct store *with_raw_file_kept(void)
+{
+	struct store *s = start(NEVER_NS);
+
+	put(s, "a", "text", 4);
+	log_open("test_order", false, LOG_CRIT);
+	fail_next("unlink a", 1);
+	seal_all(s);
+	log_open("test_order", false, LOG_ERR);
+	CHECK(scratch_has(&dir, "a") && scratch_has(&dir, "a.notepack.gz"));
+	forget();
+	return s;
+}
+
+static int punch(struct store *s)
+{
+	struct node *n;
+	int err = store_lookup(s, store_root(s), "a", &n);
+
+	if (err)
+		return err;
+	err = raw_punch(s, to_file(n));
+	node_unref(s, n, 1);
+	return err;
+}
+
+static void a_hole_is_marked_durably_before_it_is_made(void)
+{
+	struct store *s;
+
+	begin();
+	s = with_raw_file_kept();
+	CHECK_EQ(punch(s), 0);
+	CHECK_TRACE(before("mark a", "sync a"));
+	CHECK_TRACE(before("sync a", "punch a"));
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
+static void no_hole_is_made_where_someone_else_writes(void)
+{
+	struct store *s;
+	int status, fd;
+	pid_t pid;
+
+	begin();
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		with_raw_file_kept();
+		_exit(0); /* as by SIGKILL */
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	fd = openat(dir.fd, "a", O_WRONLY | O_APPEND | O_CLOEXEC);
+	CHECK(fd >= 0);
+	s = start(NEVER_NS);
+	forget();
+	CHECK_EQ(punch(s), 1);
+	CHECK_TRACE(!was("punch a"));
+	close(fd);
+	CHECK_EQ(punch(s), 0);
+	CHECK_TRACE(was("punch a"));
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
+/* Someone puts it there, who believes the objects gone. */
+static void a_raw_file_that_was_not_compared_stays(void)
+{
+	static const char *const names[] = {"a", NULL};
+	struct store *s;
+	struct node *n;
+
+	begin();
+	sealed_store(names);
+	scratch_put(&dir, "a", "X");
+	log_open("test_order", false, LOG_CRIT);
+	s = start(0);
+	CHECK_EQ(store_lookup(s, store_root(s), "a", &n), 0);
+	raw_drop(s, to_file(n));
+	CHECK(has_text("a", "X"));
+	node_unref(s, n, 1);
+	store_close(s);
+	log_open("test_order", false, LOG_ERR);
+	CHECK(has_text("a", "X"));
 	end();
 }
 
@@ -307,6 +397,9 @@ int main(void)
 	RUN(an_object_that_the_disk_has_changed_is_written_anew);
 	RUN(a_raw_file_that_someone_changes_behind_the_record_stays);
 	RUN(a_raw_file_that_could_not_go_goes_at_the_stop);
+	RUN(a_hole_is_marked_durably_before_it_is_made);
+	RUN(no_hole_is_made_where_someone_else_writes);
+	RUN(a_raw_file_that_was_not_compared_stays);
 	RUN(fsync_makes_the_name_durable_too);
 	RUN(a_new_content_is_durable_before_the_old_one_goes);
 	RUN(a_directory_is_renamed_behind_its_intent);

@@ -17,6 +17,8 @@ static void a_renaming_is_completed_and_durable_before_it_is_recorded(void)
 	crash("a", "d/b", false);
 	CHECK_EQ(store_close(start(0)), 0);
 	CHECK_TRACE(right_behind("name d/b.notepack.gz", "sync d"));
+	/* The first commit says that the store is mounted. */
+	CHECK_TRACE(find(MANIFEST, find(MANIFEST, 0) + 1) > find("name d/b.notepack.gz", 0));
 	end();
 
 	begin();
@@ -29,6 +31,48 @@ static void a_renaming_is_completed_and_durable_before_it_is_recorded(void)
 	CHECK_EQ(store_close(start(0)), 0);
 	CHECK_TRACE(right_behind("name e", "sync ."));
 	CHECK(seals_to("e/a.notepack.gz", "a"));
+	end();
+}
+
+/* The end of a rename may be committed long after it, when its old name was used again. */
+static void a_file_that_has_the_old_name_by_now_is_not_renamed(void)
+{
+	static const char *const names[] = {"a", NULL};
+	int status;
+	pid_t pid;
+
+	begin();
+	sealed_store(names);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		struct store *s = start(NEVER_NS);
+		struct handle *h;
+
+		rename_to(s, "a", "b");
+		h = create(s, "a", NULL);
+		store_write(h, "another", 7, 0, false);
+		store_fsync(h);
+		_exit(0); /* as by SIGKILL */
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	crash("a", "b", false);
+	CHECK_EQ(store_close(start(0)), 0);
+	CHECK(seals_to("a.notepack.gz", "another"));
+	CHECK(seals_to("b.notepack.gz", "a"));
+	end();
+}
+
+static void temporaries_of_an_earlier_run_go_at_once(void)
+{
+	struct store *s;
+
+	begin();
+	CHECK_EQ(store_close(start(0)), 0);
+	scratch_put(&dir, ".notepackfs/tmp/9.1.1.gz", "left");
+	s = start(0);
+	CHECK(!scratch_has(&dir, ".notepackfs/tmp/9.1.1.gz"));
+	CHECK_EQ(store_close(s), 0);
 	end();
 }
 
@@ -90,6 +134,7 @@ static void a_damaged_object_without_a_record_is_not_adopted(void)
 	log_open("test_order_start", false, LOG_CRIT);
 	s = start(0);
 	CHECK_EQ(ino_of(s, "b"), 0);
+	CHECK(!scratch_has(&dir, "b.notepack.gz"));
 	CHECK_EQ(store_close(s), 0);
 	log_open("test_order_start", false, LOG_ERR);
 	end();
@@ -235,6 +280,8 @@ int main(void)
 {
 	log_open("test_order_start", false, LOG_ERR);
 	RUN(a_renaming_is_completed_and_durable_before_it_is_recorded);
+	RUN(a_file_that_has_the_old_name_by_now_is_not_renamed);
+	RUN(temporaries_of_an_earlier_run_go_at_once);
 	RUN(another_file_of_that_name_gets_one_of_its_own_that_is_durable);
 	RUN(a_raw_file_takes_the_place_of_damaged_objects);
 	RUN(a_damaged_object_without_a_record_is_not_adopted);
