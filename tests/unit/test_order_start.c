@@ -276,6 +276,29 @@ static void the_old_manifest_is_kept_durably_before_the_new_one_takes_its_place(
 	}
 }
 
+/* The manifest is lost, and an object with it: what the raw file has of it is the only copy. */
+static void a_raw_file_with_bytes_that_no_record_is_about_is_kept(void)
+{
+	static const char *const names[] = {"a", NULL};
+	struct store *s;
+
+	begin();
+	sealed_store(names);
+	s = start(NEVER_NS);
+	append(s, "a", "more", 4);
+	CHECK_EQ(store_close(s), 0);
+	CHECK_EQ(unlinkat(dir.fd, ".notepackfs/manifest", 0), 0);
+	CHECK_EQ(unlinkat(dir.fd, "a.notepack.gz", 0), 0);
+	scratch_put(&dir, "a", "amore");
+	CHECK_EQ(repair(), 0);
+	forget();
+	log_open("test_order_start", false, LOG_CRIT);
+	CHECK_EQ(store_close(start(0)), 0);
+	log_open("test_order_start", false, LOG_ERR);
+	CHECK_TRACE(was("name a.recovered-*.notepack.gz"));
+	end();
+}
+
 int main(void)
 {
 	log_open("test_order_start", false, LOG_ERR);
@@ -289,5 +312,6 @@ int main(void)
 	RUN(an_import_is_put_into_its_place_by_its_content_only);
 	RUN(what_the_stop_says_is_written_in_any_case);
 	RUN(the_old_manifest_is_kept_durably_before_the_new_one_takes_its_place);
+	RUN(a_raw_file_with_bytes_that_no_record_is_about_is_kept);
 	return unit_done();
 }
