@@ -144,6 +144,7 @@ static int find_owner(struct store *s, struct differences *diff, struct candidat
 {
 	struct neighbours n = {
 	    .stem = c->plain, .suffix = store_suffix(s), .end = c->rec.offset, .part = c->part};
+	struct sealed other;
 
 	for (size_t i = 0; i < diff->raw_count; i++) {
 		const struct found_raw *raw = &diff->raws[i];
@@ -165,7 +166,8 @@ static int find_owner(struct store *s, struct differences *diff, struct candidat
 	}
 	if (c->part > 1)
 		manifest_each_in_dir(s->manifest, c->at->dir, find_neighbour, &n);
-	if (!n.id) {
+	/* A record of this part, elsewhere, would be replaced. */
+	if (!n.id || manifest_get(s->manifest, n.id, c->part, &other)) {
 		size_t len = strlen(c->plain);
 
 		/* Nothing knows its plain name: so it is what gunzip(1) would make of it. */
