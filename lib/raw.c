@@ -28,7 +28,7 @@ int raw_read_mark(int fd, struct raw_mark *mark)
 		/* ERANGE: longer than any of ours. */
 		return errno == ENOTSUP || errno == ERANGE ? -ENODATA : -errno;
 	text[n] = '\0';
-	if (sscanf(text, "%llu %llu", &id, &base) != 2 || id == 0)
+	if (sscanf(text, "%llu %llu", &id, &base) != 2 || id == 0 || id > RAW_ID_MAX)
 		return -ENODATA;
 	*mark = (struct raw_mark){.id = id, .base = base};
 	return 0;

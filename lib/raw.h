@@ -14,6 +14,8 @@
 
 #include "lib/core.h"
 
+#define RAW_ID_MAX INT64_MAX /* no store gets there: a higher one is none of ours */
+
 struct raw_mark {
 	uint64_t id, base;
 };
