@@ -326,10 +326,23 @@ static int restore(struct store *s, int dirfd, int fd, const struct found_import
 	return r;
 }
 
+/* The file id that it is named after; 0: it is named otherwise. */
+static uint64_t id_of(const struct found_import *found)
+{
+	unsigned long long id;
+	char *end;
+
+	if (*found->file < '1' || *found->file > '9')
+		return 0;
+	errno = 0;
+	id = strtoull(found->file, &end, 10);
+	return errno || *end || id > RAW_ID_MAX ? 0 : id;
+}
+
 static int attach_locked(struct store *s, struct dir *d, const struct found_import *found,
 			 const char *name) REQUIRES(s->lock)
 {
-	struct file *f = catalog_new_file(strtoull(found->file, NULL, 10));
+	struct file *f = catalog_new_file(id_of(found));
 	int err;
 
 	if (!f)
@@ -353,8 +366,13 @@ static const char *take_up(struct store *s, const struct found_import *found, in
 	const char *name = found->name;
 	struct node *n = NULL;
 	struct found there;
+	struct sealed rec;
 	bool taken = false;
 
+	if (!id_of(found))
+		return "is not named after a file id";
+	if (manifest_get(s->manifest, id_of(found), 1, &rec))
+		return "has the file id of another file";
 	*err = store_resolve(s, NULL, found->dir, &n);
 	if (*err == -ENOENT || *err == -EINVAL || (n && n->kind != NODE_DIR)) {
 		*err = 0;
