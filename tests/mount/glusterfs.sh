@@ -115,8 +115,8 @@ done
 check "all of it is sealed" timeout 120 "$NOTEPACKCTL" seal "$MNT"
 check "no raw file is left" wait_for 20 sh -c \
 	"[ -z \"\$(find '$STORE/tree' -type f -size +0 ! -name '*.gz')\" ]"
-check "rsync has nothing to transfer" [ -z "$(rsync -ain "$WORK/tree/" "$MNT/tree/")" ]
-check "rsync -c has nothing to transfer" [ -z "$(rsync -ainc "$WORK/tree/" "$MNT/tree/")" ]
+check "rsync has nothing to transfer" rsync_has_nothing -ain "$WORK/tree/" "$MNT/tree/"
+check "rsync -c has nothing to transfer" rsync_has_nothing -ainc "$WORK/tree/" "$MNT/tree/"
 check "a file of two parts is renamed" mv "$MNT/d/parts" "$MNT/d/e/moved"
 check "… and whole" has_content parts "$MNT/d/e/moved"
 check "a directory is renamed" mv "$MNT/d" "$MNT/f"
@@ -128,7 +128,7 @@ stop
 check_clean_store
 start grace=1h
 check "inode numbers are stable across remounts" [ "$(stat -c %i "$MNT/f/e/moved")" = "$inode" ]
-check "rsync has nothing to transfer after a remount" [ -z "$(rsync -ainc "$WORK/tree/" "$MNT/tree/")" ]
+check "rsync has nothing to transfer after a remount" rsync_has_nothing -ainc "$WORK/tree/" "$MNT/tree/"
 check "parts are whole after a remount" has_content parts "$MNT/f/e/moved"
 check "a tail is whole after a remount" has_content tail "$MNT/f/tail"
 check "what was removed stays away" [ ! -e "$MNT/f/sealed" ]

@@ -9,6 +9,7 @@
 #	ok NAME / fail NAME	one TAP line each;  check NAME COMMAND… does either
 #	quietly COMMAND…	without its output
 #	skip NAME REASON	printed and counted by TAP
+#	rsync_has_nothing ARGUMENT…	rsync -i… with these succeeds and transfers nothing
 #	wait_for SECONDS COMMAND…	until the command succeeds: a condition, never a plain sleep
 #	sealed PATH		the object of a plain name is listed (PATH as the writer wrote it)
 #	finish			the plan, and the status; the last line of a test
@@ -108,6 +109,12 @@ check_refused() {
 		echo "# said: $output"
 		fail "$name"
 	fi
+}
+
+# rsync succeeds, and has nothing to say: it transfers nothing.
+rsync_has_nothing() {
+	local out
+	out=$(rsync "$@") && [ -z "$out" ]
 }
 
 wait_for() {

@@ -9,14 +9,17 @@ case_rsync_a() { rsync -a "$IN/tree/" .; }
 
 compat rsync_rerun any works '`rsync -a`, again' 'transfers nothing'
 before_rsync_rerun() { rsync -a "$IN/tree" .; }
-case_rsync_rerun() { [ -z "$(rsync -ai "$IN/tree" .)" ]; }
+case_rsync_rerun() { rsync_has_nothing -ai "$IN/tree" .; }
 
 compat rsync_at_once any works '`rsync -a`, and again at once' 'transfers nothing, sealed yet or not'
-case_rsync_at_once() { rsync -a "$IN/tree" .; [ -z "$(rsync -ai "$IN/tree" .)" ]; }
+case_rsync_at_once() { rsync -a "$IN/tree" .; rsync_has_nothing -ai "$IN/tree" .; }
 
 compat rsync_c any works '`rsync -a -c`, again' 'every byte is read and compared; transfers nothing'
 before_rsync_c() { rsync -a "$IN/tree" .; }
-case_rsync_c() { [ -z "$(rsync -aic "$IN/tree" .)" ]; }
+case_rsync_c() { rsync_has_nothing -aic "$IN/tree" .; }
+
+compat rsync_xattrs any works '`rsync -aAXH`, and again' 'of the mount'"'"'s own attributes it may remove what it likes'
+case_rsync_xattrs() { rsync -aAXH "$IN/tree/" . && rsync -aAXH "$IN/tree/" .; }
 
 compat rsync_added any works '`rsync -a`, again, with new files'
 before_rsync_added() { rsync -a "$IN/tree/a" .; }
@@ -27,7 +30,7 @@ before_rsync_changed() { cp -p "$IN/less" x; }
 case_rsync_changed() { rsync -a "$IN/more" x; }
 
 compat rsync_inplace any works '`rsync --inplace`, and again'
-case_rsync_inplace() { rsync -a --inplace "$IN/tree" .; [ -z "$(rsync -ai --inplace "$IN/tree" .)" ]; }
+case_rsync_inplace() { rsync -a --inplace "$IN/tree" .; rsync_has_nothing -ai --inplace "$IN/tree" .; }
 
 compat rsync_inplace_changed any EPERM '`rsync --inplace`, with a changed file' 'it writes over sealed bytes'
 before_rsync_inplace_changed() { cp -p "$IN/other" x; }
