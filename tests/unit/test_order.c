@@ -104,6 +104,29 @@ static void an_object_that_the_disk_has_changed_is_written_anew(void)
 	end();
 }
 
+static int truncate_a(void)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/a", dir.path);
+	return truncate(path, 1);
+}
+
+static void a_raw_file_that_someone_cut_short_is_not_sealed(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	CHECK_EQ(truncate_a(), 0);
+	log_open("test_order", false, LOG_CRIT);
+	CHECK_EQ(store_close(s), 5);
+	log_open("test_order", false, LOG_ERR);
+	CHECK(!scratch_has(&dir, "a.notepack.gz"));
+	end();
+}
+
 /* ---- the raw file goes ---- */
 
 static void grow(void)
@@ -241,14 +264,22 @@ static void no_hole_is_made_where_someone_else_writes(void)
 static void a_raw_file_that_was_not_compared_stays(void)
 {
 	static const char *const names[] = {"a", NULL};
+	struct raw_mark mark = {0};
 	struct store *s;
 	struct node *n;
+	int fd;
 
 	begin();
 	sealed_store(names);
+	s = start(NEVER_NS);
+	manifest_each(s->manifest, visit_id, &mark.id);
 	scratch_put(&dir, "a", "X");
+	fd = openat(dir.fd, "a", O_RDWR | O_CLOEXEC);
+	CHECK_EQ(raw_write_mark(s, fd, &mark), 0);
+	close(fd);
+	CHECK_EQ(store_close(s), 0);
 	log_open("test_order", false, LOG_CRIT);
-	s = start(0);
+	s = start(NEVER_NS);
 	CHECK_EQ(store_lookup(s, store_root(s), "a", &n), 0);
 	raw_drop(s, to_file(n));
 	CHECK(has_text("a", "X"));
@@ -395,6 +426,7 @@ int main(void)
 	RUN(after_a_failed_fsync_the_object_is_written_anew);
 	RUN(a_failed_fsync_of_the_directory_is_made_good_before_the_record);
 	RUN(an_object_that_the_disk_has_changed_is_written_anew);
+	RUN(a_raw_file_that_someone_cut_short_is_not_sealed);
 	RUN(a_raw_file_that_someone_changes_behind_the_record_stays);
 	RUN(a_raw_file_that_could_not_go_goes_at_the_stop);
 	RUN(a_hole_is_marked_durably_before_it_is_made);

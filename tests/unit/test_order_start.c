@@ -173,6 +173,38 @@ static void an_import_is_durable_before_it_is_recorded(void)
 	end();
 }
 
+static void damage_import(void)
+{
+	char path[64] = "";
+	struct dirent *e;
+	DIR *d = fdopendir(openat(dir.fd, ".notepackfs/import", O_RDONLY | O_CLOEXEC));
+
+	while (d && (e = readdir(d))) {
+		if (e->d_name[0] != '.')
+			snprintf(path, sizeof(path), ".notepackfs/import/%.20s", e->d_name);
+	}
+	closedir(d);
+	damage(path);
+}
+
+static void an_import_that_changes_behind_its_verification_is_verified_again(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(0);
+	log_open("test_order_start", false, LOG_CRIT);
+	then("sync .notepackfs/import/*", damage_import);
+	import_one(s, "a.notepack.gz",
+		   "a text that is long enough, so that the byte that is changed is in it, "
+		   "and not behind its end");
+	CHECK(!then_do);
+	CHECK(!scratch_has(&dir, "a.notepack.gz"));
+	store_close(s);
+	log_open("test_order_start", false, LOG_ERR);
+	end();
+}
+
 /* Where an import lies whose record was committed, though it seemed to have failed. */
 static void move_back(uint64_t id, const char *name, bool same)
 {
@@ -309,6 +341,7 @@ int main(void)
 	RUN(a_raw_file_takes_the_place_of_damaged_objects);
 	RUN(a_damaged_object_without_a_record_is_not_adopted);
 	RUN(an_import_is_durable_before_it_is_recorded);
+	RUN(an_import_that_changes_behind_its_verification_is_verified_again);
 	RUN(an_import_is_put_into_its_place_by_its_content_only);
 	RUN(what_the_stop_says_is_written_in_any_case);
 	RUN(the_old_manifest_is_kept_durably_before_the_new_one_takes_its_place);
