@@ -191,6 +191,17 @@ static void a_raw_file_that_could_not_go_goes_at_the_stop(void)
 	log_open("test_order", false, LOG_ERR);
 	CHECK(!scratch_has(&dir, "a"));
 	end();
+
+	/* In the stop itself no timer is left that would try again. */
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	log_open("test_order", false, LOG_CRIT);
+	fail_next("unlink a", 1);
+	CHECK_EQ(store_close(s), 0);
+	log_open("test_order", false, LOG_ERR);
+	CHECK(!scratch_has(&dir, "a"));
+	end();
 }
 
 /* A file all of which is sealed, and whose raw file could not go. */
