@@ -33,7 +33,7 @@ static struct scratch dir;
 
 /* When a line matches: the call fails, as many times; or something happens behind it, once. */
 static const char *fail_at, *then_at;
-static int fail_times;
+static int fail_times, fail_errno = EIO;
 static void (*then_do)(void);
 static atomic_bool corrupt; /* a bit of the next write of an object's chunk */
 
@@ -88,7 +88,7 @@ static int done(int result)
 
 static int refuse(void)
 {
-	errno = EIO;
+	errno = fail_errno;
 	return -1;
 }
 

@@ -385,6 +385,24 @@ static void a_new_content_is_durable_before_the_old_one_goes(void)
 	end();
 }
 
+static void a_full_disk_does_not_keep_one_from_removing(void)
+{
+	static const char *const names[] = {"a", NULL};
+	struct store *s;
+
+	begin();
+	sealed_store(names);
+	s = start(NEVER_NS);
+	log_open("test_order", false, LOG_CRIT);
+	fail_errno = ENOSPC;
+	fail_next("sync .notepackfs/manifest.new.*", 1);
+	CHECK_EQ(remove_name(s, "a"), 0);
+	fail_errno = EIO;
+	log_open("test_order", false, LOG_ERR);
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
 static void a_directory_is_renamed_behind_its_intent(void)
 {
 	struct caller c = me();
@@ -445,6 +463,7 @@ int main(void)
 	RUN(a_raw_file_that_was_not_compared_stays);
 	RUN(fsync_makes_the_name_durable_too);
 	RUN(a_new_content_is_durable_before_the_old_one_goes);
+	RUN(a_full_disk_does_not_keep_one_from_removing);
 	RUN(a_directory_is_renamed_behind_its_intent);
 	RUN(what_is_removed_is_forgotten_first);
 	return unit_done();
