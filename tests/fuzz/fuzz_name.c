@@ -55,6 +55,17 @@ static void check_plain(const char *plain, uint32_t part, const char *suffix)
 	     name_stem_needs_suffix(stem_text, stem, suffix));
 }
 
+/* What a sealed name is taken apart to makes it again. */
+static void check_stem(const char *name, size_t stem, uint32_t part, const char *suffix)
+{
+	bool needs = name_stem_needs_suffix(name, stem, suffix);
+	char plain[2 * NAME_BYTES], sealed[NAME_BYTES + 1];
+
+	snprintf(plain, sizeof(plain), "%.*s%s", (int)stem, name, needs ? suffix : "");
+	MUST(name_check_plain(plain, suffix) != -EINVAL);
+	MUST(name_sealed(plain, part, suffix, sealed) == 0 && same_name(sealed, name));
+}
+
 static void check_refused(const char *import, const char *suffix)
 {
 	char refused[NAME_BYTES + 1];
@@ -80,6 +91,7 @@ static void check_name(const char *name, uint32_t part, const char *suffix)
 		MUST(name_has_sealed_suffix(name, suffix));
 		MUST(stem > 0 && stem < strlen(name));
 		MUST(parsed >= 1 && parsed <= NAME_PART_MAX);
+		check_stem(name, stem, parsed, suffix);
 	}
 	if (name_is_import(name, suffix))
 		MUST(parsed == 1 && stem <= NAME_PLAIN_BYTES);

@@ -2,8 +2,8 @@
 /*
  * One line of a manifest. The first byte chooses the store's suffix, the rest is the line.
  *
- * What is decoded can be encoded, and that is decoded to the same; its paths are paths in the
- * store. A line that record_fields.c takes apart by itself means the same with a blank in it, which
+ * What is decoded can be encoded, and that is decoded to the same; each of its members stands in the
+ * line; its paths are paths in the store. A line that record_fields.c takes apart by itself means the same with a blank in it, which
  * makes json-c take it apart.
  */
 #include <errno.h>
@@ -62,6 +62,26 @@ static void check_paths(const struct record *r, const char *suffix)
 	}
 }
 
+/* Is each member of text, a line that was encoded, in the line that was decoded? Where they cannot be
+ * spelled otherwise. */
+static void check_members(const char *line, size_t len, const struct buf *text)
+{
+	const char *p = text->data + 1, *last = text->data + text->len - 2;
+
+	if (memchr(line, '\\', len) || memchr(line, ' ', len) || memchr(line, '\t', len) ||
+	    memchr(line, '\n', len) || memchr(line, '\r', len) ||
+	    memmem(line, len, "_b64", 4) || memmem(line, len, ":-", 2) ||
+	    memchr(text->data, '\\', text->len) || memmem(text->data, text->len, "_b64", 4))
+		return;
+	while (p < last) {
+		const char *end = strchr(p + 1, '"') + 2; /* the value */
+
+		end = *end == '"' ? strchr(end + 1, '"') + 1 : end + strcspn(end, ",}");
+		MUST(memmem(line, len, p, (size_t)(end - p)));
+		p = end + 1;
+	}
+}
+
 /* Decode, and have what it means in b, as text. The result of record_decode. */
 static int decode(const char *line, size_t len, const char *suffix, struct buf *b)
 {
@@ -75,6 +95,7 @@ static int decode(const char *line, size_t len, const char *suffix, struct buf *
 		return err;
 	check_paths(&r, suffix);
 	encode(b, &r, suffix);
+	check_members(line, len, b);
 	record_release(&r);
 	return 0;
 }

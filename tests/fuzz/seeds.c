@@ -98,6 +98,15 @@ static void record_seeds(void)
 	line_seed("escapes", &line);
 	add_sealed(&line, UINT64_MAX, 14, 999999999, "", "x");
 	line_seed("largest", &line);
+	buf_str(&line, "{\"seq\":1,\"path\":\"y.notepack.gz\",");
+	add_sealed(&line, 7, 12, 1, "", "x");
+	memmove(strchr(line.data, ',') + 24, strstr(line.data, "\"plain\""),
+		strlen(strstr(line.data, "\"plain\"")) + 1);
+	line.len = strlen(line.data);
+	line_seed("another-path", &line);
+	add_sealed(&line, 7, 12, 1, "", "x");
+	memcpy(strstr(line.data, "\"1700000000."), "\"9999999999.", 12);
+	line_seed("late", &line);
 	record_encode_rm(&line, 9, &s, "a/b", "x.p000000002.notepack.gz");
 	line_seed("rm", &line);
 	record_encode_mvdir(&line, 10, "a", "b/c");
@@ -147,6 +156,14 @@ static void manifest_seeds(void)
 	record_encode_rm(&b, 8, &removed, "c/d", "x.p000000002.notepack.gz");
 	ADD(&b, "\x1e\2\0\3\0\5\6\0\1\1\2\1\13\2\1\2\3\4\1\4\1\3");
 	seeds_write("manifest", "changes", &b);
+	buf_reset(&b);
+	ADD(&b, "\0\0\0");
+	add_sealed(&b, 1, 12, 2, "a", "x");
+	removed.seq = 1;
+	memset(removed.sha256, 1, SHA256_BYTES);
+	record_encode_rm(&b, 2, &removed, "a", "x.p000000002.notepack.gz");
+	record_encode_rm(&b, 3, &removed, "a", "x.p000000002.notepack.gz");
+	seeds_write("manifest", "removed-twice", &b);
 	buf_reset(&b);
 	ADD(&b, "\x0c\0\0");
 	for (uint64_t i = 1; i <= 12; i++) {
@@ -230,6 +247,9 @@ static void name_seeds(void)
 	ADD(&b, "\1\0\0\0.x\0y.p000000002.x.gz\0d/e\0[a-z]:?");
 	seeds_write("name", "part", &b);
 	buf_reset(&b);
+	ADD(&b, "\1\0\0\0.notepack\0x.p000000001.notepack.gz\0d\0*");
+	seeds_write("name", "no-part", &b);
+	buf_reset(&b);
 	ADD(&b, "\xfe\xc9\x9a\x3b.p\0x.p\0\xff\xfe\0a\\*:::");
 	seeds_write("name", "odd-suffix", &b);
 	buf_reset(&b);
@@ -263,6 +283,8 @@ static void options_seeds(void)
 	    "-x",
 	    "-o\nlevel",
 	    "-o\nro=1",
+	    "store\nmnt\n-o\nsuffix=.gz",
+	    "0.1234567s\n0.9999999K\n1.0000009d",
 	    "1.5\n90s\n7d\n4096\n1M\n2.5T\n0.9999999K\n9223372036854775807\n36500d\n256",
 	};
 	CLEANUP_BUF struct buf b = {0};

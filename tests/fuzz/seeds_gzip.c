@@ -16,6 +16,7 @@ static void object_seed(const char *name, size_t raw_bytes,
 	CLEANUP_FREE uint8_t *raw = malloc(raw_bytes), *gz = malloc(raw_bytes + 20000);
 	CLEANUP_FD int fd = -1;
 	struct buf b = {0};
+	char flipped[64];
 	ssize_t n;
 
 	MUST(raw && gz);
@@ -27,6 +28,14 @@ static void object_seed(const char *name, size_t raw_bytes,
 	buf_add(&b, seekgz_reads, sizeof(seekgz_reads));
 	buf_add(&b, gz, (size_t)n);
 	seeds_write("seekgz", name, &b);
+	b.data[0] = 1;
+	b.data[b.len - 20] ^= 1; /* in the body */
+	snprintf(flipped, sizeof(flipped), "%s-flipped", name);
+	seeds_write("seekgz", flipped, &b);
+	b.data[b.len - 20] ^= 1;
+	b.data[1 + sizeof(seekgz_reads) + 16 + 24] ^= 1;
+	snprintf(flipped, sizeof(flipped), "%s-forged-sha256", name);
+	seeds_write("seekgz", flipped, &b);
 	buf_release(&b);
 }
 
@@ -93,6 +102,12 @@ static void gzfile_seeds(void)
 		snprintf(name, sizeof(name), "forged-facts-%u", how);
 		gzfile_seed(name, &gz, how);
 	}
+	gz_member(&gz, raw, 300, &usual);
+	gz.p[gz.len - 6] ^= 1;
+	gzfile_seed("wrong-crc", &gz, 0);
+	gz_member(&gz, raw, 300, &usual);
+	gz.p[gz.len - 1] ^= 1;
+	gzfile_seed("wrong-length", &gz, 0);
 	gz_head(&gz, 0);
 	bits = (struct bits){.gz = &gz};
 	put_fixed_block(&bits, raw, 20, false);
@@ -112,6 +127,18 @@ static void gzindex_seed(const char *name, uint8_t how, size_t len)
 	buf_release(&b);
 }
 
+/* Another window, as long as the right one, of which all but the piece's CRC-32 is right. */
+static void forge_window(unsigned piece)
+{
+	uint8_t *entry = subject.index + 48 + 40 * (size_t)piece;
+	uint8_t *place = subject.index + get_le64(entry + 16);
+	static uint8_t zeroes[GZSTREAM_WINDOW_BYTES];
+	uLongf len = get_le32(entry + 24);
+
+	MUST(compress2(place, &len, zeroes, get_le16(entry + 36), 9) == Z_OK);
+	put_le32(entry + 24, (uint32_t)len);
+}
+
 static void gzindex_seeds(void)
 {
 	scratch_begin();
@@ -121,6 +148,8 @@ static void gzindex_seeds(void)
 	gzindex_seed("cut-short", 0, subject.index_len - 1);
 	gzindex_seed("forged-length", 3, subject.index_len - 100);
 	gzindex_seed("forged-windows", 7, subject.index_len);
+	forge_window(1);
+	gzindex_seed("forged-window-content", 7, subject.index_len);
 	put_le64(subject.index + 48 + 40, UINT64_MAX);
 	gzindex_seed("forged-point", 7, subject.index_len);
 	put_le64(subject.index + 48 + 40, 0);
