@@ -265,6 +265,8 @@ static int adopt(struct trial *t)
 	err = fchmod(t->raw->fd, t->st.st_mode & 0555) == 0 ? record(t) : -errno;
 	if (!err)
 		err = flip(t);
+	if (err && t->file->settled)
+		return 0; /* recorded, and in its place; the next mount has memory for its name */
 	if (err) { /* nothing is deleted, so it does no harm if the manifest has it after all */
 		fchmod(t->raw->fd, t->st.st_mode & 07777);
 		(void)move(t, true);
