@@ -79,6 +79,7 @@ setsid "$NOTEPACKCTL" umount "$MNT" >"$WORK/ctl.out" 2>&1 &
 ctl=$!
 wait_for 20 unmounted
 wait_for 20 compressing
+wait_for 20 grep -q flushing "$WORK/ctl.out" # its handler is there
 kill -INT -- "-$ctl"
 status=0
 wait "$ctl" || status=$?
