@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * order_kit: what is done to the disk, in its order. The calls are noted, each as a line "CALL PATH" of
- * the trace: sync (fsync), name (the name that a rename gives), link, unlink, mark (an attribute), punch;
+ * the trace: sync (fsync), name (the name that a rename gives), link, unlink, write, mark (an attribute), punch;
  * patterns are fnmatch's.
  *
  * To be included by the file with main, once: it defines fsync and others for the whole program.
@@ -129,6 +129,11 @@ int fallocate(int fd, int mode, off_t offset, off_t len)
 	if (mode & FALLOC_FL_PUNCH_HOLE)
 		note("punch", fd, NULL);
 	return (int)syscall(SYS_fallocate, fd, mode, offset, len);
+}
+
+ssize_t write(int fd, const void *buf, size_t len)
+{
+	return note("write", fd, NULL) ? refuse() : syscall(SYS_write, fd, buf, len);
 }
 
 ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)

@@ -405,6 +405,25 @@ static void a_full_disk_does_not_keep_one_from_removing(void)
 	end();
 }
 
+static void a_manifest_that_could_not_be_written_does_not_take_its_place(void)
+{
+	static const char *const names[] = {"a", NULL};
+	struct store *s;
+
+	begin();
+	sealed_store(names);
+	s = start(NEVER_NS);
+	forget();
+	log_open("test_order", false, LOG_CRIT);
+	fail_next("write .notepackfs/manifest.new.*", 1);
+	CHECK_EQ(remove_name(s, "a"), -EIO);
+	log_open("test_order", false, LOG_ERR);
+	CHECK_TRACE(!was(MANIFEST));
+	CHECK(scratch_has(&dir, "a.notepack.gz"));
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
 static void a_directory_is_renamed_behind_its_intent(void)
 {
 	struct caller c = me();
@@ -466,6 +485,7 @@ int main(void)
 	RUN(fsync_makes_the_name_durable_too);
 	RUN(a_new_content_is_durable_before_the_old_one_goes);
 	RUN(a_full_disk_does_not_keep_one_from_removing);
+	RUN(a_manifest_that_could_not_be_written_does_not_take_its_place);
 	RUN(a_directory_is_renamed_behind_its_intent);
 	RUN(what_is_removed_is_forgotten_first);
 	return unit_done();
