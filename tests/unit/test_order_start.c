@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What is durable before what. The crash tests see what an order is good for, where they come by; this
- * sees the order itself: in the start, imports, the stop and repair.
+ * sees the order itself: in the start, failed renames, imports, the stop and repair.
  */
 #include "tests/unit/order_kit.h"
 
@@ -138,6 +138,37 @@ static void a_damaged_object_without_a_record_is_not_adopted(void)
 	CHECK_EQ(store_close(s), 0);
 	log_open("test_order_start", false, LOG_ERR);
 	end();
+}
+
+/* ---- a rename that fails ---- */
+
+/* Neither without its intent, nor half of it. */
+static void a_rename_that_fails_leaves_the_names_as_they_were(void)
+{
+	static const char *const names[] = {"a", NULL};
+	static const char *const faults[] = {"sync .notepackfs/manifest.new.*",
+					     "name b.p000000002.*"};
+
+	for (int i = 0; i < 2; i++) {
+		struct store *s;
+
+		begin();
+		sealed_store(names);
+		s = start(NEVER_NS);
+		append(s, "a", "more", 4);
+		seal_all(s);
+		forget();
+		log_open("test_order_start", false, LOG_CRIT);
+		fail_next(faults[i], 1);
+		CHECK(rename_to(s, "a", "b") != 0);
+		log_open("test_order_start", false, LOG_ERR);
+		CHECK_EQ(fail_times, 0);
+		CHECK_TRACE(i == 1 || !was("name b.notepack.gz"));
+		CHECK(seals_to("a.notepack.gz", "a"));
+		CHECK(seals_to("a.p000000002.notepack.gz", "more"));
+		CHECK_EQ(store_close(s), 0);
+		end();
+	}
 }
 
 /* ---- imports ---- */
@@ -340,6 +371,7 @@ int main(void)
 	RUN(another_file_of_that_name_gets_one_of_its_own_that_is_durable);
 	RUN(a_raw_file_takes_the_place_of_damaged_objects);
 	RUN(a_damaged_object_without_a_record_is_not_adopted);
+	RUN(a_rename_that_fails_leaves_the_names_as_they_were);
 	RUN(an_import_is_durable_before_it_is_recorded);
 	RUN(an_import_that_changes_behind_its_verification_is_verified_again);
 	RUN(an_import_is_put_into_its_place_by_its_content_only);
