@@ -171,6 +171,29 @@ static void a_rename_that_fails_leaves_the_names_as_they_were(void)
 	}
 }
 
+/* A second fsync would succeed for what the first has lost. */
+static void what_a_failed_fsync_may_have_lost_replaces_nothing(void)
+{
+	static const char *const names[] = {"old", NULL};
+	struct handle *h;
+	struct store *s;
+
+	begin();
+	sealed_store(names);
+	s = start(NEVER_NS);
+	h = create(s, "new", NULL);
+	CHECK_EQ(store_write(h, "text", 4, 0, false), 4);
+	log_open("test_order_start", false, LOG_CRIT);
+	fail_next("sync new", 1);
+	CHECK_EQ(store_fsync(h), -EIO);
+	CHECK(rename_to(s, "new", "old") != 0);
+	log_open("test_order_start", false, LOG_ERR);
+	CHECK(seals_to("old.notepack.gz", "old"));
+	store_release(h);
+	store_close(s);
+	end();
+}
+
 /* ---- imports ---- */
 
 static void import_one(struct store *s, const char *name, const char *text)
@@ -372,6 +395,7 @@ int main(void)
 	RUN(a_raw_file_takes_the_place_of_damaged_objects);
 	RUN(a_damaged_object_without_a_record_is_not_adopted);
 	RUN(a_rename_that_fails_leaves_the_names_as_they_were);
+	RUN(what_a_failed_fsync_may_have_lost_replaces_nothing);
 	RUN(an_import_is_durable_before_it_is_recorded);
 	RUN(an_import_that_changes_behind_its_verification_is_verified_again);
 	RUN(an_import_is_put_into_its_place_by_its_content_only);
