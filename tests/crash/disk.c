@@ -35,7 +35,7 @@ static void run(const char *const argv[], char *line, size_t size)
 	char rest[256];
 	int out[2], status;
 	ssize_t n;
-	pid_t pid;
+	pid_t pid = -1;
 
 	if (pipe(out) != 0 || (pid = fork()) < 0)
 		die("fork", argv[0]);
