@@ -32,19 +32,26 @@ int io_reopen_unseen(int fd)
 	return fresh < 0 ? -errno : fresh;
 }
 
+/* 0, or -EINVAL: no regular file. */
+static int regular(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return -errno;
+	return S_ISREG(st.st_mode) ? 0 : -EINVAL;
+}
+
 /* Someone has a lease on it (fcntl(2)), so that only an open that may wait gets it: of what is a
  * regular file for certain, and as long as leases last. */
 static int open_leased(int dirfd, const char *path, int flags)
 {
 	CLEANUP_FD int pin = io_resolve(dirfd, path, O_PATH | O_NOFOLLOW, 0);
+	int fd = pin, err = pin < 0 ? pin : regular(pin);
 	char link[FD_LINK_BYTES];
-	struct stat st;
-	int fd;
 
-	if (pin < 0)
-		return pin;
-	if (fstat(pin, &st) != 0 || !S_ISREG(st.st_mode))
-		return -EINVAL;
+	if (err)
+		return err;
 	do
 		fd = open(fd_link(pin, link), (flags & ~(O_CREAT | O_NOFOLLOW)) | O_CLOEXEC);
 	while (fd < 0 && errno == EINTR);
@@ -55,7 +62,7 @@ static int open_leased(int dirfd, const char *path, int flags)
 static int open_file(int dirfd, const char *path, int flags, mode_t mode)
 {
 	int fd = io_resolve(dirfd, path, flags | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, mode);
-	struct stat st;
+	int err;
 
 	if (fd == -EAGAIN)
 		fd = open_leased(dirfd, path, flags);
@@ -63,10 +70,11 @@ static int open_file(int dirfd, const char *path, int flags, mode_t mode)
 		return -EINVAL;
 	if (fd < 0 || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
 		return fd;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+	err = regular(fd);
+	if (!err)
 		return fd;
 	close(fd);
-	return -EINVAL;
+	return err;
 }
 
 int io_open(int dirfd, const char *path, int flags, mode_t mode)
@@ -356,6 +364,14 @@ bool io_same_file(int a_dirfd, const char *a, int b_dirfd, const char *b)
 
 	return io_stat(a_dirfd, a, &x) == 0 && io_stat(b_dirfd, b, &y) == 0 &&
 	       x.st_ino == y.st_ino && x.st_dev == y.st_dev;
+}
+
+bool io_is_named(int fd, int dirfd, const char *name)
+{
+	struct stat x, y;
+
+	return io_fstat(fd, &x) == 0 && io_stat(dirfd, name, &y) == 0 && x.st_ino == y.st_ino &&
+	       x.st_dev == y.st_dev;
 }
 
 int io_rename_resume(int from_dirfd, const char *from, int to_dirfd, const char *to)

@@ -91,6 +91,10 @@ int io_rename_resume(int from_dirfd, const char *from, int to_dirfd, const char 
 /* Are they names of one file? */
 bool io_same_file(int a_dirfd, const char *a, int b_dirfd, const char *b);
 
+/* Is it the name of this very file? After a rename that failed, yes says that only its answer was lost,
+ * or that it was cut in two; then the old name may still be there. */
+bool io_is_named(int fd, int dirfd, const char *name);
+
 /* Times with UTIME_OMIT nanoseconds are left alone. */
 int io_set_times(int fd, const struct timespec times[2]);
 

@@ -236,15 +236,6 @@ static int make_durable(struct store *s, struct segment *seg)
 	return seg->renamed ? 0 : io_fsync(seg->tmp_fd);
 }
 
-/* Is the object under its final name the very file we wrote (a fallback rename cut in two)? */
-static bool is_ours(int dfd, struct segment *seg)
-{
-	struct stat there, ours;
-
-	return io_stat(dfd, seg->object, &there) == 0 && io_fstat(seg->tmp_fd, &ours) == 0 &&
-	       there.st_ino == ours.st_ino && there.st_dev == ours.st_dev;
-}
-
 static int give_final_name(struct store *s, struct segment *seg)
 {
 	int dfd, err;
@@ -257,7 +248,7 @@ static int give_final_name(struct store *s, struct segment *seg)
 	err = io_rename_noreplace(s->fd, seg->tmp, dfd, seg->object);
 	if (err == -EEXIST && leftover_clear(s, seg->dir, dfd, seg->object))
 		err = io_rename_noreplace(s->fd, seg->tmp, dfd, seg->object);
-	if (err && is_ours(dfd, seg)) {
+	if (err && io_is_named(seg->tmp_fd, dfd, seg->object)) {
 		io_unlink(s->fd, seg->tmp, 0);
 		err = 0;
 	}

@@ -227,7 +227,7 @@ static void run_fault(const struct point *p, struct world *w, struct verdict *v)
 	w->shim.at = p->at;
 	w->shim.span = p->span;
 	w->may_put_aside = p->mode.err == EIO;
-	w->may_recover = p->mode.action == SHIM_HOOK;
+	w->may_recover = p->mode.action == SHIM_HOOK || p->mode.err == EIO;
 	w->may_refuse = p->mode.action == SHIM_ERROR;
 	status = run_stage(p, w, STAGE_FAULT, log);
 	v->injected = atomic_load(&w->shim.injected);

@@ -45,8 +45,10 @@ struct world {
 	int errors;	    /* calls that failed */
 	int close_status;   /* of store_close; -1: not called, -2: the start failed */
 	bool may_put_aside; /* a read error makes an object one that cannot be trusted */
-	bool may_recover; /* a power cut brings a raw file back with other bytes: it is kept */
-	bool may_refuse;  /* an import whose fsync failed, which then is NAME.invalid */
+	/* A raw file that is back with other bytes after a power cut, or cannot be read where an object
+	 * should be compared with it, is kept under another name. */
+	bool may_recover;
+	bool may_refuse; /* an import whose fsync failed, which then is NAME.invalid */
 	int violations;
 	char verdict[512]; /* the first of them */
 };

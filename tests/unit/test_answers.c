@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What fails behind a change that has been made, and what has been done although it was answered with an
+ * error.
+ */
+#include "tests/unit/order_kit.h"
+
+static const char *stat_fails_at; /* NAME in dir */
+
+int fstat(int fd, struct stat *st)
+{
+	char link[64], path[PATH_MAX / 2];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = stat_fails_at ? readlink(link, path, sizeof(path) - 1) : 0;
+	path[n < 0 ? 0 : n] = '\0';
+	if (n > 0 && strcmp(strrchr(path, '/') + 1, stat_fails_at) == 0) {
+		stat_fails_at = NULL;
+		return refuse();
+	}
+	return fstatat(fd, "", st, AT_EMPTY_PATH);
+}
+
+static void a_file_that_cannot_be_looked_at_is_not_taken_for_something_else(void)
+{
+	int fd;
+
+	begin();
+	CHECK_EQ(mknodat(dir.fd, "file", S_IFREG | 0600, 0), 0);
+	CHECK_EQ(mknodat(dir.fd, "fifo", S_IFIFO | 0600, 0), 0);
+	stat_fails_at = "file";
+	CHECK_EQ(io_open(dir.fd, "file", O_RDONLY, 0), -EIO);
+	CHECK_EQ(io_open(dir.fd, "fifo", O_RDONLY, 0), -EINVAL);
+	fd = io_open(dir.fd, "file", O_RDONLY, 0);
+	CHECK(fd >= 0);
+	close(fd);
+	end();
+}
+
+/* "a" is sealed; its next write needs a raw file. */
+static struct handle *open_sealed(struct store *s, struct node **n)
+{
+	struct caller c = me();
+	struct handle *h = NULL;
+
+	put(s, "a", "text", 4);
+	seal_all(s);
+	CHECK_EQ(store_lookup(s, store_root(s), "a", n), 0);
+	CHECK_EQ(store_open_node(s, &c, *n, O_WRONLY, &h), 0);
+	return h;
+}
+
+static void close_all(struct store *s, struct handle *h, struct node *n)
+{
+	store_release(h);
+	node_unref(s, n, 1);
+	CHECK_EQ(store_close(s), 0);
+	CHECK_EQ(count_entries(&dir, "."), 2); /* two parts, and nothing else */
+	CHECK_EQ(count_entries(&dir, ".notepackfs/tmp"), 0);
+}
+
+static void a_write_that_cannot_have_its_raw_file_leaves_none(void)
+{
+	struct store *s;
+	struct handle *h;
+	struct node *n;
+
+	begin();
+	s = start(NEVER_NS);
+	h = open_sealed(s, &n);
+	stat_fails_at = "a";
+	CHECK_EQ(store_write(h, "more", 4, 4, false), -EIO);
+	CHECK(!stat_fails_at);
+	CHECK_EQ(store_write(h, "more", 4, 4, false), 4);
+	close_all(s, h, n);
+	end();
+}
+
+static void a_raw_file_whose_rename_was_made_but_not_answered_is_taken(void)
+{
+	struct store *s;
+	struct handle *h;
+	struct node *n;
+
+	begin();
+	s = start(NEVER_NS);
+	h = open_sealed(s, &n);
+	lose_answer = true;
+	fail_next("name a", 1);
+	CHECK_EQ(store_write(h, "more", 4, 4, false), 4);
+	CHECK_EQ(fail_times, 0);
+	close_all(s, h, n);
+	end();
+}
+
+int main(void)
+{
+	log_open("test_answers", false, LOG_ERR);
+	RUN(a_file_that_cannot_be_looked_at_is_not_taken_for_something_else);
+	RUN(a_write_that_cannot_have_its_raw_file_leaves_none);
+	RUN(a_raw_file_whose_rename_was_made_but_not_answered_is_taken);
+	return unit_done();
+}
