@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "lib/leftover.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/buf.h"
 #include "lib/catalog.h"
 #include "lib/dirfd.h"
 #include "lib/io.h"
+#include "lib/manifest.h"
+#include "lib/object.h"
 
 struct leftover {
 	struct dir *dir; /* referenced */
-	uint64_t ino;	 /* of the object: nothing else of its name is ours to remove */
+	uint64_t
+	    ino; /* of the object: nothing else of its name is ours to remove; 0: not known */
 	char name[NAME_BYTES + 1];
 	struct leftover *next;
 };
@@ -39,23 +44,50 @@ int leftover_unlink(struct store *s, struct dir *d, int dfd, const char *object)
 
 	if (!err || err == -ENOENT)
 		return err;
-	if (dfd >= 0 && io_stat(dfd, object, &st) == 0) {
-		add(s, d, st.st_ino, object);
-	} else {
-		lock_take(&s->lock);
-		s->unsettled = true;
-		lock_drop(&s->lock);
-	}
+	if (dfd < 0 || io_stat(dfd, object, &st) != 0)
+		st.st_ino = 0;
+	add(s, d, st.st_ino, object);
 	return err;
 }
 
-static void forget(struct store *s, struct dir *d, uint64_t ino)
+struct sought {
+	const char *object, *suffix;
+};
+
+static int is_it(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
+{
+	const struct sought *sought = ctx;
+	char name[NAME_BYTES + 1];
+
+	return name_sealed(plain, rec->part, sought->suffix, name) == 0 &&
+	       strcmp(name, sought->object) == 0;
+}
+
+/* For what has the name of an object whose inode could not be asked for: it begins like one of ours,
+ * and no record is about it. */
+static bool has_no_record(struct store *s, struct dir *d, int dfd, const char *object)
+{
+	CLEANUP_FD int fd = io_open(dfd, object, O_RDONLY, 0);
+	struct sought sought = {.object = object, .suffix = store_suffix(s)};
+	CLEANUP_BUF struct buf path = {0};
+
+	if (fd < 0 || object_is_ours(fd) != 1)
+		return false;
+	buf_str(&path, "");
+	lock_take(&s->lock);
+	catalog_path_locked(s, &d->n, 0, &path);
+	lock_drop(&s->lock);
+	return !path.failed &&
+	       manifest_each_in_dir(s->manifest, path.data, is_it, &sought) == 0;
+}
+
+static void forget(struct store *s, struct dir *d, const char *object)
 {
 	lock_take(&s->lock);
 	for (struct leftover **at = &s->leftovers; *at; at = &(*at)->next) {
 		struct leftover *l = *at;
 
-		if (l->dir != d || l->ino != ino)
+		if (l->dir != d || strcmp(l->name, object) != 0)
 			continue;
 		*at = l->next;
 		node_unref_locked(s, &l->dir->n, 1);
@@ -67,20 +99,22 @@ static void forget(struct store *s, struct dir *d, uint64_t ino)
 
 bool leftover_clear(struct store *s, struct dir *d, int dfd, const char *object)
 {
-	struct leftover *l;
+	bool found = false, unknown = false;
 	struct stat st;
 
 	if (io_stat(dfd, object, &st) != 0)
 		return false;
 	lock_take(&s->lock);
-	for (l = s->leftovers; l; l = l->next) {
-		if (l->dir == d && l->ino == st.st_ino && strcmp(l->name, object) == 0)
-			break;
+	for (struct leftover *l = s->leftovers; l && !found; l = l->next) {
+		found = l->dir == d && strcmp(l->name, object) == 0 &&
+			(!l->ino || l->ino == st.st_ino);
+		unknown = found && !l->ino;
 	}
 	lock_drop(&s->lock);
-	if (!l || io_unlink(dfd, object, 0) != 0)
+	if (!found || (unknown && !has_no_record(s, d, dfd, object)) ||
+	    io_unlink(dfd, object, 0) != 0)
 		return false;
-	forget(s, d, st.st_ino);
+	forget(s, d, object);
 	return true;
 }
 

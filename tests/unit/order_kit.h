@@ -35,7 +35,7 @@ static struct scratch dir;
 static const char *fail_at, *then_at;
 static int fail_times, fail_errno = EIO;
 static void (*then_do)(void);
-static bool lose_answer;    /* a rename that fails has been done */
+static bool lose_answer;    /* a rename or an unlink that fails has been done */
 static atomic_bool corrupt; /* a bit of the next write of an object's chunk */
 
 static bool matches(const char *pattern, const char *line)
@@ -111,9 +111,13 @@ int renameat2(int from_dirfd, const char *from, int to_dirfd, const char *to, un
 
 int unlinkat(int dirfd, const char *name, int flags)
 {
-	if (note("unlink", dirfd, name))
+	bool fail = note("unlink", dirfd, name);
+	int r;
+
+	if (fail && !lose_answer)
 		return refuse();
-	return done((int)syscall(SYS_unlinkat, dirfd, name, flags));
+	r = (int)syscall(SYS_unlinkat, dirfd, name, flags);
+	return fail ? refuse() : done(r);
 }
 
 int linkat(int from_dirfd, const char *from, int to_dirfd, const char *to, int flags)

@@ -5,7 +5,17 @@
  */
 #include "tests/unit/order_kit.h"
 
-static const char *stat_fails_at; /* NAME in dir */
+static const char *stat_fails_at; /* the last component */
+static int stat_fails;		  /* so many times */
+
+static int stat_at(int fd, const char *name, const char *said, struct stat *st, int flags)
+{
+	if (stat_fails && strcmp(said, stat_fails_at) == 0) {
+		stat_fails--;
+		return refuse();
+	}
+	return (int)syscall(SYS_newfstatat, fd, name, st, flags);
+}
 
 int fstat(int fd, struct stat *st)
 {
@@ -13,13 +23,21 @@ int fstat(int fd, struct stat *st)
 	ssize_t n;
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = stat_fails_at ? readlink(link, path, sizeof(path) - 1) : 0;
+	n = readlink(link, path, sizeof(path) - 1);
 	path[n < 0 ? 0 : n] = '\0';
-	if (n > 0 && strcmp(strrchr(path, '/') + 1, stat_fails_at) == 0) {
-		stat_fails_at = NULL;
-		return refuse();
-	}
-	return fstatat(fd, "", st, AT_EMPTY_PATH);
+	return stat_at(fd, "", strrchr(path, '/') ? strrchr(path, '/') + 1 : path, st,
+		       AT_EMPTY_PATH);
+}
+
+int fstatat(int fd, const char *name, struct stat *st, int flags)
+{
+	return stat_at(fd, name, name, st, flags);
+}
+
+static void fail_stat(const char *name, int times)
+{
+	stat_fails_at = name;
+	stat_fails = times;
 }
 
 static void a_file_that_cannot_be_looked_at_is_not_taken_for_something_else(void)
@@ -29,7 +47,7 @@ static void a_file_that_cannot_be_looked_at_is_not_taken_for_something_else(void
 	begin();
 	CHECK_EQ(mknodat(dir.fd, "file", S_IFREG | 0600, 0), 0);
 	CHECK_EQ(mknodat(dir.fd, "fifo", S_IFIFO | 0600, 0), 0);
-	stat_fails_at = "file";
+	fail_stat("file", 1);
 	CHECK_EQ(io_open(dir.fd, "file", O_RDONLY, 0), -EIO);
 	CHECK_EQ(io_open(dir.fd, "fifo", O_RDONLY, 0), -EINVAL);
 	fd = io_open(dir.fd, "file", O_RDONLY, 0);
@@ -69,9 +87,9 @@ static void a_write_that_cannot_have_its_raw_file_leaves_none(void)
 	begin();
 	s = start(NEVER_NS);
 	h = open_sealed(s, &n);
-	stat_fails_at = "a";
+	fail_stat("a", 1);
 	CHECK_EQ(store_write(h, "more", 4, 4, false), -EIO);
-	CHECK(!stat_fails_at);
+	CHECK_EQ(stat_fails, 0);
 	CHECK_EQ(store_write(h, "more", 4, 4, false), 4);
 	close_all(s, h, n);
 	end();
@@ -94,11 +112,59 @@ static void a_raw_file_whose_rename_was_made_but_not_answered_is_taken(void)
 	end();
 }
 
+static void an_object_that_is_in_the_way_and_was_not_seen_is_removed_at_last(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	seal_all(s);
+	log_open("test_answers", false, LOG_CRIT);
+	fail_next("unlink a.notepack.gz", 1);
+	fail_stat("a.notepack.gz", 2);
+	remove_name(s, "a");
+	CHECK_EQ(fail_times + stat_fails, 0);
+	CHECK(seals_to("a.notepack.gz", "text"));
+	put(s, "a", "other", 5);
+	seal_all(s);
+	log_open("test_answers", false, LOG_ERR);
+	CHECK(seals_to("a.notepack.gz", "other"));
+	CHECK_EQ(store_close(s), 0);
+	CHECK(seals_to("a.notepack.gz", "other"));
+	end();
+}
+
+/* It was unlinked, though the answer said no: what has the name now is another. */
+static void an_object_that_took_the_name_of_such_a_one_stays(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	seal_all(s);
+	log_open("test_answers", false, LOG_CRIT);
+	lose_answer = true;
+	fail_next("unlink a.notepack.gz", 1);
+	fail_stat("a.notepack.gz", 2);
+	remove_name(s, "a");
+	CHECK_EQ(fail_times + stat_fails, 0);
+	put(s, "a", "other", 5);
+	seal_all(s);
+	log_open("test_answers", false, LOG_ERR);
+	(void)store_close(s);
+	CHECK(seals_to("a.notepack.gz", "other"));
+	end();
+}
+
 int main(void)
 {
 	log_open("test_answers", false, LOG_ERR);
 	RUN(a_file_that_cannot_be_looked_at_is_not_taken_for_something_else);
 	RUN(a_write_that_cannot_have_its_raw_file_leaves_none);
 	RUN(a_raw_file_whose_rename_was_made_but_not_answered_is_taken);
+	RUN(an_object_that_is_in_the_way_and_was_not_seen_is_removed_at_last);
+	RUN(an_object_that_took_the_name_of_such_a_one_stays);
 	return unit_done();
 }
