@@ -103,11 +103,12 @@ static void answer_slowed(struct store_pause *p)
 /* No thread is held, and what the kernel holds meanwhile is the file that is written, only. */
 static void reply_written_slowly(struct fs *fs, fuse_req_t req, ssize_t n)
 {
-	struct slowed *slowed = malloc(sizeof(*slowed));
+	int64_t ns = store_pause_ns(fs->store, (uint64_t)n);
+	struct slowed *slowed = ns ? malloc(sizeof(*slowed)) : NULL;
 
 	if (slowed) {
 		*slowed = (struct slowed){.pause.wake = answer_slowed, .req = req, .n = n};
-		if (store_pause(fs->store, &slowed->pause))
+		if (store_pause(fs->store, &slowed->pause, ns))
 			return;
 		free(slowed);
 	}

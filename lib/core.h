@@ -263,7 +263,8 @@ struct store {
 	struct scrub *scrub; /* lib/scrub.h; NULL: there is none */
 
 	struct barrier *barriers;
-	struct store_pause *paused; /* writers, slowed down; the longest waiting first */
+	struct store_pause *paused; /* writers, slowed down; whose time is over first, first */
+	uint64_t pause_bytes;	    /* written above the limit, and not waited for yet */
 	bool pausing_over, waking;  /* store_unpause; the timer's thread wakes some */
 	uint64_t sealed_total;	    /* segments published by this mount */
 	uint64_t pending_files, pending_bytes; /* segments queued */

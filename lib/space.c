@@ -7,8 +7,12 @@
 
 /* At least this much is asked for anew each time, however much there is: others use the disk. */
 #define CREDIT_MAX ((int64_t)64 << 20)
-/* Long enough that a writer is slower than any disk, short enough that it does not look stuck. */
-#define PAUSE_NS INT64_C(100000000)
+/* A writer waits this long for each MiB: it is slower than the compression then, and does not look
+ * stuck. With many of them that is not slow enough: so many times that, as the limit is exceeded. */
+#define PAUSE_NS_PER_MIB INT64_C(100000000)
+#define PAUSE_FACTOR_MAX 16
+/* Waits for less are saved up. */
+#define PAUSE_BYTES ((uint64_t)64 << 10)
 
 uint64_t space_free(const struct store *s)
 {
@@ -70,15 +74,39 @@ static bool over_limit_locked(const struct store *s) REQUIRES(s->lock)
 	       !s->stopping && !s->pausing_over;
 }
 
-bool store_pause(struct store *s, struct store_pause *p)
+int64_t store_pause_ns(struct store *s, uint64_t bytes)
+{
+	int64_t ns = 0;
+
+	lock_take(&s->lock);
+	s->pause_bytes = over_limit_locked(s) ? s->pause_bytes + bytes : 0;
+	if (s->pause_bytes >= PAUSE_BYTES) {
+		uint64_t factor =
+		    MIN(s->pending_bytes / s->options.backlog_bytes, PAUSE_FACTOR_MAX);
+
+		ns = (int64_t)(s->pause_bytes * factor) * (PAUSE_NS_PER_MIB >> 10) >> 10;
+		s->pause_bytes = 0;
+	}
+	lock_drop(&s->lock);
+	return ns;
+}
+
+bool store_pause(struct store *s, struct store_pause *p, int64_t ns)
 {
 	bool over;
 
 	lock_take(&s->lock);
 	over = over_limit_locked(s);
 	if (over) {
-		p->until_ns = clock_ns() + PAUSE_NS;
-		DL_APPEND(s->paused, p);
+		struct store_pause *at = s->paused;
+
+		p->until_ns = clock_ns() + ns;
+		while (at && at->until_ns <= p->until_ns)
+			at = at->next;
+		if (at)
+			DL_PREPEND_ELEM(s->paused, at, p);
+		else
+			DL_APPEND(s->paused, p);
 		cond_signal(&s->timer_wake);
 	}
 	lock_drop(&s->lock);

@@ -251,9 +251,10 @@ void store_release(struct handle *h);
 /* ---- what notepackctl and the control files need ---- */
 
 /*
- * Slowing writers down. True: more raw bytes wait to be sealed than the option backlog allows, and
- * wake will be called once: when that is over, or after a tenth of a second, by a thread of the
- * store's that holds no lock; until then *p is the store's. False: it will not be called.
+ * Slowing writers down. More raw bytes wait to be sealed than the option backlog allows: store_pause_ns
+ * is how long the writer of these bytes should wait for his answer; 0: not at all. store_pause, true:
+ * wake will be called once: when the backlog is below its limit, or the time is over, by a thread of
+ * the store's that holds no lock; until then *p is the store's. False: it will not be called.
  * store_unpause wakes all, has none wait from then on, and returns when the last wake has.
  */
 struct store_pause {
@@ -261,7 +262,8 @@ struct store_pause {
 	int64_t until_ns; /* the store's, as all that follows */
 	struct store_pause *prev, *next;
 };
-bool store_pause(struct store *s, struct store_pause *p);
+int64_t store_pause_ns(struct store *s, uint64_t bytes);
+bool store_pause(struct store *s, struct store_pause *p, int64_t ns);
 void store_unpause(struct store *s);
 
 /*

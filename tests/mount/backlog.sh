@@ -30,7 +30,7 @@ start
 stop "an empty store"
 echo "not an object" >"$STORE/blocked.notepack.gz"
 check "sealing is behind" start_behind
-head -c 2000000 /dev/urandom >"$WORK/data"
+head -c 20000000 /dev/urandom >"$WORK/data"
 dd if="$WORK/data" of="$MNT/data" bs=100K 2>/dev/null &
 WRITER=$!
 check "a writer is slowed down" wait_for 10 slowed
