@@ -54,12 +54,12 @@ def measure(mnt, seconds, name, kinds, state):
 def write_on(mnt):
     writer = (
         "import os, sys\n"
-        "block = os.urandom(1 << 20)\n"
+        "block, n = os.urandom(1 << 20), 0\n"
         "while True:\n"
         "    with open(sys.argv[1], 'wb') as f:\n"
-        "        for i in range(256):\n"
+        "        for i in range(64):\n"
         "            f.write(block)\n"
-        "    os.unlink(sys.argv[1])\n"
+        "    os.rename(sys.argv[1], sys.argv[1] + str(n := n + 1))\n"
     )
     return [
         subprocess.Popen(["python3", "-c", writer, str(mnt / f"written{i}")], stderr=subprocess.DEVNULL)
@@ -73,8 +73,10 @@ def run(mnt, seconds):
     (mnt / "sealed").write_bytes(os.urandom(100000))
     subprocess.run([BUILD / "mount/notepackctl", "seal", mnt], check=True, stdout=subprocess.DEVNULL)
     for turn in range(4):
-        (mnt / "written0").write_bytes(b"at rest")
-        measure(mnt, seconds, f"rest{turn}", kinds, 0)
+        with open(mnt / "written0", "wb") as written:
+            written.write(b"at rest")
+            written.flush()
+            measure(mnt, seconds, f"rest{turn}", kinds, 0)
         writers = write_on(mnt)
         while b'"slowed_writers":0' in (mnt / ".notepackfs/status").read_bytes():
             time.sleep(0.01)
@@ -83,6 +85,8 @@ def run(mnt, seconds):
         for w in writers:
             w.kill()
             w.wait()
+        for path in mnt.glob("written*"):
+            path.unlink(missing_ok=True)
     print(f"{'':16} {'at rest':>26} {'under full backlog':>26}")
     print(f"{'ms':16} {'median':>8} {'99 %':>8} {'max':>8} {'median':>8} {'99 %':>8} {'max':>8} {'ratio':>8}")
     for kind, both in kinds.items():
