@@ -109,11 +109,12 @@ static int take_change_locked(struct store *s, struct file *f, struct change *c)
 	return 0;
 }
 
-/* Collect up to a batch of files that are idle. Files that are gone are dropped from the list.
- */
-static void collect_locked(struct store *s, struct changes *changes) REQUIRES(s->lock)
+/* Collect up to a batch of files that are idle; an error if it is what ended it before the first.
+ * Files that are gone are dropped from the list. */
+static int collect_locked(struct store *s, struct changes *changes) REQUIRES(s->lock)
 {
 	struct file *f, *next;
+	int err = 0;
 
 	changes->count = 0;
 	for (f = s->attrs_list; f && changes->count < BATCH; f = next) {
@@ -124,11 +125,13 @@ static void collect_locked(struct store *s, struct changes *changes) REQUIRES(s-
 		}
 		if (f->n.busy != IDLE)
 			continue;
-		if (take_change_locked(s, f, &changes->list[changes->count]) != 0)
+		err = take_change_locked(s, f, &changes->list[changes->count]);
+		if (err)
 			break;
 		changes->count++;
 		lazy_unmark_locked(s, f);
 	}
+	return changes->count ? 0 : err;
 }
 
 static void give_changes(struct store *s, struct changes *changes, int err)
@@ -168,7 +171,9 @@ static int flush(struct store *s, bool wait)
 	lock_take(&s->lock);
 	s->attrs_deadline_ns = 0;
 	while (!err && s->attrs_list) {
-		collect_locked(s, changes);
+		err = collect_locked(s, changes);
+		if (err)
+			break;
 		if (!changes->count) {
 			if (!wait || !renaming_locked(s))
 				break;

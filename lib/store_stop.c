@@ -100,7 +100,7 @@ static bool is_in_order(struct store *s)
 	if (!leftover_remove_all(s))
 		err = -EBUSY;
 	lock_take(&s->lock);
-	err = err ? err : s->unsettled ? -EBUSY : 0;
+	err = err ? err : s->unsettled || s->attrs_list ? -EBUSY : 0;
 	lock_drop(&s->lock);
 	return err == 0;
 }

@@ -158,6 +158,33 @@ static void an_object_that_took_the_name_of_such_a_one_stays(void)
 	end();
 }
 
+/* Whatever kept it from being written: here, that the file is never idle. */
+static void a_name_that_is_not_in_the_manifest_is_no_clean_stop(void)
+{
+	struct store *s;
+	struct node *n;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	seal_all(s);
+	CHECK_EQ(rename_to(s, "a", "b"), 0);
+	CHECK_EQ(store_lookup(s, store_root(s), "b", &n), 0);
+	lock_take(&s->lock);
+	n->busy = BUSY_HELD;
+	lock_drop(&s->lock);
+	node_unref(s, n, 1);
+	CHECK_EQ(store_close(s), 5);
+
+	log_open("test_answers", false, LOG_CRIT);
+	s = start(NEVER_NS);
+	log_open("test_answers", false, LOG_ERR);
+	CHECK_EQ(store_lookup(s, store_root(s), "b", &n), 0);
+	node_unref(s, n, 1);
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
 int main(void)
 {
 	log_open("test_answers", false, LOG_ERR);
@@ -166,5 +193,6 @@ int main(void)
 	RUN(a_raw_file_whose_rename_was_made_but_not_answered_is_taken);
 	RUN(an_object_that_is_in_the_way_and_was_not_seen_is_removed_at_last);
 	RUN(an_object_that_took_the_name_of_such_a_one_stays);
+	RUN(a_name_that_is_not_in_the_manifest_is_no_clean_stop);
 	return unit_done();
 }
