@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -23,6 +25,8 @@
 
 #define CHANNEL 3 /* the process's descriptor of the pipe */
 #define PROCESS_NAME "notepackfs-mnt"
+#define DEATH SIGUSR2 /* sent by the kernel when the daemon's main thread ends */
+#define ENDING_MS 1000
 
 enum request { MOUNT = 'm', DETACH = 'd' };
 
@@ -124,6 +128,64 @@ static void leave(void)
 		_exit(1);
 }
 
+static volatile sig_atomic_t daemon_died;
+
+static void on_death(int sig)
+{
+	daemon_died = 1;
+}
+
+/* From now on DEATH is seen in wait_for_request, and only there. */
+static void watch_daemon(void)
+{
+	struct sigaction action = {.sa_handler = on_death};
+	sigset_t death;
+
+	sigemptyset(&action.sa_mask);
+	sigemptyset(&death);
+	sigaddset(&death, DEATH);
+	sigprocmask(SIG_BLOCK, &death, NULL);
+	sigaction(DEATH, &action, NULL);
+	prctl(PR_SET_PDEATHSIG, DEATH);
+}
+
+static void wait_for_request(void)
+{
+	struct pollfd channel = {.fd = CHANNEL, .events = POLLIN};
+	sigset_t none;
+
+	sigemptyset(&none);
+	while (!daemon_died && ppoll(&channel, 1, NULL, &none) < 0 && errno == EINTR)
+		;
+}
+
+/*
+ * The daemon was killed. Its end of the pipe is closed with the rest of it; if it is not, one of its
+ * threads cannot end: it was telling the kernel of a name, and waits for a directory that a client
+ * holds, who waits for the daemon. The connection is still its own, then, and aborting it frees both.
+ */
+static void end_connection(const char *mountpoint, dev_t device)
+{
+	struct pollfd channel = {.fd = CHANNEL, .events = POLLIN};
+	char path[64];
+	int fd;
+
+	if (!device || poll(&channel, 1, ENDING_MS) != 0)
+		return;
+	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", minor(device));
+	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0) {
+		(void)!write(fd, "1", 1);
+	} else if (device_at(mountpoint) == device) { /* fusectl is not mounted */
+		/* Held by this descriptor it stays mounted: a dead mount like any other. */
+		fd = open(mountpoint, O_PATH | O_CLOEXEC);
+		if (fd >= 0)
+			(void)umount2(mountpoint, MNT_FORCE | UMOUNT_NOFOLLOW);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
 static void answer_requests(const char *mountpoint, const char *options)
 {
 	static const int to_detach[] = {CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH};
@@ -133,8 +195,14 @@ static void answer_requests(const char *mountpoint, const char *options)
 		struct answer answer = {0};
 		char request;
 		int fd = -1;
-		ssize_t n = recv(CHANNEL, &request, 1, 0);
+		ssize_t n;
 
+		wait_for_request();
+		if (daemon_died) {
+			end_connection(mountpoint, device);
+			return;
+		}
+		n = recv(CHANNEL, &request, 1, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
@@ -164,6 +232,7 @@ run_process(int channel, const char *mountpoint, const char *options)
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGQUIT, SIG_IGN);
 	prctl(PR_SET_NAME, PROCESS_NAME);
+	watch_daemon();
 	if (channel != CHANNEL && dup3(channel, CHANNEL, O_CLOEXEC) < 0)
 		_exit(1);
 	close_range(CHANNEL + 1, ~0U, 0);

@@ -6,7 +6,8 @@
  * right to run fusermount3(1), which is set-user-ID root. This process keeps it, has no descriptor
  * but the pipe to the daemon, and reads nothing but one-byte requests; the daemon itself gives all of
  * it up before it looks at the store. It ends with the daemon, whatever ends that; signals to stop
- * are the daemon's alone.
+ * are the daemon's alone. Of a daemon that was killed, and cannot end, it aborts the connection, so
+ * that nobody waits for it.
  */
 #ifndef NOTEPACKFS_MOUNT_MOUNTER_H
 #define NOTEPACKFS_MOUNT_MOUNTER_H

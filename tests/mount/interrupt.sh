@@ -6,6 +6,8 @@
 # shellcheck disable=SC2317 # functions that check and wait_for call
 . "$(dirname "$0")/lib.sh"
 
+HERE=$(cd "$(dirname "$0")" && pwd)
+
 SOURCE=$WORK/source
 PARTS=6
 mkdir "$SOURCE"
@@ -182,6 +184,31 @@ check_ends "umount -f under a writer" 0
 check "umount -f under a writer: whole lines, nothing else" \
 	[ "$(zcat "$STORE/busy.log.notepack.gz" | sort -u | head -c 20)" = line ]
 check_all_there "umount -f under a writer"
+
+# ---- SIGKILL of a daemon that cannot end ----
+
+# A thread of the daemon may be waiting in the kernel for what a client holds, who waits for the daemon.
+# For those at the other ends that is the same as here: all that the daemon had open stays open.
+new_store
+start grace=1h
+echo "before" >"$MNT/before.log"
+mkfifo "$WORK/hold"
+python3 "$HERE/hold_descriptors.py" "$DAEMON" <"$WORK/hold" >"$WORK/held" &
+holder=$!
+exec 9>"$WORK/hold"
+check "a daemon is killed, and its connection stays open" wait_for 20 grep -q held "$WORK/held"
+kill -KILL "$DAEMON"
+wait "$DAEMON" 2>/dev/null
+DAEMON=
+timeout -k 5 60 stat "$MNT/unknown" >"$WORK/stat" 2>&1
+check "who asks is told, and does not wait" grep -Eq "not connected|connection abort" "$WORK/stat"
+umount "$MNT"
+exec 9>&-
+wait "$holder"
+start grace=0
+check "the next mount has what was written" [ "$(cat "$MNT/before.log")" = before ]
+stop "after a daemon that could not end"
+check_clean_store
 
 # ---- a writer that outlives the daemons ----
 
