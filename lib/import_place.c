@@ -427,8 +427,10 @@ static int load_one(struct store *s, int dirfd, const char *file)
 	int err = fd < 0 ? fd : io_fstat(fd, &found.st);
 	const char *refusal = "has no note of where it belongs";
 
-	if (err || !S_ISREG(found.st.st_mode))
-		return err == -ENOMEM ? err : 0;
+	if (err == -EINVAL || err == -ELOOP || err == -ENOENT) /* nothing that we put here */
+		return 0;
+	if (err)
+		return err;
 	err = raw_read_path(fd, &found.path);
 	if (!err && !record_path_ok(found.path))
 		err = -ENODATA;

@@ -185,6 +185,25 @@ static void a_name_that_is_not_in_the_manifest_is_no_clean_stop(void)
 	end();
 }
 
+static void an_import_that_cannot_be_looked_at_is_not_passed_by(void)
+{
+	struct store_options options = {.threads = 1, .grace_ns = NEVER_NS, .level = 1};
+	struct store_error error;
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	CHECK_EQ(store_close(s), 0);
+	mkdirat(dir.fd, ".notepackfs/import", 0700);
+	CHECK_EQ(mknodat(dir.fd, ".notepackfs/import/77", S_IFREG | 0600, 0), 0);
+	options.path = dir.path;
+	fail_stat("77", 1);
+	CHECK(store_open(&options, NULL, &s, &error) != 0);
+	CHECK_EQ(stat_fails, 0);
+	end();
+}
+
 int main(void)
 {
 	log_open("test_answers", false, LOG_ERR);
@@ -194,5 +213,6 @@ int main(void)
 	RUN(an_object_that_is_in_the_way_and_was_not_seen_is_removed_at_last);
 	RUN(an_object_that_took_the_name_of_such_a_one_stays);
 	RUN(a_name_that_is_not_in_the_manifest_is_no_clean_stop);
+	RUN(an_import_that_cannot_be_looked_at_is_not_passed_by);
 	return unit_done();
 }
