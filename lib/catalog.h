@@ -75,7 +75,8 @@ void catalog_slot_remove(struct dir *d, uint64_t *cookie);
 /* The entries of f and of those of its parts that heir has are heir's; the others go. */
 void catalog_hand_over_locked(struct dir *d, struct file *f, struct file *heir);
 
-/* The name of a slot: into out (NAME_BYTES + 1); false if the slot is gone. */
+/* The name of a slot: into out (NAME_BYTES + 1); false if the slot is gone, or an import's that is
+ * not listed (lib/import.h). */
 bool catalog_slot_name_locked(struct store *s, const struct slot *slot, char *out)
     REQUIRES(s->lock);
 /* Index of the first slot whose cookie is greater. */

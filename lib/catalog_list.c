@@ -97,7 +97,7 @@ int catalog_list_locked(struct store *s, struct file *f)
 {
 	struct dir *d = f->n.dir;
 	struct part *newest = newest_part(f);
-	bool plain = file_unsealed(f) && !f->import;
+	bool plain = file_unsealed(f);
 
 	if (!f->n.linked)
 		return 0;
@@ -121,9 +121,18 @@ int catalog_list_locked(struct store *s, struct file *f)
 	return 0;
 }
 
+/* An import has its entry from the first, and shows it while it is nothing but an empty file. */
+static bool is_shown(const struct slot *slot)
+{
+	const struct file *f = (const struct file *)slot->node;
+
+	return slot->part || slot->node->kind != NODE_FILE || !f->import ||
+	       (!f->size && f->writers <= f->flushed);
+}
+
 bool catalog_slot_name_locked(struct store *s, const struct slot *slot, char *out)
 {
-	if (!slot->node)
+	if (!slot->node || !is_shown(slot))
 		return false;
 	if (slot->part)
 		return name_sealed(slot->node->name, slot->part, store_suffix(s), out) == 0;

@@ -20,7 +20,7 @@
  * Invariants whenever the lock is free and the gate is open (file_check):
  *	sealed_end <= cut_end <= size; the parts lie end to end up to sealed_end, from base;
  *	the segments lie end to end from sealed_end to cut_end; written_end <= size;
- *	the plain name is listed exactly if size > sealed_end or there is no part;
+ *	the plain name has an entry exactly if size > sealed_end or there is no part;
  *	raw_present if size > sealed_end.
  */
 #ifndef NOTEPACKFS_LIB_CORE_H
@@ -149,8 +149,8 @@ struct file {
 	uint32_t part_count, next_part;
 	struct segment *segments; /* in order; the first is the one in work */
 	/*
-	 * An import (lib/import.h): under a sealed name, not listed; its raw file lies in
-	 * LAYOUT_IMPORT. It ends by being unlinked: what took its place is another node, since
+	 * An import (lib/import.h): under a sealed name, listed while it is empty only; its raw
+	 * file lies in LAYOUT_IMPORT. It ends by being unlinked: what took its place is another node, since
 	 * the kernel has pages of this one. Then it is settled, and nothing can change it.
 	 */
 	bool import, settled;

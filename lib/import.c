@@ -74,22 +74,6 @@ void import_drain(struct store *s)
 	lock_drop(&s->lock);
 }
 
-struct file *import_next_empty(struct store *s, const struct dir *d)
-{
-	struct file *f;
-
-	lock_take(&s->lock);
-	DL_FOREACH2(s->imports, f, imports_next)
-	{
-		if (f->import && f->n.dir == d && !f->size && !f->opens) {
-			node_ref_locked(&f->n);
-			break;
-		}
-	}
-	lock_drop(&s->lock);
-	return f;
-}
-
 bool import_is_within_locked(struct store *s, const struct dir *d)
 {
 	struct file *f;

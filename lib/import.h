@@ -3,8 +3,8 @@
  * import: gzip files that someone else made, taken over unchanged.
  *
  * A file that is created as X.notepack.gz, or renamed to it, is an import. Its bytes lie in
- * LAYOUT_IMPORT; its name is not listed, cannot be looked up while someone writes it, and keeps
- * the stem X taken. Once it is closed, and grace is over, a task of the pool reads all of it:
+ * LAYOUT_IMPORT; its name is not listed once it has bytes, cannot be looked up while someone
+ * writes it, and keeps the stem X taken: X is there with the object. Once it is closed, and grace is over, a task of the pool reads all of it:
  *
  *	good	it becomes the only object of a new file X (X.notepack where it holds notepack
  *		records), by the order of a publication: fsync, rename, fsync of the directory,
@@ -15,7 +15,7 @@
  *	cannot be told, or no space	it stays, and is tried again
  *
  * Who opens one to read it waits for the verdict: it is busy until then, and whoever waits is
- * parked, and can be interrupted (fs/park.h). An empty one waits for its bytes.
+ * parked, and can be interrupted (fs/park.h). An empty one waits for its bytes, and is listed.
  *
  * What is in LAYOUT_IMPORT at a start is an import again: an attribute says where it belongs
  * (lib/raw.h). One whose bytes the manifest names as the object of that name, which is missing,
@@ -48,9 +48,6 @@ int import_take_in(struct store *s, struct file *f) EXCLUDES(s->lock);
 
 /* A directory was renamed: what belongs beneath it belongs elsewhere. */
 void import_paths_moved(struct store *s, struct dir *d) EXCLUDES(s->lock);
-
-/* One in this directory that is empty and that no one has open, referenced; or NULL. */
-struct file *import_next_empty(struct store *s, const struct dir *d) EXCLUDES(s->lock);
 
 /* Is there an import in this directory? */
 bool import_is_within_locked(struct store *s, const struct dir *d) REQUIRES(s->lock);

@@ -373,22 +373,6 @@ int store_unlink(struct store *s, struct caller *c, struct node *dir, const char
 	return err;
 }
 
-/* They are not listed, so no one else would. */
-static void remove_empty_imports(struct store *s, struct caller *c, struct dir *d)
-{
-	struct file *f;
-
-	while ((f = import_next_empty(s, d))) {
-		int err = unlink_file(s, c, f, 0, true);
-
-		if (err == STORE_BUSY)
-			node_unref(s, c->busy, 1);
-		node_unref(s, &f->n, 1);
-		if (err)
-			return;
-	}
-}
-
 int store_rmdir(struct store *s, struct caller *c, struct node *dir, const char *name)
 {
 	struct found found;
@@ -398,8 +382,6 @@ int store_rmdir(struct store *s, struct caller *c, struct node *dir, const char 
 		return err;
 	/* The store knows best whether it is empty: it has every entry of ours, and any other;
 	 * but imports lie elsewhere. */
-	if (found.node->kind == NODE_DIR)
-		remove_empty_imports(s, c, to_dir(found.node));
 	lock_take(&s->lock);
 	if (found.node->kind != NODE_DIR)
 		err = -ENOTDIR;

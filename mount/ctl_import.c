@@ -44,15 +44,17 @@ struct copied {
 struct import {
 	char *suffix;
 	struct copied *copied;
-	uint64_t files, bytes, there, left_out;
+	uint64_t files, bytes, there, left_out, refused, failed;
 	bool terminal;
 	int64_t shown_ns;
 	char *buf;
 };
 
-static int say(const char *path, int err)
+/* One that could not be taken over. */
+static int say(struct import *im, const char *path, int err)
 {
 	ctl_error("%s: %s", path, strerror(-err));
+	im->failed++;
 	return CTL_FAILED;
 }
 
@@ -256,12 +258,17 @@ static int import_file(struct import *im, const char *from, const char *to)
 	int r = in < 0 ? -errno : io_fstat(in, &st);
 
 	if (r)
-		return say(from, r);
+		return say(im, from, r);
+	if (!st.st_size) { /* in a mount it would wait for its bytes */
+		ctl_error("%s: refused: it is empty, and no gzip file", from);
+		im->refused++;
+		return CTL_DAMAGED;
+	}
 	r = is_there(to, &st);
 	if (!r)
 		r = copy_file(im, in, &st, to);
 	if (r < 0)
-		return say(to, r);
+		return say(im, to, r);
 	note(im, to, r == 1);
 	im->there += r == 1;
 	im->files += r == 0;
@@ -277,7 +284,7 @@ static int import_entry(struct import *im, const char *from, const char *to_dir,
 	struct stat st;
 
 	if (lstat(from, &st) != 0)
-		return say(from, -errno);
+		return say(im, from, -errno);
 	if (S_ISDIR(st.st_mode)) {
 		to = strcmp(name, ".") == 0 ? ctl_strdup(to_dir)
 					    : ctl_format("%s/%s", to_dir, name);
@@ -288,6 +295,7 @@ static int import_entry(struct import *im, const char *from, const char *to_dir,
 	if (!to_name && operand) {
 		ctl_error("%s: is no gzip file by its name; cp copies it, and it is sealed",
 			  from);
+		im->failed++;
 		return CTL_FAILED;
 	}
 	if (!to_name) {
@@ -312,7 +320,7 @@ static int import_entries(struct import *im, DIR *d, const char *from, const cha
 		path = ctl_format("%s/%s", from, e->d_name);
 		status = ctl_worse(status, import_entry(im, path, to, e->d_name, false));
 	}
-	return errno ? ctl_worse(status, say(from, -errno)) : status;
+	return errno ? ctl_worse(status, say(im, from, -errno)) : status;
 }
 
 /* A directory that is made gets the times of the other when all is in it. */
@@ -324,11 +332,11 @@ static int import_dir(struct import *im, const char *from, const char *to)
 	int status, fd;
 
 	if (!d)
-		return say(from, -errno);
+		return say(im, from, -errno);
 	if (mkdir(to, 0700) == 0)
 		made = true;
 	else if (errno != EEXIST) {
-		status = say(to, -errno);
+		status = say(im, to, -errno);
 		closedir(d);
 		return status;
 	}
@@ -338,7 +346,7 @@ static int import_dir(struct import *im, const char *from, const char *to)
 	if (made && fstat(dirfd(d), &st) == 0) {
 		fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (fd < 0 || copy_attributes(fd, &st) != 0)
-			status = ctl_worse(status, say(to, -errno));
+			status = ctl_worse(status, say(im, to, -errno));
 		if (fd >= 0)
 			close(fd);
 	}
@@ -347,7 +355,7 @@ static int import_dir(struct import *im, const char *from, const char *to)
 }
 
 /* What has become of one: CTL_DONE, or a line that says why it was refused. */
-static int verdict(const char *path)
+static int verdict(struct import *im, const char *path)
 {
 	CLEANUP_FREE char *invalid = ctl_format("%s.invalid", path);
 	char reason[256];
@@ -359,25 +367,23 @@ static int verdict(const char *path)
 	err = -errno;
 	n = getxattr(invalid, "user.notepack.error", reason, sizeof(reason) - 1);
 	if (n < 0)
-		return say(path, err);
+		return say(im, path, err);
 	reason[n] = '\0';
 	ctl_error("%s: refused: %s", invalid, reason);
+	im->refused++;
 	return CTL_DAMAGED;
 }
 
 static int verdicts(struct import *im)
 {
-	uint64_t refused = 0;
 	int status = CTL_DONE;
 
 	while (im->copied) {
 		struct copied *c = im->copied;
-		int one = verdict(c->path);
+		int one = verdict(im, c->path);
 
-		if (one != CTL_DONE) {
-			refused++;
+		if (one != CTL_DONE)
 			*(c->there ? &im->there : &im->files) -= 1;
-		}
 		status = ctl_worse(status, one);
 		im->copied = c->next;
 		free(c->path);
@@ -388,8 +394,10 @@ static int verdicts(struct import *im)
 		printf(", %llu there already", (unsigned long long)im->there);
 	if (im->left_out)
 		printf(", %llu left out (no gzip files)", (unsigned long long)im->left_out);
-	if (refused)
-		printf(", %llu refused", (unsigned long long)refused);
+	if (im->refused)
+		printf(", %llu refused", (unsigned long long)im->refused);
+	if (im->failed)
+		printf(", %llu failed", (unsigned long long)im->failed);
 	printf("\n");
 	return status;
 }
@@ -415,7 +423,7 @@ static int import_all(struct import *im, char **from, int count, const struct ct
 	end_line(im);
 	err = ctl_request(m, PROTO_WAIT, rel);
 	if (err) {
-		say(to, err);
+		ctl_error("%s: %s", to, strerror(-err));
 		status = ctl_worse(status, err == -EIO ? CTL_NOT_FLUSHED : CTL_FAILED);
 	}
 	return ctl_worse(status, verdicts(im));

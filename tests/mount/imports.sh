@@ -185,7 +185,10 @@ mv "$MNT/.~tmp~/x.notepack.gz" "$MNT/x.notepack.gz"
 check "and an import when it leaves it" cmp "$DATA/text" "$MNT/x"
 touch "$MNT/empty.notepack.gz"
 check "an empty one waits for its bytes" [ "$(stat -c %s "$MNT/empty.notepack.gz")" = 0 ]
+# Named bug: it was nowhere in the listing, for good.
+check "… and is listed meanwhile" listed "$MNT/empty.notepack.gz"
 cat "$DATA/members.gz" >>"$MNT/empty.notepack.gz"
+check "with bytes it is not, before it is verified" [ "$(find "$MNT" -name 'empty*')" = "" ]
 "$NOTEPACKCTL" wait "$MNT"
 check "and then is imported" [ "$(wc -l <"$MNT/empty")" = 2 ]
 
@@ -218,7 +221,8 @@ check "a directory that is excluded no more has imports in it" cmp "$DATA/text" 
 check "… good and bad" listed "$MNT/shown/bad.notepack.gz.invalid"
 mkdir "$MNT/hollow"
 touch "$MNT/hollow/x.notepack.gz"
-check "an empty import does not keep its directory" rmdir "$MNT/hollow"
+check_refused "a directory with an empty import in it is not empty" "Directory not empty" rmdir "$MNT/hollow"
+check "… and goes with it" rm -r "$MNT/hollow"
 check "a stem that ends in the suffix keeps its name" \
 	cmp "$DATA/members.gz" "$MNT/twice.notepack.notepack.gz"
 check "its plain name has one suffix less" [ "$(wc -l <"$MNT/twice.notepack.notepack")" = 2 ]
@@ -331,11 +335,23 @@ check "… and nothing is left over" [ "$(find "$MNT/again" -type f | wc -l)" = 
 rm -r "$DATA/again"
 check_refused "what is no gzip file is refused as an operand" "is no gzip file by its name" \
 	"$NOTEPACKCTL" import "$DATA/old/readme" "$MNT"
+# Named bug: an empty one counted as imported.
+: >"$DATA/empty.jsonl.gz"
+"$NOTEPACKCTL" import "$DATA/empty.jsonl.gz" "$MNT" >"$WORK/out" 2>"$WORK/err"
+check "an empty file is refused" [ $? = 4 ]
+check "… by its name, with the reason" grep -q "empty.jsonl.gz: refused: it is empty, and no gzip file" "$WORK/err"
+check "… and counted" grep -qx "0 files imported, 1 refused" "$WORK/out"
+check "… and nothing of it is in the mount" absent "$MNT/empty.jsonl.notepack.gz"
+cp "$DATA/members.gz" "$DATA/counted.gz"
+"$NOTEPACKCTL" import "$DATA/counted.gz" "$DATA/missing.gz" "$MNT" >"$WORK/out" 2>"$WORK/err"
+check "what cannot be read makes it fail" [ $? = 1 ]
+check "… and is counted" grep -qx "1 file imported, 1 failed" "$WORK/out"
 
 # ---- the stop, a crash ----
 
 cp "$DATA/text.gz" "$MNT/late.notepack.gz"
 cp "$DATA/short.gz" "$MNT/latebad.notepack.gz"
+touch "$MNT/lateempty.notepack.gz"
 stop "with imports to be verified"
 check "the stop verified them" [ -e "$STORE/late.notepack.gz" ]
 check "the bad one, too" [ -e "$STORE/latebad.notepack.gz.invalid" ]
@@ -343,6 +359,9 @@ check "check --deep is content" quietly "$NOTEPACKCTL" check --deep "$STORE"
 check "cat needs no mount" cmp "$DATA/longer" <("$NOTEPACKCTL" cat "$STORE/a")
 start grace=60
 check "they read after a remount" cmp "$DATA/text" "$MNT/late"
+check "an empty one is listed again" listed "$MNT/lateempty.notepack.gz"
+cp "$DATA/members.gz" "$MNT/lateempty.notepack.gz"
+check "… and gets its bytes" cmp "$DATA/members.gz" "$MNT/lateempty.notepack.gz"
 stop
 index=$(sum "$DATA/text.gz")
 rm -f "$STORE/.notepackfs/index/$index"
