@@ -108,16 +108,23 @@ bool name_stem_needs_suffix(const char *stem, size_t len, const char *suffix)
 	return len > n && memcmp(stem + len - n, suffix, n) == 0;
 }
 
+size_t name_plain_bytes(const char *name, const char *suffix)
+{
+	size_t stem;
+	uint32_t part;
+
+	if (!name_parse_sealed(name, suffix, &stem, &part))
+		return strlen(name);
+	return stem + (name_stem_needs_suffix(name, stem, suffix) ? strlen(suffix) : 0);
+}
+
 bool name_is_import(const char *name, const char *suffix)
 {
 	size_t stem;
 	uint32_t part;
 
-	if (!name_parse_sealed(name, suffix, &stem, &part) || part != 1)
-		return false;
-	if (name_stem_needs_suffix(name, stem, suffix))
-		stem += strlen(suffix);
-	return stem <= NAME_PLAIN_BYTES;
+	return name_parse_sealed(name, suffix, &stem, &part) && part == 1 &&
+	       name_plain_bytes(name, suffix) <= NAME_PLAIN_BYTES;
 }
 
 bool name_is_refused(const char *name, const char *suffix)

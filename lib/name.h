@@ -39,6 +39,10 @@ bool name_has_sealed_suffix(const char *name, const char *suffix);
 /* Take a sealed name apart; false if it is none. stem_len counts bytes of name. */
 bool name_parse_sealed(const char *name, const char *suffix, size_t *stem_len, uint32_t *part);
 
+/* How long the plain name must be of which this is a sealed name; of another name, its own
+ * length. */
+size_t name_plain_bytes(const char *name, const char *suffix);
+
 /*
  * May a file of this plain name be created (and sealed some day)?
  * 0 · -EINVAL: its stem ends like a part number (".p" and nine digits) · -ENAMETOOLONG.

@@ -30,12 +30,12 @@ bool store_may_cache_absence(const struct store *s, const char *name)
 	return !name_has_sealed_suffix(name, store_suffix(s));
 }
 
-/* statfs tells the limit. What may be longer: excluded names, and those of objects. */
+/* statfs tells the limit. What may be longer: excluded names, and those of objects whose plain name
+ * is not. */
 static bool is_too_long(struct store *s, const char *name)
 {
-	return strlen(name) > NAME_PLAIN_BYTES && !globs_match(&s->exclude, name) &&
-	       !name_has_sealed_suffix(name, store_suffix(s)) &&
-	       !name_is_refused(name, store_suffix(s));
+	return name_plain_bytes(name, store_suffix(s)) > NAME_PLAIN_BYTES &&
+	       !globs_match(&s->exclude, name) && !name_is_refused(name, store_suffix(s));
 }
 
 /* ---- looking ---- */
@@ -152,6 +152,8 @@ int check_new_name_locked(struct store *s, struct dir *d, const char *name, enum
 		return -EPERM;
 	if (globs_match(&s->exclude, name) || name_is_refused(name, store_suffix(s)))
 		return 0;
+	if (is_too_long(s, name))
+		return -ENAMETOOLONG;
 	if (catalog_is_import_locked(s, d, name)) {
 		if (kind != NODE_FILE)
 			return -EPERM;
@@ -159,8 +161,6 @@ int check_new_name_locked(struct store *s, struct dir *d, const char *name, enum
 			return -EINVAL;
 		return s->have_xattrs ? 0 : -EOPNOTSUPP;
 	}
-	if (is_too_long(s, name))
-		return -ENAMETOOLONG;
 	return kind == NODE_FILE ? name_check_plain(name, store_suffix(s)) : 0;
 }
 

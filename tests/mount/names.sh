@@ -45,6 +45,21 @@ check_refused "a name of 234 bytes is refused" "File name too long" \
 check "an excluded name of 255 bytes is created" touch "$MNT/$(byte_name 251 .tmp)"
 check_refused "an excluded name of 255 bytes does not get a sealed file's" "File name too long" \
 	"$TOOL" rename "$MNT/$(byte_name 251 .tmp)" "$MNT/$(byte_name 240)"
+check "a sealed name of 233 bytes and its ending is created" touch "$MNT/a$(byte_name 232 .notepack.gz)"
+check "… and removed" rm "$MNT/a$(byte_name 232 .notepack.gz)"
+# Named bug: where the sealed name was too long it was an invalid argument, or not permitted.
+long=$MNT/$(byte_name 234 .notepack.gz)
+for op in touch mkdir mkfifo "ln -s x" "ln $MNT/plain" "$TOOL rename $MNT/plain" "$TOOL mknod"; do
+	# shellcheck disable=SC2086 # words on purpose
+	check_refused "a sealed name of 234 bytes and its ending is refused (${op//"$MNT"/MNT})" \
+		"File name too long" $op "$long"
+done
+echo x >"$MNT/object"
+"$NOTEPACKCTL" seal "$MNT/object"
+check_refused "… and to an object that is renamed" "File name too long" \
+	"$TOOL" rename "$MNT/object.notepack.gz" "$long"
+check_refused "… and where the plain name needs one more suffix" "File name too long" \
+	touch "$MNT/$(byte_name 220 .notepack.notepack.gz)"
 check "statfs gives a name limit of 233" [ "$(stat -f -c %l "$MNT")" = 233 ]
 echo long >"$MNT/$(byte_name 233)"
 check "a name of 233 bytes is sealed" "$NOTEPACKCTL" seal "$MNT/$(byte_name 233)"

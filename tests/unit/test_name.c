@@ -89,6 +89,17 @@ static void the_longest_name_is_233_bytes(void)
 	CHECK_STR(sealed(repeat('a', 255), 1), "too long");
 }
 
+static void a_sealed_name_is_as_long_as_its_plain_name(void)
+{
+	CHECK_EQ(name_plain_bytes("x.notepack.gz", N), 1);
+	CHECK_EQ(name_plain_bytes("x.p000000002.notepack.gz", N), 1);
+	CHECK_EQ(name_plain_bytes("x.notepack.notepack.gz", N), strlen("x.notepack.notepack"));
+	CHECK_EQ(name_plain_bytes("x.p000000001.notepack.gz", N),
+		 strlen("x.p000000001.notepack.gz")); /* is none */
+	CHECK_EQ(name_plain_bytes("x.gz", N), 4);
+	CHECK_EQ(name_plain_bytes("x", N), 1);
+}
+
 static void suffixes_are_checked(void)
 {
 	CHECK_EQ(name_check_suffix(".notepack"), 0);
@@ -180,6 +191,7 @@ int main(void)
 	RUN(later_parts_sort_behind_the_first);
 	RUN(names_that_look_like_parts_are_refused);
 	RUN(the_longest_name_is_233_bytes);
+	RUN(a_sealed_name_is_as_long_as_its_plain_name);
 	RUN(suffixes_are_checked);
 	RUN(utf8_is_told_from_other_bytes);
 	RUN(what_a_terminal_obeys_is_not_shown);
