@@ -34,6 +34,7 @@ struct trial {
 	struct stat st;
 	struct sealed rec;
 	char reason[160];
+	struct import_twin twin;
 	/* For the last steps, while the tree is held. */
 	char *dir; /* path */
 	char name[NAME_BYTES + 1], to[NAME_BYTES + 1];
@@ -320,8 +321,12 @@ static int set_aside(struct trial *t)
 	struct store *s = t->store;
 	struct file *heir = t->heir;
 	bool durable;
-	int err;
+	int err = import_give_way(s, t->file, &t->twin);
 
+	if (err == 1)
+		tell(t, "refuse", t->twin.name);
+	if (err)
+		return MIN(err, 0);
 	raw_write_reason(t->raw->fd, t->reason);
 	heir->reason = strdup(t->reason);
 	err = put_aside(t);
@@ -398,11 +403,15 @@ static int settle(struct trial *t)
 	t->heir = catalog_new_file(t->file->id);
 	if (!t->heir)
 		return -ENOMEM;
+	if (err && !is_lost(t))
+		import_find_twin(t->store, t->file, t->raw->fd, t->reason, &t->twin);
 	err = enter(t);
 	if (!err)
 		err = *t->reason ? set_aside(t) : adopt(t);
 	leave(t);
 	node_unref(t->store, &t->heir->n, 1);
+	if (t->twin.file)
+		node_unref(t->store, &t->twin.file->n, 1);
 	return err;
 }
 

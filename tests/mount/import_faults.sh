@@ -103,6 +103,12 @@ traced fsync
 sync "$MNT/c.notepack.gz.invalid"
 healed
 check "an fsync of it asks for its directory again" grep -q "<$STORE>) = 0" "$WORK/trace"
+failing fsync "$STORE/c.notepack.gz.invalid"
+echo "no gzip file" >"$MNT/c.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+healed
+check "an fsync of a refused one fails, when its bytes come again" grep -q 'fsync(.*INJECTED' "$WORK/trace"
+check "then it is no reason to do without the other" [ "$(cat "$MNT/c.notepack.gz.2.invalid")" = "no gzip file" ]
 stop "with a directory that was not synced"
 
 # ---- who waits for a verdict need not wait for ever ----

@@ -133,9 +133,24 @@ check "the status names it, with the reason" \
 check "the log names it" grep -q '"event":"refuse".*short.notepack.gz.invalid' "$MNT/.notepackfs/log"
 check "it is never sealed" "$NOTEPACKCTL" seal "$MNT"
 check "… really" listed "$MNT/short.notepack.gz.invalid"
+# Named bug: each further try left another one.
 cp "$DATA/short.gz" "$MNT/short.notepack.gz"
 "$NOTEPACKCTL" wait "$MNT"
-check "a second one of the same name is kept beside it" listed "$MNT/short.notepack.gz.2.invalid"
+check "the same bytes again are kept once" [ "$(find "$MNT" -name 'short*' -printf '%f\n')" = short.notepack.gz.invalid ]
+check "… and nothing is left of them where imports lie" [ -z "$(ls "$STORE/.notepackfs/import")" ]
+check "… and the log says so" grep -q 'short.notepack.gz.invalid: what was refused is kept once' "$LOG"
+head -c 100001 "$DATA/text.gz" >"$MNT/short.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "other bytes of the same name are kept beside it" cmp <(head -c 100001 "$DATA/text.gz") "$MNT/short.notepack.gz.2.invalid"
+check "… and it is what it was" cmp "$DATA/short.gz" "$MNT/short.notepack.gz.invalid"
+{ head -c 99999 "$DATA/text.gz"; printf x; } >"$MNT/short.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "so are as many, for the same reason" listed "$MNT/short.notepack.gz.3.invalid"
+head -c 100001 "$DATA/text.gz" >"$MNT/short.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "and those of any of them again are kept once" \
+	[ "$(find "$MNT" -name 'short*' | wc -l)" = 3 ]
+rm "$MNT/short.notepack.gz.3.invalid"
 check "it can be removed" rm "$MNT/short.notepack.gz.2.invalid"
 cat "$DATA/text.gz" >"$MNT/short.notepack.gz.invalid"
 mv "$MNT/short.notepack.gz.invalid" "$MNT/short.notepack.gz"

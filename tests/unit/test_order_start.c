@@ -259,6 +259,48 @@ static void an_import_that_changes_behind_its_verification_is_verified_again(voi
 	end();
 }
 
+static void put_bad(struct store *s)
+{
+	put(s, "bad.notepack.gz", "no gzip file at all", 19);
+	seal_all(s);
+}
+
+static void change_refused(void)
+{
+	int fd = openat(dir.fd, "bad.notepack.gz.2.invalid", O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	CHECK(fd >= 0);
+	close(fd);
+}
+
+static void an_import_gives_way_only_to_the_same_bytes_on_the_disk(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	log_open("test_order_start", false, LOG_CRIT);
+	put_bad(s);
+	forget();
+	put_bad(s);
+	CHECK_TRACE(
+	    between("sync bad.notepack.gz.invalid", "sync .", "unlink .notepackfs/import/*"));
+	CHECK(!scratch_has(&dir, "bad.notepack.gz.2.invalid"));
+	fail_next("sync bad.notepack.gz.invalid", 1);
+	put_bad(s);
+	CHECK(scratch_has(&dir, "bad.notepack.gz.2.invalid"));
+	then("sync bad.notepack.gz.2.invalid", change_refused);
+	put_bad(s);
+	CHECK(!then_do);
+	CHECK(scratch_has(&dir, "bad.notepack.gz.3.invalid"));
+	put(s, "bad.notepack.gz", "no gzip file as well", 20);
+	seal_all(s);
+	CHECK(scratch_has(&dir, "bad.notepack.gz.4.invalid"));
+	store_close(s);
+	log_open("test_order_start", false, LOG_ERR);
+	end();
+}
+
 /* Where an import lies whose record was committed, though it seemed to have failed. */
 static void move_back(uint64_t id, const char *name, bool same)
 {
@@ -397,6 +439,7 @@ int main(void)
 	RUN(a_rename_that_fails_leaves_the_names_as_they_were);
 	RUN(what_a_failed_fsync_may_have_lost_replaces_nothing);
 	RUN(an_import_is_durable_before_it_is_recorded);
+	RUN(an_import_gives_way_only_to_the_same_bytes_on_the_disk);
 	RUN(an_import_that_changes_behind_its_verification_is_verified_again);
 	RUN(an_import_is_put_into_its_place_by_its_content_only);
 	RUN(what_the_stop_says_is_written_in_any_case);
