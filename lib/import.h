@@ -46,8 +46,12 @@ int import_note_new_path(struct store *s, struct file *f, struct dir *d, const c
  * import. 0 or -errno. Takes the node. */
 int import_take_in(struct store *s, struct file *f) EXCLUDES(s->lock);
 
-/* A directory was renamed: what belongs beneath it belongs elsewhere. */
-void import_paths_moved(struct store *s, struct dir *d) EXCLUDES(s->lock);
+/*
+ * A directory was renamed: what belongs beneath it belongs elsewhere. False: an import that is just
+ * being given a name, by someone who may have seen the old path, was left out. With wait, when nothing
+ * is held, it is waited for.
+ */
+bool import_paths_moved(struct store *s, struct dir *d, bool wait) EXCLUDES(s->lock);
 
 /* Is there an import in this directory? */
 bool import_is_within_locked(struct store *s, const struct dir *d) REQUIRES(s->lock);

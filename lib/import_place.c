@@ -153,17 +153,21 @@ static int all_beneath(struct store *s, const struct dir *d, struct file ***out,
 }
 
 /*
- * Not while someone gives it another name: who does notes that, and waits for the directory. Who
- * holds it for another end (a trial, which may wait for the tree) leaves its name alone.
+ * Not while someone gives it a name, which they note, and may wait for the directory: wait, or leave
+ * it out (false). Who holds it for another end (a trial, which may wait for the tree) leaves its name
+ * alone.
  */
-static void note_again(struct store *s, struct file *f)
+static bool note_again(struct store *s, struct file *f, bool wait)
 {
 	char name[NAME_BYTES + 1] = "";
 	struct dir *d = NULL;
-	bool take;
+	bool take, named;
 	int err = 0;
 
 	lock_take(&s->lock);
+	while (wait && f->n.busy == BUSY_NAME)
+		cond_wait(&s->changed, &s->lock);
+	named = f->n.busy != BUSY_NAME;
 	take = f->n.busy == IDLE;
 	if (f->import && f->n.linked && f->n.busy != BUSY_NAME) {
 		d = f->n.dir;
@@ -174,28 +178,31 @@ static void note_again(struct store *s, struct file *f)
 		node_take_wait_locked(s, &f->n, BUSY_NAME);
 	lock_drop(&s->lock);
 	if (!d)
-		return;
+		return named;
 	err = import_note_new_path(s, f, d, name);
 	if (take)
 		node_give(s, &f->n);
 	node_unref(s, &d->n, 1);
 	if (err && err != -ENOENT) /* removed meanwhile */
 		say_not_noted(name, err);
+	return true;
 }
 
-void import_paths_moved(struct store *s, struct dir *d)
+bool import_paths_moved(struct store *s, struct dir *d, bool wait)
 {
 	struct file **list;
+	bool all = true;
 	size_t count;
 	int err = all_beneath(s, d, &list, &count);
 
 	if (err)
 		say_not_noted(d->n.name, err);
 	for (size_t i = 0; i < count; i++) {
-		note_again(s, list[i]);
+		all = note_again(s, list[i], wait) && all;
 		node_unref(s, &list[i]->n, 1);
 	}
 	free(list);
+	return all;
 }
 
 /* ---- the start ---- */

@@ -357,10 +357,9 @@ static int perform(struct rename *r)
 	lock_take(&s->lock);
 	publish_locked(s, r);
 	lock_drop(&s->lock);
-	if (r->src->kind == NODE_DIR)
-		import_paths_moved(s, to_dir(r->src));
-	if ((r->flags & RENAME_EXCHANGE) && r->dst->kind == NODE_DIR)
-		import_paths_moved(s, to_dir(r->dst));
+	r->src_left = r->src->kind == NODE_DIR && !import_paths_moved(s, to_dir(r->src), false);
+	r->dst_left = (r->flags & RENAME_EXCHANGE) && r->dst->kind == NODE_DIR &&
+		      !import_paths_moved(s, to_dir(r->dst), false);
 	if (r->src->kind == NODE_FILE) {
 		notify_name(s, r->from_dir, r->from);
 		notify_file(s, r->from_dir, r->from, to_file(r->src));
@@ -373,19 +372,27 @@ static int perform(struct rename *r)
 static void give_back(struct rename *r)
 {
 	struct store *s = r->s;
-	struct node *src = r->src;
+	struct node *src = r->src, *dst = r->dst;
 
 	lock_take(&s->lock);
 	node_ref_locked(src);
+	if (dst)
+		node_ref_locked(dst);
 	lock_drop(&s->lock);
 	node_give(s, src);
 	if (r->dst)
 		node_give(s, r->dst);
 	if (r->tree)
 		node_give(s, &s->tree);
+	if (r->src_left)
+		import_paths_moved(s, to_dir(src), true);
+	if (r->dst_left)
+		import_paths_moved(s, to_dir(dst), true);
 	if (r->arm)
 		arm_beneath(s, to_dir(src));
 	node_unref(s, src, 1);
+	if (dst)
+		node_unref(s, dst, 1);
 	buf_release(&r->from_path);
 	buf_release(&r->to_path);
 }

@@ -20,8 +20,9 @@ struct rename {
 	uint64_t intent;
 	const char *refusal; /* why, and what helps: a constant */
 	bool from_import, to_import;
-	bool stuck; /* it failed half-way, and there was no way back */
-	bool arm;   /* it was excluded: what is dirty beneath may be sealed now */
+	bool stuck;		 /* it failed half-way, and there was no way back */
+	bool arm;		 /* it was excluded: what is dirty beneath may be sealed now */
+	bool src_left, dst_left; /* an import beneath is to be noted yet */
 };
 
 static inline bool has_sealed_bytes(const struct node *n)

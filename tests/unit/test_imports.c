@@ -284,6 +284,41 @@ static void imports_beneath_a_renamed_directory_are_noted_whatever_others_do(voi
 	end();
 }
 
+static void *rename_dir(void *arg)
+{
+	struct caller c = me();
+
+	CHECK_EQ(store_rename(store, &c, store_root(store), "d", store_root(store), "e", 0), 0);
+	return arg;
+}
+
+/* Bug: who gave an import its name meanwhile had noted the old path of the directory, and the
+ * rename left it alone. */
+static void an_import_that_is_being_named_is_noted_when_it_has_its_name(void)
+{
+	struct caller c = me();
+	struct node *d, *n;
+	pthread_t thread;
+
+	if (!begin())
+		return;
+	CHECK_EQ(store_mkdir(store, &c, store_root(store), "d", 0755, &d), 0);
+	n = put_import(d, "x.notepack.gz");
+	lock_take(&store->lock);
+	node_take_wait_locked(store, n, BUSY_NAME);
+	lock_drop(&store->lock);
+	CHECK_EQ(pthread_create(&thread, NULL, rename_dir, NULL), 0);
+	while (!is_there("e"))
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	CHECK_EQ(count_noted("d/"), 1);
+	node_give(store, n);
+	pthread_join(thread, NULL);
+	CHECK_EQ(count_noted("e/"), 1);
+	node_unref(store, n, 1);
+	node_unref(store, d, 1);
+	end();
+}
+
 int main(void)
 {
 	log_open("test_imports", false, LOG_ERR);
@@ -292,5 +327,6 @@ int main(void)
 	RUN(who_reads_an_import_does_not_wait_for_grace_whatever_others_change);
 	RUN(a_barrier_waits_for_an_import_that_changes_meanwhile);
 	RUN(imports_beneath_a_renamed_directory_are_noted_whatever_others_do);
+	RUN(an_import_that_is_being_named_is_noted_when_it_has_its_name);
 	return unit_done();
 }
