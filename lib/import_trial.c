@@ -102,8 +102,6 @@ static int verify(struct trial *t)
 	if (t->rec.part != 1 || t->rec.offset != 0)
 		return refuse(
 		    t, "it is a later part of a file, and only whole files are imported", NULL);
-	if (t->rec.raw_bytes == 0)
-		return refuse(t, "there is nothing in it", NULL);
 	return 0;
 }
 

@@ -195,8 +195,6 @@ static int adopt(struct store *s, struct differences *diff, struct candidate *c)
 	else if (!err && c->rec.part != c->part)
 		snprintf(c->reason, sizeof(c->reason),
 			 "its header and its name name different parts");
-	else if (!err && c->rec.raw_bytes == 0)
-		snprintf(c->reason, sizeof(c->reason), "there is nothing in it");
 	if (*c->reason) {
 		if (!s->adopted)
 			log_error("%s: is damaged: %s", c->path, c->reason);

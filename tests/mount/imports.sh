@@ -69,6 +69,24 @@ cp "$DATA/members.gz" "$MNT/members.notepack.gz"
 check "several members are one file" [ "$(cat "$MNT/members")" = "one
 two" ]
 
+# Named bug: it was refused, though it is a gzip file.
+: | gzip >"$DATA/nothing.gz"
+cp "$DATA/nothing.gz" "$MNT/nothing.notepack.gz"
+cp "$DATA/nothing.gz" "$MNT/nomore.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+check "a gzip of nothing is one, too" cmp "$DATA/nothing.gz" "$MNT/nothing.notepack.gz"
+check "its plain name is an empty file" [ "$(stat -c %s "$MNT/nothing"; cat "$MNT/nothing")" = 0 ]
+check "which is sealed" [ "$(state_of "$MNT/nothing") $(find "$MNT" -name 'nothing*' -printf %f)" = "sealed nothing.notepack.gz" ]
+check_refused "… and not removed" "Operation not permitted" rm -f "$MNT/nothing"
+echo more >>"$MNT/nothing"
+check "it can be appended to" [ "$(cat "$MNT/nothing")" = more ]
+"$NOTEPACKCTL" seal "$MNT/nothing"
+check "… which is the next part" [ "$(zcat "$MNT/nothing.p000000002.notepack.gz") $(cat "$MNT/nothing")" = "more more" ]
+echo less >>"$MNT/nomore"
+nothing_is_right() {
+	[ "$(cat "$MNT/nothing") $(cat "$MNT/nomore")" = "more less" ]
+}
+
 # One of our own objects, from another store.
 mkdir "$WORK/other"
 "$BUILD/tests/mount/makedata" file binary 1000000 2 >"$MNT/ours"
@@ -373,6 +391,7 @@ check "the bad one, too" [ -e "$STORE/latebad.notepack.gz.invalid" ]
 check "check --deep is content" quietly "$NOTEPACKCTL" check --deep "$STORE"
 check "cat needs no mount" cmp "$DATA/longer" <("$NOTEPACKCTL" cat "$STORE/a")
 start grace=60
+check "so do those behind nothing" nothing_is_right
 check "they read after a remount" cmp "$DATA/text" "$MNT/late"
 check "an empty one is listed again" listed "$MNT/lateempty.notepack.gz"
 cp "$DATA/members.gz" "$MNT/lateempty.notepack.gz"
@@ -390,6 +409,9 @@ check "the reason is still known" \
 	grep -q "cut short" <<<"$(error_of "$MNT/latebad.notepack.gz.invalid")"
 check "and the part behind an import" cmp "$DATA/longer" "$MNT/a"
 mkdir "$MNT/c" "$MNT/x1" "$MNT/x2"
+cp "$DATA/nothing.gz" "$MNT/c/nothing.notepack.gz"
+"$NOTEPACKCTL" wait "$MNT"
+echo late >>"$MNT/c/nothing"
 cp "$DATA/text.gz" "$MNT/x2/x.notepack.gz"
 rename "$MNT/x1" "$MNT/x2" 2
 cp "$DATA/text.gz" "$MNT/c/crash.notepack.gz"
@@ -398,9 +420,17 @@ mv "$MNT/c" "$MNT/cc"
 crash
 start grace=60
 check "an import survives the daemon" cmp "$DATA/text.gz" "$MNT/cc/crash.notepack.gz"
+check "so does what was written behind nothing" [ "$(cat "$MNT/cc/nothing")" = late ]
 check "so does the other" cmp "$DATA/text" <(zcat "$MNT/cc/moved.notepack.gz"; "$NOTEPACKCTL" wait "$MNT")
 check "its plain name, too" cmp "$DATA/text" "$MNT/cc/moved"
 check "so does one whose directory was exchanged" cmp "$DATA/text" "$MNT/x1/x"
+stop
+rm "$STORE/.notepackfs/manifest"
+check "a new manifest is made of imports, of nothing, too" quietly "$NOTEPACKCTL" repair "$STORE"
+check "… with which check --deep is content" quietly "$NOTEPACKCTL" check --deep "$STORE"
+start grace=60
+check "… and which has their parts" nothing_is_right
+check "… all of them" [ "$(cat "$MNT/cc/nothing")" = late ]
 stop
 # Damage behind our back: the index knows what each piece must be.
 size=$(stat -c %s "$STORE/late.notepack.gz")
@@ -432,12 +462,13 @@ ADOPT=$WORK/adopt
 mkdir -p "$ADOPT/2021"
 cp -p "$DATA/text.gz" "$ADOPT/2021/x.notepack.gz"
 cp "$DATA/short.gz" "$ADOPT/bad.notepack.gz"
+cp "$DATA/nothing.gz" "$ADOPT/nothing.notepack.gz"
 echo raw >"$ADOPT/raw"
 inode=$(stat -c %i "$ADOPT/2021/x.notepack.gz")
 "$NOTEPACKCTL" init --adopt "$ADOPT" >"$WORK/out" 2>"$WORK/err"
 check "init --adopt says that one is bad" [ $? = 4 ]
 check "which, and why" grep -q "bad.notepack.gz: at offset 100000: it is cut short; it is called .invalid now" "$WORK/err"
-check "and how many are good" grep -qx "1 file adopted, 1 not" "$WORK/out"
+check "and how many are good" grep -qx "2 files adopted, 1 not" "$WORK/out"
 check "an adoption can be run once more" quietly "$NOTEPACKCTL" init --adopt "$ADOPT"
 check "not a byte was copied" [ "$(stat -c %i "$ADOPT/2021/x.notepack.gz")" = "$inode" ]
 check "check --deep is content with it" quietly "$NOTEPACKCTL" check --deep "$ADOPT"
@@ -445,6 +476,7 @@ rm -rf "$STORE"
 mv "$ADOPT" "$STORE"
 start grace=0
 check "the plain name reads" cmp "$DATA/text" "$MNT/2021/x"
+check "of nothing, too" cmp /dev/null "$MNT/nothing"
 check "the bad one is there, by another name" cmp "$DATA/short.gz" "$MNT/bad.notepack.gz.invalid"
 check "why is known" grep -q "cut short" <<<"$(error_of "$MNT/bad.notepack.gz.invalid")"
 check "the raw file is sealed by the mount" wait_for 10 sealed "$MNT/raw"
