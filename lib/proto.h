@@ -51,7 +51,8 @@ struct proto_request {
  *	   "sealing"|"publishing"|"retry"|"kept"|"importing","error":null|"text"},…],
  *	 "invalid":[{"path":"a/x.notepack.gz.invalid","error":null|"text"},…],
  *	 "options":{"level":6,"threads":2,"grace":1.0,…}}
- * bytes are raw bytes not sealed yet; age counts from the first of them. invalid: imports that
+ * sealed_files are the segments that this mount has sealed, records all that there are; bytes are raw
+ * bytes not sealed yet; age counts from the first of them. invalid: imports that
  * were refused, those of this mount and of directories that were looked into. A path that is no
  * UTF-8 is path_b64. Both lists are empty for others than root and the daemon's user.
  */

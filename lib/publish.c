@@ -255,9 +255,9 @@ static int give_final_name(struct store *s, struct segment *seg)
 	dirfd_put(s, seg->dir);
 	if (err == -EEXIST)
 		log_error(
-		    "%s/%s: something that notepackfs did not write lies under this name in "
+		    "%s%s%s: something that notepackfs did not write lies under this name in "
 		    "the store; move it away",
-		    seg->dir_path, seg->object);
+		    seg->dir_path, *seg->dir_path ? "/" : "", seg->object);
 	if (err)
 		return err;
 	seg->renamed = true;

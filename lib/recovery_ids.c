@@ -70,8 +70,8 @@ static int renew(struct store *s, struct found_raw *raw)
 		err = raw_write_mark(s, fd, &mark);
 	if (err)
 		return err;
-	log_notice("%s/%s: its file id is another file's; it gets one of its own", raw->at.dir,
-		   raw->at.name);
+	log_notice(PLACE_FORMAT ": its file id is another file's; it gets one of its own",
+		   PLACE_PATH(raw->at.dir, raw->at.name));
 	recovery_event(s, "got a file id of its own", raw->at.name);
 	raw->id = mark.id;
 	raw->base = 0;

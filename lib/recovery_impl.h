@@ -19,6 +19,10 @@ struct place {
 	char *name;
 };
 
+/* Its path, for printf. */
+#define PLACE_FORMAT "%s%s%s"
+#define PLACE_PATH(dir, name) (dir), *(dir) ? "/" : "", (name)
+
 struct stray { /* an object that no record names */
 	struct place at;
 	uint64_t bytes;

@@ -85,8 +85,8 @@ static int match_missing(struct store *s, struct differences *diff, struct candi
 		    (strlen(m->at.name) > name_stem_len(m->at.name, store_suffix(s)) &&
 		     strlen(c->plain) + strlen(store_suffix(s)) <= NAME_PLAIN_BYTES))
 			strcat(c->plain, store_suffix(s));
-		log_notice("%s: was renamed from %s/%s; the manifest knows it now", c->path,
-			   m->at.dir, m->at.name);
+		log_notice("%s: was renamed from " PLACE_FORMAT "; the manifest knows it now",
+			   c->path, PLACE_PATH(m->at.dir, m->at.name));
 		recovery_event(s, "found under a new name", c->path);
 		err = manifest_commit(s->manifest, put_candidate, c);
 		return err ? err : 1;
@@ -358,7 +358,8 @@ static int place_import(struct store *s, const struct missing *m)
 	if (err)
 		return err;
 	raw_write_path(fd, NULL);
-	log_notice("%s/%s: was imported, and is in its place now", m->at.dir, to);
+	log_notice(PLACE_FORMAT ": was imported, and is in its place now",
+		   PLACE_PATH(m->at.dir, to));
 	recovery_event(s, "finished its import", to);
 	return 1;
 }
@@ -380,9 +381,9 @@ int recovery_objects(struct store *s, struct differences *diff)
 		err = placed < 0 ? placed : 0;
 		if (placed)
 			continue;
-		log_error(
-		    "%s/%s: part %u is in the manifest, but its object is not in the store",
-		    m->at.dir, m->at.name, (unsigned)m->rec.part);
+		log_error(PLACE_FORMAT
+			  ": part %u is in the manifest, but its object is not in the store",
+			  PLACE_PATH(m->at.dir, m->at.name), (unsigned)m->rec.part);
 		recovery_event(s, "missing", m->at.name);
 	}
 	return err;

@@ -135,9 +135,10 @@ static int start_anew(struct store *s, struct found_raw *raw, int dfd, int fd,
 			err = 0;
 	}
 	if (!err)
-		log_notice("%s/%s: an object of it is lost or damaged; its raw bytes are "
+		log_notice(PLACE_FORMAT
+			   ": an object of it is lost or damaged; its raw bytes are "
 			   "sealed again",
-			   raw->at.dir, raw->at.name);
+			   PLACE_PATH(raw->at.dir, raw->at.name));
 	raw->id = mark.id;
 	return err;
 }
@@ -258,9 +259,9 @@ static int displace(struct store *s, const struct differences *diff, struct foun
 		free(copy);
 		return err;
 	}
-	log_warning(
-	    "%s/%s: another file has this name, or its other spelling; it is kept as %s",
-	    raw->at.dir, raw->at.name, name);
+	log_warning(PLACE_FORMAT
+		    ": another file has this name, or its other spelling; it is kept as %s",
+		    PLACE_PATH(raw->at.dir, raw->at.name), name);
 	recovery_event(s, "kept under another name", name);
 	free(raw->at.name);
 	raw->at.name = copy;
@@ -314,8 +315,8 @@ out_free:
 
 int recovery_leave(struct store *s, const struct found_raw *raw, int err)
 {
-	log_error("%s/%s: cannot be examined: %s; it is left alone", raw->at.dir, raw->at.name,
-		  strerror(-err));
+	log_error(PLACE_FORMAT ": cannot be examined: %s; it is left alone",
+		  PLACE_PATH(raw->at.dir, raw->at.name), strerror(-err));
 	lock_take(&s->lock);
 	s->unsettled = true; /* the next start looks again */
 	lock_drop(&s->lock);
@@ -384,8 +385,8 @@ int recovery_raws(struct store *s, struct differences *diff)
 		if (err && recovery_leave(s, raw, err) != 0)
 			return err;
 		if (raw->bytes > raw->sealed_end && !err) {
-			log_info("%s/%s: %llu bytes were not sealed yet", raw->at.dir,
-				 raw->at.name,
+			log_info(PLACE_FORMAT ": %llu bytes were not sealed yet",
+				 PLACE_PATH(raw->at.dir, raw->at.name),
 				 (unsigned long long)(raw->bytes - raw->sealed_end));
 			recovery_event(s, "queued", raw->at.name);
 		}

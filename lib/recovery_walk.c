@@ -259,11 +259,11 @@ static int walk_object(struct walk *w, int dfd, const char *name)
 	if (err)
 		return err;
 	if ((uint64_t)st.st_size != e->rec.gz_bytes)
-		log_error(
-		    "%s/%s: has %llu bytes, the manifest says %llu; run notepackctl check "
-		    "--deep",
-		    w->dir, name, (unsigned long long)st.st_size,
-		    (unsigned long long)e->rec.gz_bytes);
+		log_error(PLACE_FORMAT
+			  ": has %llu bytes, the manifest says %llu; run notepackctl check "
+			  "--deep",
+			  PLACE_PATH(w->dir, name), (unsigned long long)st.st_size,
+			  (unsigned long long)e->rec.gz_bytes);
 	return 0;
 }
 

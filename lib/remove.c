@@ -166,7 +166,8 @@ static void tell(struct store *s, const char *path, const struct removal *r)
 
 	snprintf(more, sizeof(more), ",\"id\":%llu,\"parts\":%u",
 		 (unsigned long long)r->file->id, (unsigned)r->count);
-	log_notice("%s: removed, with %u sealed parts", path, (unsigned)r->count);
+	log_notice("%s: removed, with %u sealed part%s", path, (unsigned)r->count,
+		   r->count == 1 ? "" : "s");
 	events_add(s->events, "remove", manifest_last_seq(s->manifest), path, more);
 }
 

@@ -55,6 +55,13 @@ static void add_pending_locked(struct store *s, const struct file *f, int64_t no
 	buf_str(out, "}");
 }
 
+/* Not what is excluded, and stays as it is. */
+static bool is_pending_locked(struct store *s, const struct file *f) REQUIRES(s->lock)
+{
+	return f->segments || f->kept ||
+	       (f->size > f->sealed_end && !catalog_excluded_locked(s, f->n.dir, f->n.name));
+}
+
 struct totals {
 	uint64_t files, bytes, failed;
 };
@@ -68,9 +75,7 @@ static void add_all_pending_locked(struct store *s, struct buf *list, struct tot
 
 	DL_FOREACH2(s->active, f, active_next)
 	{
-		if (!f->segments && !f->kept &&
-		    (f->size <= f->sealed_end ||
-		     catalog_excluded_locked(s, f->n.dir, f->n.name)))
+		if (!is_pending_locked(s, f))
 			continue;
 		if (t->files++ && list)
 			buf_str(list, ",");
@@ -187,6 +192,8 @@ void store_progress(struct store *s, struct store_progress *out)
 	lock_take(&s->lock);
 	DL_FOREACH2(s->active, f, active_next)
 	{
+		if (!is_pending_locked(s, f))
+			continue;
 		out->files_left += f->segments || f->dirty;
 		out->bytes_left += f->size - f->sealed_end;
 	}

@@ -13,10 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/buf.h"
 #include "lib/check.h"
+#include "lib/io.h"
 #include "lib/layout.h"
 #include "lib/lock.h"
 
@@ -104,7 +106,20 @@ static void print_json(const struct report *r, const char *store, bool live,
 	fputs(b.data ? b.data : "", stdout);
 }
 
-static void print_summary(const struct report *r, const char *store, bool live,
+/* What the next mount will do of its own accord, and why. */
+static void print_next_mount(int storefd, const struct check_counts *c)
+{
+	struct stat st;
+
+	if (c->was_clean)
+		return;
+	if (io_stat(storefd, LAYOUT_LAST_STOP, &st) == -ENOENT)
+		printf("; it was not unmounted yet, the next mount seals what is left");
+	else
+		printf("; the last stop was not clean, the next mount recovers the store");
+}
+
+static void print_summary(const struct report *r, const char *store, int storefd, bool live,
 			  const struct check_counts *c)
 {
 	CLEANUP_FREE char *path = ctl_printable(store);
@@ -117,8 +132,8 @@ static void print_summary(const struct report *r, const char *store, bool live,
 	if (c->unsealed_files)
 		printf("; %llu %s not sealed yet (%s)", (unsigned long long)c->unsealed_files,
 		       ctl_files(c->unsealed_files), ctl_size(c->unsealed_bytes, unsealed));
-	if (!live && !c->was_clean)
-		printf("; the last stop was not clean, the next mount recovers the store");
+	if (!live)
+		print_next_mount(storefd, c);
 	if (c->problems)
 		printf("; %llu problem%s\n", (unsigned long long)c->problems,
 		       c->problems == 1 ? "" : "s");
@@ -161,7 +176,7 @@ static int check(const char *store, int storefd, bool live, struct report *r)
 	if (r->json)
 		print_json(r, store, live, &counts);
 	else
-		print_summary(r, store, live, &counts);
+		print_summary(r, store, storefd, live, &counts);
 	return counts.problems ? CTL_DAMAGED : CTL_DONE;
 }
 

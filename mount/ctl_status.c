@@ -120,9 +120,9 @@ static void print_table(const struct ctl_mount *m, struct json_object *o)
 	printf("daemon     pid %llu, version %s, %llu threads\n",
 	       (unsigned long long)number(o, "pid"), text(o, "version"),
 	       (unsigned long long)number(o, "threads"));
-	printf("sealed     %llu %s, %llu segments, last sequence number %llu\n",
+	printf("sealed     %llu segment%s, %llu by this mount, last sequence number %llu\n",
+	       (unsigned long long)number(o, "records"), number(o, "records") == 1 ? "" : "s",
 	       (unsigned long long)number(o, "sealed_files"),
-	       ctl_files(number(o, "sealed_files")), (unsigned long long)number(o, "records"),
 	       (unsigned long long)number(o, "seq"));
 	printf("pending    %llu %s, %s\n", (unsigned long long)number(o, "pending_files"),
 	       ctl_files(number(o, "pending_files")),
@@ -130,8 +130,9 @@ static void print_table(const struct ctl_mount *m, struct json_object *o)
 	printf("failed     %llu %s\n", (unsigned long long)number(o, "failed_files"),
 	       ctl_files(number(o, "failed_files")));
 	if (number(o, "damaged_objects"))
-		printf("damaged    %llu objects\n",
-		       (unsigned long long)number(o, "damaged_objects"));
+		printf("damaged    %llu object%s\n",
+		       (unsigned long long)number(o, "damaged_objects"),
+		       number(o, "damaged_objects") == 1 ? "" : "s");
 	print_options(member(o, "options"));
 	print_pending(member(o, "pending"));
 	print_damaged(member(o, "damaged"));

@@ -25,6 +25,10 @@ mkdir "$WORK/full"
 echo raw >"$WORK/full/raw.txt"
 check_refused "init refuses a directory that is not empty" "adopt" "$NOTEPACKCTL" init "$WORK/full"
 check "init --adopt makes it a store" "$NOTEPACKCTL" init --adopt "$WORK/full"
+# Named bug: the last stop was not clean, it said; there was none.
+"$NOTEPACKCTL" check "$WORK/full" >"$WORK/out"
+check "check says that it was not mounted yet" \
+	grep -qF "; it was not unmounted yet, the next mount seals what is left; no problem" "$WORK/out"
 check "wrong usage is exit 2" status_of 2 "$NOTEPACKCTL" init 2>"$WORK/err"
 check "an unknown command is exit 2" status_of 2 "$NOTEPACKCTL" frobnicate 2>"$WORK/err"
 check_refused "a path outside of any mount is refused" "in no notepackfs mount" \

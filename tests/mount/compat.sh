@@ -47,7 +47,7 @@ declare -A MESSAGE=([EPERM]="EPERM|Operation not permitted" [loses]="Operation n
 
 CASES=()
 SECTIONS=()
-declare -A WHERE EXPECTED TITLE WHY SECTION VOLATILE LEAVES
+declare -A WHERE EXPECTED TITLE WHY SECTION VOLATILE LEAVES RAN=()
 
 section() { SECTIONS+=("$1"); }
 
@@ -260,6 +260,7 @@ run_on_mount() {
 	for name in "${CASES[@]}"; do
 		runs_here "$name" || continue
 		names+=("$name")
+		RAN[$name]=1
 		run_case "$name" "$MNT/$name"
 	done
 	list_wanted "${names[@]}" >"$RESULTS/wanted"
@@ -286,6 +287,7 @@ if [ "${1-}" = --table ]; then
 	exit 0
 fi
 [ $# -gt 0 ] || set -- "${MODES[@]}"
+ALL=${#CASES[@]}
 if [ -n "${ONLY-}" ]; then
 	mapfile -t CASES < <(printf '%s\n' "${CASES[@]}" | grep -E "$ONLY")
 fi
@@ -305,5 +307,9 @@ for MODE in "$@"; do
 	run_on_mount patient
 	run_on_mount eager
 done
-echo "# ${#CASES[@]} cases; run on mounts: $COUNT; skipped: 0"
+for name in "${CASES[@]}"; do
+	[ -n "${RAN[$name]-}" ] || fail "$name: runs on a mount"
+done
+[ "${#RAN[@]}" -eq "$ALL" ] || echo "# ONLY=${ONLY-}: the other cases are skipped"
+echo "# $ALL cases; run on mounts: $COUNT; skipped: $((ALL - ${#RAN[@]}))"
 finish

@@ -480,5 +480,15 @@ check "of nothing, too" cmp /dev/null "$MNT/nothing"
 check "the bad one is there, by another name" cmp "$DATA/short.gz" "$MNT/bad.notepack.gz.invalid"
 check "why is known" grep -q "cut short" <<<"$(error_of "$MNT/bad.notepack.gz.invalid")"
 check "the raw file is sealed by the mount" wait_for 10 sealed "$MNT/raw"
+check "the log has its path, without a slash in front" \
+	grep -q 'notepackfs: info: raw: 4 bytes were not sealed yet' "$LOG"
+# Named bug: it said 0 files.
+check "the status counts what was adopted, and what the mount has sealed" \
+	grep -q '^sealed     3 segments, 1 by this mount, ' <("$NOTEPACKCTL" status "$MNT")
+"$NOTEPACKCTL" rm "$MNT/raw"
+check "the log counts one part" grep -q ': raw: removed, with 1 sealed part$' "$LOG"
+: >"$LOG"
 stop
+# Named bug: what was refused counted as unsealed.
+check "nothing is left to be flushed" [ "$(grep -c flush "$LOG")" = 0 ]
 finish
