@@ -313,6 +313,9 @@ static enum options_result apply_word(struct options *o, const char *text, struc
 		add_fuse_word(o, text);
 		return OPTIONS_RUN;
 	}
+	if (strcmp(text, "remount") == 0)
+		return wrong(m, "option \"remount\": the options of a mount cannot be changed; "
+				"unmount it, and mount it with others");
 	if (!w)
 		return wrong(m, "unknown option \"%s\"; see notepackfs --help", text);
 	if (value && w->argument == NONE)

@@ -190,6 +190,11 @@ static void refuses_what_it_does_not_know(void)
 	check_wrong("s m -o allow_other=1", "\"allow_other=1\"");
 }
 
+static void refuses_a_remount_with_what_helps(void)
+{
+	check_wrong("s m -o rw,remount", "unmount it");
+}
+
 static void refuses_malformed_values(void)
 {
 	static const char *const values[] = {
@@ -255,6 +260,7 @@ int main(void)
 	RUN(help_and_version_need_nothing_else);
 	RUN(refuses_missing_and_surplus_operands);
 	RUN(refuses_what_it_does_not_know);
+	RUN(refuses_a_remount_with_what_helps);
 	RUN(refuses_malformed_values);
 	RUN(reads_durations);
 	RUN(reads_sizes);
