@@ -69,6 +69,9 @@ check "fallocate, then dd: the bytes are there" cmp -n 262144 "$WORK/big" "$MNT/
 check "… and the size is the allocated one" [ "$(stat -c %s "$MNT/allocated")" = 1048576 ]
 "$NOTEPACKCTL" seal "$MNT/allocated"
 check "… and are sealed" sh -c "zcat '$MNT/allocated.notepack.gz' | cmp -n 262144 - '$WORK/big'"
+fallocate -l 5000 "$MNT/zeros"
+"$NOTEPACKCTL" seal "$MNT/zeros"
+check "what was allocated only is sealed as zeros" cmp <(head -c 5000 /dev/zero) <(zcat "$MNT/zeros.notepack.gz")
 echo longer >"$MNT/truncated"
 "$TOOL" truncate "$MNT/truncated" 4
 "$NOTEPACKCTL" seal "$MNT/truncated"

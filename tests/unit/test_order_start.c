@@ -171,6 +171,14 @@ static void a_rename_that_fails_leaves_the_names_as_they_were(void)
 	}
 }
 
+static bool status_says(struct store *s, const char *text)
+{
+	CLEANUP_BUF struct buf out = {0};
+
+	store_status(s, true, &out);
+	return out.data && strstr(out.data, text);
+}
+
 /* A second fsync would succeed for what the first has lost. */
 static void what_a_failed_fsync_may_have_lost_replaces_nothing(void)
 {
@@ -187,6 +195,7 @@ static void what_a_failed_fsync_may_have_lost_replaces_nothing(void)
 	fail_next("sync new", 1);
 	CHECK_EQ(store_fsync(h), -EIO);
 	CHECK(rename_to(s, "new", "old") != 0);
+	CHECK(status_says(s, "\"error\":\"fsync: Input/output error\""));
 	log_open("test_order_start", false, LOG_ERR);
 	CHECK(seals_to("old.notepack.gz", "old"));
 	store_release(h);
