@@ -329,6 +329,34 @@ static inline bool seals_to(const char *object, const char *want)
 	return object_equals(&dir, object, want, strlen(want));
 }
 
+/* A file all of which is sealed, and whose raw file could not go. */
+static inline struct store *with_raw_file_kept(void)
+{
+	struct store *s = start(NEVER_NS);
+
+	put(s, "a", "text", 4);
+	log_open("order_kit", false, LOG_CRIT);
+	fail_next("unlink a", 1);
+	seal_all(s);
+	log_open("order_kit", false, LOG_ERR);
+	CHECK(scratch_has(&dir, "a") && scratch_has(&dir, "a.notepack.gz"));
+	forget();
+	return s;
+}
+
+/* Make a hole of what is sealed. */
+static inline int punch(struct store *s, const char *name)
+{
+	struct node *n;
+	int err = store_lookup(s, store_root(s), name, &n);
+
+	if (err)
+		return err;
+	err = raw_punch(s, to_file(n));
+	node_unref(s, n, 1);
+	return err;
+}
+
 /* A gzip file of no one's. */
 static inline size_t foreign_gzip(uint8_t *out, size_t size, const char *text)
 {

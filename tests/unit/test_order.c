@@ -204,40 +204,13 @@ static void a_raw_file_that_could_not_go_goes_at_the_stop(void)
 	end();
 }
 
-/* A file all of which is sealed, and whose raw file could not go. */
-static struct store *with_raw_file_kept(void)
-{
-	struct store *s = start(NEVER_NS);
-
-	put(s, "a", "text", 4);
-	log_open("test_order", false, LOG_CRIT);
-	fail_next("unlink a", 1);
-	seal_all(s);
-	log_open("test_order", false, LOG_ERR);
-	CHECK(scratch_has(&dir, "a") && scratch_has(&dir, "a.notepack.gz"));
-	forget();
-	return s;
-}
-
-static int punch(struct store *s)
-{
-	struct node *n;
-	int err = store_lookup(s, store_root(s), "a", &n);
-
-	if (err)
-		return err;
-	err = raw_punch(s, to_file(n));
-	node_unref(s, n, 1);
-	return err;
-}
-
 static void a_hole_is_marked_durably_before_it_is_made(void)
 {
 	struct store *s;
 
 	begin();
 	s = with_raw_file_kept();
-	CHECK_EQ(punch(s), 0);
+	CHECK_EQ(punch(s, "a"), 0);
 	CHECK_TRACE(before("mark a", "sync a"));
 	CHECK_TRACE(before("sync a", "punch a"));
 	CHECK_EQ(store_close(s), 0);
@@ -262,10 +235,10 @@ static void no_hole_is_made_where_someone_else_writes(void)
 	CHECK(fd >= 0);
 	s = start(NEVER_NS);
 	forget();
-	CHECK_EQ(punch(s), 1);
+	CHECK_EQ(punch(s, "a"), 1);
 	CHECK_TRACE(!was("punch a"));
 	close(fd);
-	CHECK_EQ(punch(s), 0);
+	CHECK_EQ(punch(s, "a"), 0);
 	CHECK_TRACE(was("punch a"));
 	CHECK_EQ(store_close(s), 0);
 	end();

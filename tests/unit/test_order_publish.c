@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a publication does between its steps, and what the manifest says behind each commit: of the
+ * names of objects, of the listing, and of the bytes that a reader gets meanwhile.
+ */
+#include "tests/unit/order_kit.h"
+
+static struct store *looked_at;
+
+/* ---- the object ---- */
+
+static bool was_listed;
+
+static void look_for_the_object(void)
+{
+	was_listed = ino_of(looked_at, "a.notepack.gz") != 0;
+}
+
+static void an_object_is_not_listed_before_it_is_recorded(void)
+{
+	begin();
+	looked_at = start(NEVER_NS);
+	put(looked_at, "a", "text", 4);
+	forget();
+	was_listed = true;
+	then(MANIFEST, look_for_the_object);
+	seal_all(looked_at);
+	CHECK(!then_do);
+	CHECK(!was_listed);
+	CHECK(ino_of(looked_at, "a.notepack.gz") != 0);
+	CHECK_EQ(store_close(looked_at), 0);
+	end();
+}
+
+static void what_has_the_name_of_an_object_already_is_not_overwritten(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	scratch_put(&dir, "a.notepack.gz", "another's");
+	log_open("test_order_publish", false, LOG_CRIT);
+	CHECK_EQ(store_close(s), 5);
+	log_open("test_order_publish", false, LOG_ERR);
+	CHECK(has_text("a.notepack.gz", "another's"));
+	CHECK(has_text("a", "text"));
+	end();
+}
+
+static void a_raw_file_that_has_another_name_is_not_sealed(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	CHECK_EQ(linkat(dir.fd, "a", dir.fd, "b", 0), 0);
+	log_open("test_order_publish", false, LOG_CRIT);
+	CHECK_EQ(store_close(s), 5);
+	log_open("test_order_publish", false, LOG_ERR);
+	CHECK(!scratch_has(&dir, "a.notepack.gz"));
+	CHECK(has_text("a", "text"));
+	CHECK_EQ(unlinkat(dir.fd, "b", 0), 0);
+	CHECK_EQ(store_close(start(NEVER_NS)), 0);
+	CHECK(seals_to("a.notepack.gz", "text"));
+	end();
+}
+
+/* ---- a reader ---- */
+
+static void (*before_read)(void); /* the next one of the raw file a, once */
+
+ssize_t pread(int fd, void *buf, size_t len, off_t offset)
+{
+	char link[64], path[PATH_MAX] = "", want[PATH_MAX];
+	void (*fn)(void) = before_read;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	snprintf(want, sizeof(want), "%s/a", dir.path);
+	if (fn && readlink(link, path, sizeof(path) - 1) > 0 && strcmp(path, want) == 0) {
+		before_read = NULL;
+		fn();
+	}
+	return syscall(SYS_pread64, fd, buf, len, offset);
+}
+
+static void punch_it(void)
+{
+	CHECK_EQ(punch(looked_at, "a"), 0);
+}
+
+static void a_reader_does_not_take_a_hole_for_bytes(void)
+{
+	struct caller c = me();
+	struct handle *h;
+	char got[4] = "";
+	struct node *n;
+
+	begin();
+	looked_at = with_raw_file_kept();
+	CHECK_EQ(store_lookup(looked_at, store_root(looked_at), "a", &n), 0);
+	CHECK_EQ(store_open_node(looked_at, &c, n, O_RDONLY, &h), 0);
+	before_read = punch_it;
+	CHECK_EQ(store_read(h, got, 4, 0), 4);
+	CHECK(!before_read);
+	CHECK_TRACE(was("punch a"));
+	CHECK(memcmp(got, "text", 4) == 0);
+	store_release(h);
+	node_unref(looked_at, n, 1);
+	CHECK_EQ(store_close(looked_at), 0);
+	end();
+}
+
+/* ---- what the manifest says ---- */
+
+struct name {
+	uint64_t id;
+	char path[NAME_BYTES + 1];
+};
+
+struct names {
+	struct name list[10];
+	int count;
+};
+
+static int collect(void *ctx, const struct sealed *rec, const char *d, const char *plain)
+{
+	struct names *names = ctx;
+	struct name *n = &names->list[names->count++];
+
+	n->id = rec->id;
+	snprintf(n->path, sizeof(n->path), "%s/%s", d, plain);
+	return names->count == 10;
+}
+
+static int commits;
+
+/* No name is recorded for two files, and no file under two names. */
+static void look_at_the_manifest(void)
+{
+	struct manifest_options options = {.read_only = true};
+	struct manifest_error error = {.text = ""};
+	struct names names = {.count = 0};
+	struct manifest *m;
+
+	CHECK_EQ(manifest_open(dir.fd, &options, &m, &error), 0);
+	manifest_each(m, collect, &names);
+	manifest_close(m);
+	for (int i = 0; i < names.count; i++) {
+		for (int k = 0; k < i; k++) {
+			const struct name *a = &names.list[i], *b = &names.list[k];
+
+			CHECK_EQ(a->id == b->id, strcmp(a->path, b->path) == 0);
+		}
+	}
+	commits++;
+	then(MANIFEST, look_at_the_manifest);
+}
+
+static void a_file_that_gets_a_name_is_recorded_behind_the_one_that_has_left_it(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	seal_all(s);
+	CHECK_EQ(rename_to(s, "a", "b"), 0);
+	put(s, "a", "another", 7);
+	commits = 0;
+	then(MANIFEST, look_at_the_manifest);
+	seal_all(s);
+	CHECK(commits > 0);
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
+static void the_parts_of_a_renamed_file_are_recorded_with_the_new_one(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	seal_all(s);
+	CHECK_EQ(rename_to(s, "a", "b"), 0);
+	append(s, "b", "more", 4);
+	commits = 0;
+	then(MANIFEST, look_at_the_manifest);
+	seal_all(s);
+	CHECK(commits > 0);
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
+/* The object's name is the same for "b" and "b.notepack": only the record has the difference. */
+static void a_name_that_the_object_does_not_tell_is_recorded_at_once(void)
+{
+	struct store *s;
+	int status;
+	pid_t pid;
+
+	begin();
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		s = start(NEVER_NS);
+		put(s, "a", "text", 4);
+		seal_all(s);
+		_exit(rename_to(s, "a", "b.notepack") != 0); /* as by SIGKILL */
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	s = start(NEVER_NS);
+	CHECK(ino_of(s, "b.notepack") != 0);
+	CHECK_EQ(ino_of(s, "b"), 0);
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
+int main(void)
+{
+	log_open("test_order_publish", false, LOG_ERR);
+	RUN(an_object_is_not_listed_before_it_is_recorded);
+	RUN(what_has_the_name_of_an_object_already_is_not_overwritten);
+	RUN(a_raw_file_that_has_another_name_is_not_sealed);
+	RUN(a_reader_does_not_take_a_hole_for_bytes);
+	RUN(a_file_that_gets_a_name_is_recorded_behind_the_one_that_has_left_it);
+	RUN(the_parts_of_a_renamed_file_are_recorded_with_the_new_one);
+	RUN(a_name_that_the_object_does_not_tell_is_recorded_at_once);
+	return unit_done();
+}
