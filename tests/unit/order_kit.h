@@ -221,8 +221,21 @@ static inline void forget(void)
 
 static inline void fail_next(const char *pattern, int times)
 {
+	pthread_mutex_lock(&trace_lock);
 	fail_at = pattern;
 	fail_times = times;
+	pthread_mutex_unlock(&trace_lock);
+}
+
+/* How many of them have failed is what fail_next was told, without this. */
+static inline int failures_left(void)
+{
+	int left;
+
+	pthread_mutex_lock(&trace_lock);
+	left = fail_times;
+	pthread_mutex_unlock(&trace_lock);
+	return left;
 }
 
 static inline void then(const char *pattern, void (*fn)(void))

@@ -135,21 +135,43 @@ static inline void wait_done(void *ctx, int err)
 	lock_drop(&w->lock);
 }
 
-static inline void seal_all(struct store *s)
+static inline void seal_begin(struct store *s, struct wait *w)
 {
-	struct wait w = {.done = false};
 	struct caller c = me();
 	struct barrier *b;
 
-	lock_init(&w.lock);
-	cond_init(&w.cond);
-	CHECK_EQ(store_barrier(s, &c, PROTO_SEAL, "", wait_done, &w, &b), 0);
-	lock_take(&w.lock);
-	while (!w.done)
-		cond_wait(&w.cond, &w.lock);
-	lock_drop(&w.lock);
-	cond_release(&w.cond);
-	lock_release(&w.lock);
+	w->done = false;
+	lock_init(&w->lock);
+	cond_init(&w->cond);
+	CHECK_EQ(store_barrier(s, &c, PROTO_SEAL, "", wait_done, w, &b), 0);
+}
+
+static inline bool seal_has_ended(struct wait *w)
+{
+	bool done;
+
+	lock_take(&w->lock);
+	done = w->done;
+	lock_drop(&w->lock);
+	return done;
+}
+
+static inline void seal_end(struct wait *w)
+{
+	lock_take(&w->lock);
+	while (!w->done)
+		cond_wait(&w->cond, &w->lock);
+	lock_drop(&w->lock);
+	cond_release(&w->cond);
+	lock_release(&w->lock);
+}
+
+static inline void seal_all(struct store *s)
+{
+	struct wait w;
+
+	seal_begin(s, &w);
+	seal_end(&w);
 }
 
 /* ---- looking at the store with zlib only ---- */
