@@ -5,7 +5,61 @@
  */
 #include "tests/unit/order_kit.h"
 
+#include <sched.h>
+
 static struct store *looked_at;
+
+static void quiet(void)
+{
+	log_open("test_order_publish", false, LOG_EMERG);
+}
+
+static void loud(void)
+{
+	log_open("test_order_publish", false, LOG_ERR);
+}
+
+/* ---- what the manifest says, as the disk has it ---- */
+
+struct name {
+	uint64_t id;
+	char path[NAME_BYTES + 1];
+};
+
+struct names {
+	struct name list[10];
+	int count;
+};
+
+static int collect(void *ctx, const struct sealed *rec, const char *d, const char *plain)
+{
+	struct names *names = ctx;
+	struct name *n = &names->list[names->count++];
+
+	n->id = rec->id;
+	snprintf(n->path, sizeof(n->path), "%s/%s", d, plain);
+	return names->count == 10;
+}
+
+static void read_names(struct names *names)
+{
+	struct manifest_options options = {.read_only = true};
+	struct manifest_error error = {.text = ""};
+	struct manifest *m;
+
+	names->count = 0;
+	CHECK_EQ(manifest_open(dir.fd, &options, &m, &error), 0);
+	manifest_each(m, collect, names);
+	manifest_close(m);
+}
+
+static int recorded(void)
+{
+	struct names names;
+
+	read_names(&names);
+	return names.count;
+}
 
 /* ---- the object ---- */
 
@@ -32,6 +86,34 @@ static void an_object_is_not_listed_before_it_is_recorded(void)
 	end();
 }
 
+static void import_one(struct store *s, const char *text)
+{
+	uint8_t gz[1000];
+
+	put(s, "a.notepack.gz", gz, foreign_gzip(gz, sizeof(gz), text));
+}
+
+static void look_for_the_plain_name(void)
+{
+	was_listed = ino_of(looked_at, "a") != 0;
+}
+
+static void an_import_is_not_listed_before_it_is_recorded(void)
+{
+	begin();
+	looked_at = start(NEVER_NS);
+	import_one(looked_at, "text");
+	forget();
+	was_listed = true;
+	then(MANIFEST, look_for_the_plain_name);
+	seal_all(looked_at);
+	CHECK(!then_do);
+	CHECK(!was_listed);
+	CHECK(ino_of(looked_at, "a") != 0);
+	CHECK_EQ(store_close(looked_at), 0);
+	end();
+}
+
 static void what_has_the_name_of_an_object_already_is_not_overwritten(void)
 {
 	struct store *s;
@@ -40,9 +122,9 @@ static void what_has_the_name_of_an_object_already_is_not_overwritten(void)
 	s = start(NEVER_NS);
 	put(s, "a", "text", 4);
 	scratch_put(&dir, "a.notepack.gz", "another's");
-	log_open("test_order_publish", false, LOG_CRIT);
+	quiet();
 	CHECK_EQ(store_close(s), 5);
-	log_open("test_order_publish", false, LOG_ERR);
+	loud();
 	CHECK(has_text("a.notepack.gz", "another's"));
 	CHECK(has_text("a", "text"));
 	end();
@@ -56,14 +138,84 @@ static void a_raw_file_that_has_another_name_is_not_sealed(void)
 	s = start(NEVER_NS);
 	put(s, "a", "text", 4);
 	CHECK_EQ(linkat(dir.fd, "a", dir.fd, "b", 0), 0);
-	log_open("test_order_publish", false, LOG_CRIT);
+	quiet();
 	CHECK_EQ(store_close(s), 5);
-	log_open("test_order_publish", false, LOG_ERR);
+	loud();
 	CHECK(!scratch_has(&dir, "a.notepack.gz"));
 	CHECK(has_text("a", "text"));
 	CHECK_EQ(unlinkat(dir.fd, "b", 0), 0);
 	CHECK_EQ(store_close(start(NEVER_NS)), 0);
 	CHECK(seals_to("a.notepack.gz", "text"));
+	end();
+}
+
+/* Whoever renamed it now would leave an object behind of which nobody knows the name. */
+static void a_file_is_not_renamed_before_its_object_is_recorded(void)
+{
+	struct caller c = me();
+	struct store *s;
+	struct wait w;
+	int err = STORE_BUSY;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	quiet();
+	fail_next("sync .notepackfs/manifest.new.*", 1000);
+	seal_begin(s, &w);
+	while (failures_left() == 1000 && !seal_has_ended(&w))
+		sched_yield();
+	while (err == STORE_BUSY && failures_left() > 998) {
+		err = store_rename(s, &c, store_root(s), "a", store_root(s), "b", 0);
+		if (err == STORE_BUSY)
+			node_unref(s, c.busy, 1);
+	}
+	CHECK_EQ(err, STORE_BUSY);
+	fail_next("", 0);
+	seal_end(&w);
+	loud();
+	CHECK(seals_to("a.notepack.gz", "text"));
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
+static void an_import_is_not_recorded_before_it_has_its_name(void)
+{
+	for (int i = 0; i < 2; i++) {
+		struct store *s;
+
+		begin();
+		s = start(NEVER_NS);
+		import_one(s, "text");
+		quiet();
+		if (i == 0)
+			scratch_put(&dir, "a.notepack.gz", "another's");
+		else
+			fail_next("sync .", 1000);
+		CHECK_EQ(store_close(s), 5);
+		fail_next("", 0);
+		loud();
+		CHECK_EQ(recorded(), 0);
+		CHECK(i == 1 || has_text("a.notepack.gz", "another's"));
+		end();
+	}
+}
+
+/* It takes some time: 30 MB. */
+static void the_stop_waits_for_imports(void)
+{
+	enum { TEXT = 30000000, GZIP = 100000 };
+	CLEANUP_FREE char *text = malloc(TEXT + 1);
+	CLEANUP_FREE uint8_t *gz = malloc(GZIP);
+	struct store *s;
+
+	memset(text, 'x', TEXT);
+	text[TEXT] = '\0';
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a.notepack.gz", gz, foreign_gzip(gz, GZIP, text));
+	CHECK_EQ(store_close(s), 0);
+	CHECK_EQ(recorded(), 1);
 	end();
 }
 
@@ -112,41 +264,28 @@ static void a_reader_does_not_take_a_hole_for_bytes(void)
 	end();
 }
 
-/* ---- what the manifest says ---- */
-
-struct name {
-	uint64_t id;
-	char path[NAME_BYTES + 1];
-};
-
-struct names {
-	struct name list[10];
-	int count;
-};
-
-static int collect(void *ctx, const struct sealed *rec, const char *d, const char *plain)
+static void no_hole_is_made_in_a_file_that_has_another_name(void)
 {
-	struct names *names = ctx;
-	struct name *n = &names->list[names->count++];
-
-	n->id = rec->id;
-	snprintf(n->path, sizeof(n->path), "%s/%s", d, plain);
-	return names->count == 10;
+	begin();
+	looked_at = with_raw_file_kept();
+	CHECK_EQ(linkat(dir.fd, "a", dir.fd, "b", 0), 0);
+	CHECK_EQ(punch(looked_at, "a"), -EMLINK);
+	CHECK_TRACE(!was("punch a"));
+	CHECK_EQ(unlinkat(dir.fd, "b", 0), 0);
+	CHECK_EQ(store_close(looked_at), 0);
+	end();
 }
+
+/* ---- names ---- */
 
 static int commits;
 
 /* No name is recorded for two files, and no file under two names. */
 static void look_at_the_manifest(void)
 {
-	struct manifest_options options = {.read_only = true};
-	struct manifest_error error = {.text = ""};
-	struct names names = {.count = 0};
-	struct manifest *m;
+	struct names names;
 
-	CHECK_EQ(manifest_open(dir.fd, &options, &m, &error), 0);
-	manifest_each(m, collect, &names);
-	manifest_close(m);
+	read_names(&names);
 	for (int i = 0; i < names.count; i++) {
 		for (int k = 0; k < i; k++) {
 			const struct name *a = &names.list[i], *b = &names.list[k];
@@ -194,6 +333,41 @@ static void the_parts_of_a_renamed_file_are_recorded_with_the_new_one(void)
 	end();
 }
 
+static void an_import_that_gets_a_name_is_recorded_behind_the_file_that_has_left_it(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	seal_all(s);
+	CHECK_EQ(rename_to(s, "a", "b"), 0);
+	import_one(s, "another");
+	commits = 0;
+	then(MANIFEST, look_at_the_manifest);
+	seal_all(s);
+	CHECK(commits > 0);
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
+static void the_names_are_recorded_at_the_stop(void)
+{
+	struct names names;
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	seal_all(s);
+	CHECK_EQ(rename_to(s, "a", "b"), 0);
+	CHECK_EQ(store_close(s), 0);
+	read_names(&names);
+	CHECK_EQ(names.count, 1);
+	CHECK_STR(names.list[0].path, "/b");
+	end();
+}
+
 /* The object's name is the same for "b" and "b.notepack": only the record has the difference. */
 static void a_name_that_the_object_does_not_tell_is_recorded_at_once(void)
 {
@@ -221,13 +395,20 @@ static void a_name_that_the_object_does_not_tell_is_recorded_at_once(void)
 
 int main(void)
 {
-	log_open("test_order_publish", false, LOG_ERR);
+	loud();
 	RUN(an_object_is_not_listed_before_it_is_recorded);
+	RUN(an_import_is_not_listed_before_it_is_recorded);
 	RUN(what_has_the_name_of_an_object_already_is_not_overwritten);
 	RUN(a_raw_file_that_has_another_name_is_not_sealed);
+	RUN(a_file_is_not_renamed_before_its_object_is_recorded);
+	RUN(an_import_is_not_recorded_before_it_has_its_name);
+	RUN(the_stop_waits_for_imports);
 	RUN(a_reader_does_not_take_a_hole_for_bytes);
+	RUN(no_hole_is_made_in_a_file_that_has_another_name);
 	RUN(a_file_that_gets_a_name_is_recorded_behind_the_one_that_has_left_it);
 	RUN(the_parts_of_a_renamed_file_are_recorded_with_the_new_one);
+	RUN(an_import_that_gets_a_name_is_recorded_behind_the_file_that_has_left_it);
+	RUN(the_names_are_recorded_at_the_stop);
 	RUN(a_name_that_the_object_does_not_tell_is_recorded_at_once);
 	return unit_done();
 }

@@ -17,8 +17,7 @@ static void a_renaming_is_completed_and_durable_before_it_is_recorded(void)
 	crash("a", "d/b", false);
 	CHECK_EQ(store_close(start(0)), 0);
 	CHECK_TRACE(right_behind("name d/b.notepack.gz", "sync d"));
-	/* The first commit says that the store is mounted. */
-	CHECK_TRACE(find(MANIFEST, find(MANIFEST, 0) + 1) > find("name d/b.notepack.gz", 0));
+	CHECK_TRACE(before("name d/b.notepack.gz", MANIFEST));
 	end();
 
 	begin();
@@ -30,6 +29,7 @@ static void a_renaming_is_completed_and_durable_before_it_is_recorded(void)
 	crash("d", "e", true);
 	CHECK_EQ(store_close(start(0)), 0);
 	CHECK_TRACE(right_behind("name e", "sync ."));
+	CHECK_TRACE(before("name e", MANIFEST));
 	CHECK(seals_to("e/a.notepack.gz", "a"));
 	end();
 }
@@ -377,6 +377,20 @@ static void what_the_stop_says_is_written_in_any_case(void)
 	end();
 }
 
+static void what_the_stop_could_not_say_is_its_error(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(0);
+	log_open("test_order_start", false, LOG_CRIT);
+	fail_next("name .notepackfs/last_stop", 2);
+	CHECK_EQ(store_close(s), 1);
+	log_open("test_order_start", false, LOG_ERR);
+	CHECK_EQ(fail_times, 0);
+	end();
+}
+
 /* ---- repair ---- */
 
 static void say(void *ctx, enum repair_level level, const char *text)
@@ -409,6 +423,26 @@ static void the_old_manifest_is_kept_durably_before_the_new_one_takes_its_place(
 				    "sync .notepackfs/quarantine", MANIFEST));
 		CHECK_TRACE(before("sync .notepackfs/quarantine", MANIFEST));
 		CHECK(has_text(".notepackfs/quarantine/manifest.1/manifest", "damaged"));
+		end();
+	}
+}
+
+static void a_manifest_that_could_not_be_kept_is_not_replaced(void)
+{
+	static const char *const names[] = {"a", NULL};
+	static const char *const faults[] = {"sync .notepackfs/quarantine/manifest.1/chunks",
+					     "sync .notepackfs/quarantine/manifest.1",
+					     "sync .notepackfs/quarantine"};
+
+	for (int i = 0; i < 3; i++) {
+		begin();
+		sealed_store(names);
+		scratch_put(&dir, ".notepackfs/manifest", "damaged");
+		forget();
+		fail_next(faults[i], 1);
+		CHECK_EQ(repair(), -EIO);
+		CHECK_TRACE(!was(MANIFEST));
+		CHECK(has_text(".notepackfs/manifest", "damaged"));
 		end();
 	}
 }
@@ -452,7 +486,9 @@ int main(void)
 	RUN(an_import_that_changes_behind_its_verification_is_verified_again);
 	RUN(an_import_is_put_into_its_place_by_its_content_only);
 	RUN(what_the_stop_says_is_written_in_any_case);
+	RUN(what_the_stop_could_not_say_is_its_error);
 	RUN(the_old_manifest_is_kept_durably_before_the_new_one_takes_its_place);
+	RUN(a_manifest_that_could_not_be_kept_is_not_replaced);
 	RUN(a_raw_file_with_bytes_that_no_record_is_about_is_kept);
 	return unit_done();
 }

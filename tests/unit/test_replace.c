@@ -25,6 +25,24 @@ int fsync(int fd)
 	return (int)syscall(SYS_fsync, fd);
 }
 
+static bool fail_close; /* of the next temporary */
+
+int close(int fd)
+{
+	char link[64], path[PATH_MAX] = "";
+	bool fails;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	fails = fail_close && readlink(link, path, sizeof(path) - 1) > 0 &&
+		replace_is_temporary(path);
+	syscall(SYS_close, fd);
+	if (!fails)
+		return 0;
+	fail_close = false;
+	errno = EIO;
+	return -1;
+}
+
 static int replace(struct scratch *s, const char *path, const char *text, bool *renamed)
 {
 	struct iovec iov[2] = {{.iov_base = (char *)text, .iov_len = strlen(text)},
@@ -85,6 +103,23 @@ static void a_failed_fsync_leaves_the_old_content_L14(void)
 	fail_fsync_at = 0;
 	CHECK(!renamed);
 	CHECK_EQ(fsyncs, 1); /* never a second time */
+	check_text(&s, "f", "old!");
+	CHECK_EQ(temporaries(&s), 0);
+	scratch_release(&s);
+}
+
+/* Where a file system keeps an error for the close. */
+static void a_failed_close_leaves_the_old_content(void)
+{
+	struct scratch s;
+	bool renamed;
+
+	scratch_init(&s);
+	CHECK_EQ(replace(&s, "f", "old", NULL), 0);
+	fail_close = true;
+	CHECK_EQ(replace(&s, "f", "new", &renamed), -EIO);
+	CHECK(!fail_close);
+	CHECK(!renamed);
 	check_text(&s, "f", "old!");
 	CHECK_EQ(temporaries(&s), 0);
 	scratch_release(&s);
@@ -176,6 +211,7 @@ int main(void)
 {
 	RUN(puts_the_new_content_in_place);
 	RUN(a_failed_fsync_leaves_the_old_content_L14);
+	RUN(a_failed_close_leaves_the_old_content);
 	RUN(a_failed_fsync_of_the_directory_is_ambiguous_L13);
 	RUN(a_directory_in_the_way_changes_nothing);
 	RUN(a_file_can_be_written_bit_by_bit);
