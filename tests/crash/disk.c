@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,7 +13,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +25,8 @@
 #define SMALL_BYTES ((off_t)64 << 20)  /* ext4 */
 #define LARGE_BYTES ((off_t)320 << 20) /* as small as mkfs.xfs makes one */
 #define HOST_BYTES ((off_t)2 << 30)
+#define THIN_HOST "size=8m,mode=0700"
+#define SERVER_SECONDS 20 /* until nbdfuse shows its file */
 
 static void die(const char *what, const char *name)
 {
@@ -95,6 +100,11 @@ static void make_fs(const char *kind, const char *image)
 	    NULL, 0);
 }
 
+static bool is_ext4(const char *kind)
+{
+	return strcmp(kind, "xfs") != 0 && strcmp(kind, "btrfs") != 0;
+}
+
 /* The loop device ends with the mount. */
 static void mount_fs(const char *kind, const char *image, const char *dir)
 {
@@ -102,7 +112,8 @@ static void mount_fs(const char *kind, const char *image, const char *dir)
 	char loop[32];
 
 	attach(image, loop, sizeof(loop));
-	if (mount(loop, dir, noauto ? "ext4" : kind, 0, noauto ? "noauto_da_alloc" : NULL) != 0)
+	if (mount(loop, dir, is_ext4(kind) ? "ext4" : kind, 0,
+		  noauto ? "noauto_da_alloc" : NULL))
 		die("mounting", dir);
 	detach(loop);
 }
@@ -124,6 +135,16 @@ static bool is_btrfs(const struct disk *d)
 	return strcmp(d->kind, "btrfs") == 0;
 }
 
+static bool is_heal(const struct disk *d)
+{
+	return strcmp(d->kind, "heal") == 0;
+}
+
+static bool is_thin(const struct disk *d)
+{
+	return strcmp(d->kind, "thin") == 0;
+}
+
 /* Whatever becomes of this program, no mount is left. */
 static void leave_mounts(void)
 {
@@ -135,51 +156,127 @@ static void leave_mounts(void)
 	left = true;
 }
 
-void disk_open(struct disk *d, const char *kind)
+static void in_base(char *path, size_t size, const struct disk *d, const char *name)
+{
+	snprintf(path, size, "%s/%s", d->base, name);
+}
+
+/* The image's own file system, on which the image lies then. */
+static void open_host(struct disk *d)
 {
 	char host_image[96];
 
+	in_base(d->host, sizeof(d->host), d, "host");
+	in_base(d->image, sizeof(d->image), d, "host/image");
+	if (mkdir(d->host, 0700) != 0)
+		die("making", d->host);
+	if (is_thin(d)) {
+		if (mount("tmpfs", d->host, "tmpfs", 0, THIN_HOST) != 0)
+			die("mounting", d->host);
+		return;
+	}
+	in_base(host_image, sizeof(host_image), d, "host.image");
+	make_file(host_image, HOST_BYTES);
+	make_fs("xfs", host_image);
+	mount_fs("xfs", host_image, d->host);
+}
+
+/* In the child, with nothing of *d: that may be shared. It ends with us, and nbdkit with it. */
+static void serve(const char *image, const char *file, const char *fault)
+{
+	const char *const argv[] = {"nbdfuse",
+				    file,
+				    "[",
+				    "nbdkit",
+				    "--exit-with-parent",
+				    "-f",
+				    "--filter=error",
+				    "file",
+				    image,
+				    "error-pwrite=EIO",
+				    "error-pwrite-rate=100%",
+				    fault,
+				    "]",
+				    NULL};
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	if (!getenv("FI_VERBOSE")) /* a line for each error */
+		dup2(null, STDERR_FILENO);
+	execvp(argv[0], (char *const *)(uintptr_t)argv);
+	_exit(127);
+}
+
+/* From here on the image is what nbdfuse shows. */
+static void open_server(struct disk *d)
+{
+	struct timespec pause = {.tv_nsec = 2000000};
+	char image[96], fault[128];
+	struct stat st;
+	pid_t pid;
+
+	in_base(image, sizeof(image), d, "image");
+	snprintf(fault, sizeof(fault), "error-pwrite-file=%s/fault", d->base);
+	in_base(d->image, sizeof(d->image), d, "nbd/device");
+	in_base(d->host, sizeof(d->host), d, "nbd");
+	if (mkdir(d->host, 0700) != 0)
+		die("making", d->host);
+	pid = fork();
+	if (pid < 0)
+		die("fork", "nbdfuse");
+	if (pid == 0)
+		serve(image, d->image, fault);
+	d->server = pid;
+	for (int i = 0; stat(d->image, &st) != 0 || st.st_size == 0; i++) {
+		if (i == SERVER_SECONDS * 500 || waitpid(d->server, NULL, WNOHANG) != 0) {
+			errno = ENODEV;
+			die("nbdfuse or nbdkit (contrib/setup-debian test installs them)",
+			    d->image);
+		}
+		nanosleep(&pause, NULL);
+	}
+}
+
+void disk_open(struct disk *d, const char *kind)
+{
 	leave_mounts();
 	*d = (struct disk){.kind = kind};
 	snprintf(d->base, sizeof(d->base), "/dev/shm/notepackfs-disk-XXXXXX");
 	if (!mkdtemp(d->base))
 		die("making", d->base);
-	snprintf(d->dir, sizeof(d->dir), "%s/mnt", d->base);
-	snprintf(d->image, sizeof(d->image), "%s/image", d->base);
+	in_base(d->dir, sizeof(d->dir), d, "mnt");
+	in_base(d->image, sizeof(d->image), d, "image");
 	if (mkdir(d->dir, 0700) != 0)
 		die("making", d->dir);
-	if (is_btrfs(d)) {
-		snprintf(host_image, sizeof(host_image), "%s/host.image", d->base);
-		snprintf(d->host, sizeof(d->host), "%s/host", d->base);
-		snprintf(d->image, sizeof(d->image), "%s/host/image", d->base);
-		if (mkdir(d->host, 0700) != 0)
-			die("making", d->host);
-		make_file(host_image, HOST_BYTES);
-		make_fs("xfs", host_image);
-		mount_fs("xfs", host_image, d->host);
-	}
-	make_file(d->image, strncmp(kind, "ext4", 4) && strcmp(kind, "noauto") ? LARGE_BYTES
-									       : SMALL_BYTES);
+	if (is_btrfs(d) || is_thin(d))
+		open_host(d);
+	make_file(d->image, is_ext4(kind) ? SMALL_BYTES : LARGE_BYTES);
 	make_fs(kind, d->image);
+	if (is_heal(d))
+		open_server(d);
 	mount_fs(kind, d->image, d->dir);
 }
 
-static void remove_path(const char *format, const struct disk *d)
+static void remove_path(const char *name, const struct disk *d)
 {
 	char path[128];
 
-	snprintf(path, sizeof(path), "%s/%s", d->base, format);
+	in_base(path, sizeof(path), d, name);
 	remove(path);
 }
 
 void disk_close(struct disk *d)
 {
 	umount_fs(d->dir);
-	if (d->host[0]) {
+	if (d->host[0])
 		umount_fs(d->host);
-		remove_path("host", d);
-		remove_path("host.image", d);
-	}
+	if (d->server && waitpid(d->server, NULL, 0) != d->server)
+		die("waiting for", "nbdfuse");
+	remove_path("nbd", d);
+	remove_path("host", d);
+	remove_path("host.image", d);
 	remove_path("image", d);
 	remove_path("mnt", d);
 	remove(d->base);
@@ -224,4 +321,62 @@ void disk_restart(struct disk *d)
 			die("renaming", cut);
 	}
 	mount_fs(d->kind, d->image, d->dir);
+}
+
+/* Take all that is left of the file system of this file, while others may take some, too. */
+static void fill(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	struct statvfs st;
+	off_t bytes = 0;
+
+	if (fd < 0)
+		die("making", path);
+	while (fstatvfs(fd, &st) == 0 && st.f_bavail > 0) {
+		off_t more = (off_t)(st.f_bavail * st.f_frsize);
+
+		if (fallocate(fd, 0, bytes, more) == 0)
+			bytes += more;
+		else if (errno != ENOSPC)
+			die("filling", path);
+	}
+	close(fd);
+}
+
+static void switch_path(const struct disk *d, char *path, size_t size)
+{
+	in_base(path, size, d, is_thin(d) ? "host/ballast" : "fault");
+}
+
+void disk_fail(struct disk *d)
+{
+	char path[128];
+
+	switch_path(d, path, sizeof(path));
+	if (is_thin(d))
+		fill(path);
+	else
+		make_file(path, 0);
+}
+
+void disk_heal(struct disk *d)
+{
+	char path[128];
+
+	switch_path(d, path, sizeof(path));
+	if (unlink(path) != 0 && errno != ENOENT)
+		die("removing", path);
+}
+
+void disk_clear(struct disk *d)
+{
+	struct fstrim_range all = {.len = UINT64_MAX};
+	int fd;
+
+	if (!is_thin(d))
+		return;
+	fd = open(d->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || syncfs(fd) != 0 || ioctl(fd, FITRIM, &all) != 0)
+		die("trimming", d->dir);
+	close(fd);
 }

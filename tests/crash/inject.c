@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- *	inject ROW [--long]		a row of the matrix: kill, errors, exhaustion
+ *	inject ROW [--long]		a row of the matrix: see rows
  *	inject SCENARIO MODE K [SPAN]	one point again; K 0 counts the calls
  *
  * Environment: SEED; JOBS, points at a time; FI_VERBOSE, what the one process said; KEEP, the store
@@ -57,6 +57,12 @@ static const struct row rows[] = {
      1500,
      {"power", "powerafter"},
      {"ext4", "xfs", "btrfs"}},
+    {"device",
+     "writes of the device that fail, and that work again; a thin device without room",
+     20,
+     300,
+     {"device"},
+     {"heal", "thin"}},
 };
 
 /* One of the points that run; in shared memory. */
@@ -71,6 +77,7 @@ struct job {
 static struct job *jobs;
 static unsigned job_count = 8;
 static long injected, points, violations, in_json_c;
+static long stops[7]; /* by world.close_status, of those with a fault */
 static bool verbose, first_only;
 static const char *disk_kind, *only_scenario;
 
@@ -89,6 +96,8 @@ static void report(const struct job *j)
 	points++;
 	injected += v->injected > 0;
 	in_json_c += v->in_json_c;
+	if (v->injected && v->close_status >= 0 && v->close_status < 7)
+		stops[v->close_status]++;
 	if (v->violations && violations++ < REPORTED)
 		printf("# %s%s SEED=%llu inject %s %s %ld %ld (%s): %s\n",
 		       disk_kind ? "DISK=" : "", disk_kind ? disk_kind : "",
@@ -116,7 +125,8 @@ static void wait_one(void)
 		report(&jobs[i]);
 		return;
 	}
-	perror("wait");
+	printf("# process %ld ended, and is no job: %s (status %#x)\n", (long)pid,
+	       pid < 0 ? strerror(errno) : "a disk's?", pid < 0 ? 0 : (unsigned)status);
 	exit(1);
 }
 
@@ -193,7 +203,7 @@ static void spread(const struct scenario *s, const char *name, long count, uint6
 		p.at = 1 + (long)(piece * ((double)i + (double)(dice >> 40) / (1 << 24)));
 		/* Errors come alone, and in runs that a retry meets again. (The pause before a
 		 * retry doubles each time.) */
-		if (mode->action == SHIM_ERROR && i % 3 == 2)
+		if ((mode->action == SHIM_ERROR || mode->action == SHIM_DEVICE) && i % 3 == 2)
 			p.span = 2 + (long)((dice >> 20) % 5);
 		start(&p, name);
 	}
@@ -257,13 +267,19 @@ static int run_row(const struct row *row, bool in_full, uint64_t seed)
 	if (!row->disks[0])
 		run_share(row, want, seed);
 	for (unsigned d = 0; row->disks[d] && !is_over(); d++) {
+		long before = injected;
+
 		disk_kind = row->disks[d];
 		open_disks();
 		run_share(row, want * (d + 1) / disks_of(row), seed + d);
 		close_disks();
+		printf("# with %s: %ld\n", disk_kind, injected - before);
 	}
 	if (in_json_c)
 		printf("# died in json-c for want of memory: %ld\n", in_json_c);
+	if (row->disks[0] && stops[0])
+		printf("# stopped, after the fault, with 0: %ld, 5: %ld, 1: %ld\n", stops[0],
+		       stops[5], stops[1]);
 	printf("# injected: %ld\n# violations: %ld\n", injected, violations);
 	printf("%sok 1 - %s: at least %ld faults\n", injected >= want ? "" : "not ", row->title,
 	       want);
@@ -284,8 +300,10 @@ static int run_point(char **argv, int argc, uint64_t seed)
 	}
 	p.mode = *mode;
 	p.at = atol(argv[3]);
-	if (p.mode.action == SHIM_HOOK) {
-		disk_kind = getenv("DISK") ? getenv("DISK") : "ext4";
+	if (p.mode.action == SHIM_HOOK || p.mode.action == SHIM_DEVICE) {
+		disk_kind = getenv("DISK")		   ? getenv("DISK")
+			    : p.mode.action == SHIM_DEVICE ? "heal"
+							   : "ext4";
 		job_count = 1;
 		open_disks();
 		p.disk = &jobs[0].disk;
@@ -326,11 +344,12 @@ int main(int argc, char **argv)
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (jobs == MAP_FAILED)
 		return 2;
-	if (argc >= 2 && (strcmp(argv[1], "power") == 0 || strcmp(argv[1], "load") == 0))
-		job_count = 2;
 	for (size_t i = 0; argc >= 2 && i < sizeof(rows) / sizeof(*rows); i++) {
-		if (strcmp(rows[i].name, argv[1]) == 0)
-			return run_row(&rows[i], in_full, seed);
+		if (strcmp(rows[i].name, argv[1]) != 0)
+			continue;
+		if (rows[i].disks[0])
+			job_count = 2;
+		return run_row(&rows[i], in_full, seed);
 	}
 	if (argc == 4 || argc == 5)
 		return run_point(argv, argc, seed);

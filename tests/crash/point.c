@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +85,21 @@ static void cut(void)
 	disk_cut(cut_disk);
 }
 
+/* The hook of a device: it fails, then it is well again; whichever thread comes first. */
+static void turn_device(void)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static bool fails;
+
+	pthread_mutex_lock(&lock);
+	fails = !fails;
+	if (fails)
+		disk_fail(cut_disk);
+	else
+		disk_heal(cut_disk);
+	pthread_mutex_unlock(&lock);
+}
+
 /* I7: what was closed leaves nothing behind in the process. */
 static void run_scenario(const struct point *p, struct world *w)
 {
@@ -94,7 +110,7 @@ static void run_scenario(const struct point *p, struct world *w)
 		open_before[fd] = fcntl(fd, F_GETFD) >= 0;
 	cut_world = w;
 	cut_disk = p->disk;
-	shim_arm(&w->shim, cut);
+	shim_arm(&w->shim, p->mode.action == SHIM_DEVICE ? turn_device : cut);
 	p->scenario->run(w);
 	shim_arm(NULL, NULL);
 	if (w->close_status == -1)
@@ -105,8 +121,10 @@ static void run_scenario(const struct point *p, struct world *w)
 	check_descriptors(w, open_before);
 	if (atomic_load(&w->shim.again))
 		world_violation(w, "a descriptor was fsynced again after a failure");
-	if (w->close_status == 0)
+	if (w->close_status == 0) {
 		world_check_archive(w, WORLD_KILLED);
+		world_acknowledge_all(w);
+	}
 }
 
 enum stage { STAGE_BEFORE, STAGE_FAULT, STAGE_LOOK };
@@ -146,7 +164,7 @@ static void child(const struct point *p, struct world *w, enum stage stage, int 
 		run_scenario(p, w);
 		break;
 	case STAGE_LOOK:
-		world_verify(w, p->mode.action == SHIM_HOOK ? WORLD_CUT : WORLD_KILLED);
+		world_verify(w, p->disk ? WORLD_CUT : WORLD_KILLED);
 		break;
 	}
 	_exit(0);
@@ -227,8 +245,8 @@ static void run_fault(const struct point *p, struct world *w, struct verdict *v)
 	w->shim.at = p->at;
 	w->shim.span = p->span;
 	w->may_put_aside = p->mode.err == EIO;
-	w->may_recover = p->mode.action == SHIM_HOOK || p->mode.err == EIO;
-	w->may_refuse = p->mode.action == SHIM_ERROR;
+	w->may_recover = p->disk || p->mode.err == EIO;
+	w->may_refuse = p->mode.action == SHIM_ERROR || p->mode.action == SHIM_DEVICE;
 	status = run_stage(p, w, STAGE_FAULT, log);
 	v->injected = atomic_load(&w->shim.injected);
 	v->total = atomic_load(&w->shim.count);
@@ -237,7 +255,10 @@ static void run_fault(const struct point *p, struct world *w, struct verdict *v)
 	    p->mode.err == ENOMEM && WIFEXITED(status) && WEXITSTATUS(status) == IN_JSON_C;
 	judge_end(w, v->in_json_c ? 0 : status, dies && v->injected, "with the fault");
 	v->silent = v->injected && !dies && !w->errors && !w->close_status && !has_lines(log);
-	if (p->mode.action == SHIM_HOOK)
+	v->close_status = w->close_status;
+	if (p->mode.action == SHIM_DEVICE)
+		disk_heal(p->disk);
+	if (p->disk)
 		disk_restart(p->disk);
 	if (!w->violations)
 		judge_end(w, run_stage(p, w, STAGE_LOOK, quiet), false, "the look at it");
@@ -270,6 +291,8 @@ void point_run(const struct point *p, struct verdict *v)
 
 	memset(v, 0, sizeof(*v));
 	w->seed = p->seed;
+	if (p->disk)
+		disk_clear(p->disk);
 	snprintf(w->dir, sizeof(w->dir), "%s/notepackfs-point-XXXXXX", where);
 	if (!mkdtemp(w->dir)) {
 		perror(w->dir);

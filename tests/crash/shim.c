@@ -40,6 +40,7 @@ static const struct shim_mode modes[] = {
     {"powerafter", SHIM_HOOK, true, 0, MUTATING},
     {"sync", SHIM_HOOK, true, 0, SHIM_SYNC},
     {"ack", SHIM_HOOK, false, 0, SHIM_ACK},
+    {"device", SHIM_DEVICE, false, 0, SHIM_SYNC},
     {"count", SHIM_PASS, false, 0, MUTATING},
 };
 
@@ -124,13 +125,22 @@ static void note(const char *line, size_t len)
 	}
 }
 
-static void note_injected(struct shim_state *st, long number, const char *call,
+static void note_injected(struct shim_state *st, long number, const char *call, int fd,
 			  const char *what)
 {
-	char line[2 * SHIM_WHAT];
+	char line[2 * SHIM_WHAT], path[512], link[32];
 	int n;
 
 	shim_paused++;
+	if (!what) {
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = (int)shim_sys(SYS_readlink, (long)link, (long)path, sizeof(path) - 1, 0, 0,
+				  0);
+		path[n > 0 ? n : 0] = '\0';
+		what = path;
+	}
+	if (strlen(what) > SHIM_PATH) /* its end says more */
+		what += strlen(what) - SHIM_PATH;
 	if (atomic_fetch_add(&st->injected, 1) == 0)
 		snprintf(st->what, sizeof(st->what), "%.20s %.70s", call, what);
 	n = snprintf(line, sizeof(line), "injected %ld %s %s\n", number, call, what);
@@ -152,8 +162,7 @@ struct shim_turn shim_begin(unsigned classes, const char *call, int fd, const ch
 {
 	struct shim_state *st = shim_armed;
 	struct shim_turn t = {.hit = false};
-	char path[512], link[32];
-	long number, n;
+	long number;
 
 	if (!st || shim_paused || !(classes & st->mode.classes))
 		return t;
@@ -161,23 +170,30 @@ struct shim_turn shim_begin(unsigned classes, const char *call, int fd, const ch
 	       (st->mode.action == SHIM_KILL || st->mode.action == SHIM_HOOK))
 		shim_sys(SYS_pause, 0, 0, 0, 0, 0, 0);
 	number = atomic_fetch_add(&st->count, 1) + 1;
-	if (!st->at || number < st->at || number >= st->at + st->span)
+	if (st->mode.action == SHIM_DEVICE && st->at &&
+	    (number == st->at || number == st->at + st->span)) {
+		shim_paused++;
+		armed_hook();
+		shim_paused--;
+	}
+	if (st->mode.action == SHIM_DEVICE || !st->at || number < st->at ||
+	    number >= st->at + st->span)
 		return t;
 	t = (struct shim_turn){true, st->mode.action, st->mode.after, st->mode.err};
-	if (!what) {
-		shim_paused++;
-		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-		shim_paused--;
-		n = shim_sys(SYS_readlink, (long)link, (long)path, sizeof(path) - 1, 0, 0, 0);
-		path[n > 0 ? n : 0] = '\0';
-		what = path;
-	}
-	if (strlen(what) > SHIM_PATH) /* its end says more */
-		what += strlen(what) - SHIM_PATH;
-	note_injected(st, number, call, what);
+	note_injected(st, number, call, fd, what);
 	if (!t.after && (t.action == SHIM_KILL || t.action == SHIM_HOOK))
 		die(st);
 	return t;
+}
+
+void shim_has_failed(const char *call, int fd)
+{
+	struct shim_state *st = shim_armed;
+	int saved = errno;
+
+	if (st && !shim_paused && st->mode.action == SHIM_DEVICE)
+		note_injected(st, atomic_load(&st->count), call, fd, NULL);
+	errno = saved;
 }
 
 bool shim_fails(const struct shim_turn *t)

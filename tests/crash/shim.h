@@ -27,6 +27,8 @@ enum shim_action {
 	SHIM_ERROR, /* the call fails with err */
 	SHIM_SHORT, /* half of it is done */
 	SHIM_HOOK,  /* shim_arm's hook is called, which does not return */
+	SHIM_DEVICE, /* the hook is called before the first of the calls, and before the first behind
+		      * the last; what it has fail by itself is counted */
 };
 
 /* Classes of calls. */
@@ -71,8 +73,8 @@ struct shim_state {
 
 /*
  * kill, killafter, EIO, ENOSPC, EINTR, short, ENOMEM, EMFILE, EAGAIN; lost (the call is made,
- * and EIO returned); power and powerafter (the hook); ack (the hook, at shim_acknowledged). NULL:
- * unknown.
+ * and EIO returned); power and powerafter (the hook); ack (the hook, at shim_acknowledged); device
+ * (the hook, twice: fsyncs that fail between are what was injected). NULL: unknown.
  */
 const struct shim_mode *shim_mode_find(const char *name);
 /* "write,sync,…"; 0: unknown. */

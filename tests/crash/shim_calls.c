@@ -128,6 +128,8 @@ static int sync_fd(const char *call, int fd, long number)
 	if (shim_armed && fd >= 0 && fd < SHIM_FDS && atomic_load(&shim_sync_failed[fd]))
 		atomic_fetch_add(&shim_armed->again, 1);
 	r = on_fd(SHIM_SYNC, call, fd, number, 0, 0, 0);
+	if (r < 0)
+		shim_has_failed(call, fd);
 	if (r < 0 && shim_armed && fd >= 0 && fd < SHIM_FDS)
 		atomic_store(&shim_sync_failed[fd], true);
 	return (int)r;

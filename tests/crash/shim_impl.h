@@ -30,6 +30,8 @@ struct shim_turn {
 struct shim_turn shim_begin(unsigned classes, const char *call, int fd, const char *what);
 /* Has the call to fail, without being made? errno is set. */
 bool shim_fails(const struct shim_turn *t);
+/* Without our doing: by the device. */
+void shim_has_failed(const char *call, int fd);
 /* The call was made. */
 long shim_end(const struct shim_turn *t, long result);
 

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "lib/bytes.h"
-#include "lib/lock.h"
 
 #define NEVER_NS ((int64_t)3600 * 1000000000)
 #define IO_BYTES 131072
@@ -142,7 +141,7 @@ static struct promise *new_promise(struct world *w, const char *name)
 	return p;
 }
 
-static void failed(struct world *w, int err)
+void world_failed(struct world *w, int err)
 {
 	if (err)
 		w->errors++;
@@ -187,7 +186,7 @@ int world_lookup(struct store *s, const char *path, struct node **out)
 
 /* ---- writing ---- */
 
-static int create(struct store *s, const char *path, struct handle **h)
+static int create(struct world *w, struct store *s, const char *path, struct handle **h)
 {
 	struct caller c = me();
 	struct node *dir, *n;
@@ -196,8 +195,9 @@ static int create(struct store *s, const char *path, struct handle **h)
 
 	if (err)
 		return err;
-	while ((err = store_create(s, &c, dir, name, 0644, O_WRONLY, &n, h)) == STORE_BUSY)
-		store_wait_idle(s, c.busy);
+	do
+		err = store_create(s, &c, dir, name, 0644, O_WRONLY, &n, h);
+	while (err == STORE_BUSY && !(err = world_wait_idle(w, s, c.busy)));
 	node_unref(s, dir, 1);
 	if (!err)
 		node_unref(s, n, 1);
@@ -207,9 +207,9 @@ static int create(struct store *s, const char *path, struct handle **h)
 struct writer world_create(struct world *w, struct store *s, const char *name)
 {
 	struct writer wr = {.p = new_promise(w, name)};
-	int err = create(s, name, &wr.h);
+	int err = create(w, s, name, &wr.h);
 
-	failed(w, err);
+	world_failed(w, err);
 	if (err)
 		wr.h = NULL;
 	else if (!atomic_load(&w->frozen))
@@ -226,12 +226,12 @@ struct writer world_append(struct world *w, struct store *s, struct promise *p)
 	int err = world_lookup(s, p->name, &n);
 
 	if (!err) {
-		while ((err = store_open_node(s, &c, n, O_WRONLY | O_APPEND, &wr.h)) ==
-		       STORE_BUSY)
-			store_wait_idle(s, c.busy);
+		do
+			err = store_open_node(s, &c, n, O_WRONLY | O_APPEND, &wr.h);
+		while (err == STORE_BUSY && !(err = world_wait_idle(w, s, c.busy)));
 		node_unref(s, n, 1);
 	}
-	failed(w, err);
+	world_failed(w, err);
 	if (err)
 		wr.h = NULL;
 	p->open = wr.h != NULL;
@@ -251,7 +251,7 @@ void world_write(struct world *w, struct writer *wr, size_t len)
 		p->tried = MAX(p->tried, p->accepted + n);
 		done = store_write(wr->h, buf, n, p->accepted, false);
 		if (done <= 0) { /* a user stops at the first error */
-			failed(w, (int)done);
+			world_failed(w, (int)done);
 			if (done == 0)
 				world_violation(w, "%s: a write of %zu bytes did nothing",
 						p->name, n);
@@ -271,7 +271,7 @@ void world_fsync(struct world *w, struct writer *wr)
 	if (!wr->h)
 		return;
 	err = store_fsync(wr->h);
-	failed(w, err);
+	world_failed(w, err);
 	if (err || atomic_load(&w->frozen))
 		return;
 	wr->p->durable = accepted;
@@ -311,21 +311,21 @@ void world_import(struct world *w, struct store *s, const char *name, size_t len
 	n = world_pack(p->key, len, gz, sizeof(gz));
 	shim_resume();
 	snprintf(sealed, sizeof(sealed), "%s.notepack.gz", name);
-	err = create(s, sealed, &h);
-	failed(w, err);
+	err = create(w, s, sealed, &h);
+	world_failed(w, err);
 	if (err)
 		return;
 	p->tried = len;
 	while (done < n) {
 		ssize_t r = store_write(h, gz + done, n - done, done, false);
 
-		failed(w, r < 0 ? (int)r : 0);
+		world_failed(w, r < 0 ? (int)r : 0);
 		if (r <= 0)
 			break;
 		done += (size_t)r;
 	}
 	err = done == n ? store_fsync(h) : 0;
-	failed(w, err);
+	world_failed(w, err);
 	if (done == n && !atomic_load(&w->frozen)) {
 		p->accepted = len;
 		p->created = true;
@@ -353,9 +353,10 @@ void world_mkdir(struct world *w, struct store *s, const char *name)
 	struct node *n;
 	int err;
 
-	while ((err = store_mkdir(s, &c, store_root(s), name, 0755, &n)) == STORE_BUSY)
-		store_wait_idle(s, c.busy);
-	failed(w, err);
+	do
+		err = store_mkdir(s, &c, store_root(s), name, 0755, &n);
+	while (err == STORE_BUSY && !(err = world_wait_idle(w, s, c.busy)));
+	world_failed(w, err);
 	if (!err)
 		node_unref(s, n, 1);
 }
@@ -381,16 +382,16 @@ void world_rename(struct world *w, struct store *s, struct promise *p, const cha
 	snprintf(p->next, sizeof(p->next), "%s", to);
 	p->moving = true;
 	err = walk(s, p->name, &from_dir, &from_name);
-	failed(w, err);
+	world_failed(w, err);
 	if (err)
 		return;
 	err = walk(s, to, &to_dir, &to_name);
-	failed(w, err);
+	world_failed(w, err);
 	if (!err) {
-		while ((err = store_rename(s, &c, from_dir, from_name, to_dir, to_name, 0)) ==
-		       STORE_BUSY)
-			store_wait_idle(s, c.busy);
-		failed(w, err);
+		do
+			err = store_rename(s, &c, from_dir, from_name, to_dir, to_name, 0);
+		while (err == STORE_BUSY && !(err = world_wait_idle(w, s, c.busy)));
+		world_failed(w, err);
 		node_unref(s, to_dir, 1);
 	}
 	node_unref(s, from_dir, 1);
@@ -412,11 +413,12 @@ void world_remove(struct world *w, struct store *s, struct promise *p)
 
 	p->removing = true;
 	if (!err) {
-		while ((err = store_unlink(s, &c, dir, name)) == STORE_BUSY)
-			store_wait_idle(s, c.busy);
+		do
+			err = store_unlink(s, &c, dir, name);
+		while (err == STORE_BUSY && !(err = world_wait_idle(w, s, c.busy)));
 		node_unref(s, dir, 1);
 	}
-	failed(w, err);
+	world_failed(w, err);
 	if (!err && !atomic_load(&w->frozen))
 		p->removed = true;
 }
@@ -430,60 +432,10 @@ void world_chmod(struct world *w, struct store *s, struct promise *p, mode_t mod
 	int err = world_lookup(s, p->name, &n);
 
 	if (!err) {
-		while ((err = store_setattr(s, &c, n, &want, &set, &st)) == STORE_BUSY)
-			store_wait_idle(s, c.busy);
+		do
+			err = store_setattr(s, &c, n, &want, &set, &st);
+		while (err == STORE_BUSY && !(err = world_wait_idle(w, s, c.busy)));
 		node_unref(s, n, 1);
 	}
-	failed(w, err);
-}
-
-/* ---- waiting ---- */
-
-struct wait {
-	struct lock lock;
-	struct cond cond;
-	bool done;
-	int err;
-};
-
-static void wait_done(void *ctx, int err)
-{
-	struct wait *wait = ctx;
-
-	lock_take(&wait->lock);
-	wait->done = true;
-	wait->err = err;
-	cond_signal(&wait->cond);
-	lock_drop(&wait->lock);
-}
-
-void world_seal(struct world *w, struct store *s)
-{
-	struct wait wait = {.done = false};
-	struct caller c = me();
-	struct barrier *b;
-	int err;
-
-	lock_init(&wait.lock);
-	cond_init(&wait.cond);
-	err = store_barrier(s, &c, PROTO_SEAL, "", wait_done, &wait, &b);
-	lock_take(&wait.lock);
-	while (!err && !wait.done)
-		cond_wait(&wait.cond, &wait.lock);
-	err = err ? err : wait.err;
-	lock_drop(&wait.lock);
-	failed(w, err);
-	cond_release(&wait.cond);
-	lock_release(&wait.lock);
-	for (unsigned i = 0; !err && i < w->count && !atomic_load(&w->frozen); i++) {
-		struct promise *p = &w->list[i];
-
-		if (p->created && !p->removing && !p->moving && !p->open) {
-			p->durable = p->accepted;
-			p->sealed = true;
-			p->past_count = 0;
-		}
-	}
-	if (!err)
-		shim_acknowledged("all");
+	world_failed(w, err);
 }

@@ -88,6 +88,8 @@ void world_remove(struct world *w, struct store *s, struct promise *p);
 void world_chmod(struct world *w, struct store *s, struct promise *p, mode_t mode);
 /* Everything is in the manifest, when it has succeeded. */
 void world_seal(struct world *w, struct store *s);
+/* It was stopped, with 0: that is an acknowledgement, too. Not of what is never sealed. */
+void world_acknowledge_all(struct world *w);
 struct promise *world_find(struct world *w, const char *name);
 
 /*

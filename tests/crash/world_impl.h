@@ -7,6 +7,12 @@
 
 #include "tests/crash/world.h"
 
+/* Counted, if it is an error. */
+void world_failed(struct world *w, int err);
+
+/* A name is busy (STORE_BUSY): 0, when it may be tried again; or -EINTR. */
+int world_wait_idle(struct world *w, struct store *s, struct node *busy);
+
 /* The node at a path from the root, referenced. */
 int world_lookup(struct store *s, const char *path, struct node **out);
 
