@@ -3,6 +3,10 @@
  *	crashwriter write DIR RECORD SEED ROUND
  *		write into the mount at DIR until the daemon dies, or SIGTERM comes; note what was
  *		accepted in RECORD
+ *	crashwriter outlive DIR STORE RECORD KEY
+ *		write one file in the mount at DIR until the daemon dies, and go on writing into the raw
+ *		file that it has open, in STORE, until SIGTERM: as a program does whose writes the
+ *		kernel passes through
  *	crashwriter verify DIR RECORD
  *		is it all there?
  *
@@ -13,10 +17,13 @@
 
 #include <signal.h>
 #include <sys/mount.h>
+#include <time.h>
 
 #define LOGS 3
 #define RECENT 8
 #define WRITE_MAX 65536
+#define BURST_LINES 30	  /* on average, of who outlives daemons … */
+#define PAUSE_NS 80000000 /* … and how long it rests between two: all may be sealed by then */
 
 static volatile sig_atomic_t stopped;
 static const char *root;
@@ -202,13 +209,8 @@ static void step(void)
 		rename_again();
 }
 
-static int run_writer(const char *record, uint64_t seed, uint64_t round)
+static int run_writer(uint64_t seed, uint64_t round)
 {
-	struct sigaction sa = {.sa_handler = on_term};
-
-	setvbuf(stdout, NULL, _IONBF, 0);
-	sigaction(SIGTERM, &sa, NULL);
-	witness_open(record);
 	random_state = witness_mix(seed) + round * 1000003;
 	next_key = 1000 + round * 1000000;
 	if (mkdir(path_of("sub"), 0755) != 0 && errno != EEXIST)
@@ -220,19 +222,75 @@ static int run_writer(const char *record, uint64_t seed, uint64_t round)
 	return 0;
 }
 
+/* ---- a file that is written whatever becomes of daemons ---- */
+
+static void set_paths(const char *dir, const char *record)
+{
+	struct sigaction sa = {.sa_handler = on_term};
+
+	setvbuf(stdout, NULL, _IONBF, 0);
+	sigaction(SIGTERM, &sa, NULL);
+	root = dir;
+	witness_open(record);
+}
+
+static int outlive(const char *store, uint64_t key)
+{
+	struct timespec pause = {0};
+	char name[WITNESS_NAME], line[WITNESS_LINE], path[4096];
+	uint64_t size = 0;
+	struct stat st;
+	int fd, raw;
+
+	random_state = key;
+	snprintf(name, sizeof(name), "outlives-%llu", (unsigned long long)key);
+	snprintf(path, sizeof(path), "%s/%s", store, name);
+	fd = open_file(name, key, O_APPEND | O_EXCL);
+	raw = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	if (raw < 0)
+		give_up("open in the store", path);
+	while (!stopped) {
+		witness_fill(line, sizeof(line), key, size);
+		if (write(fd, line, sizeof(line)) == sizeof(line)) {
+			size += sizeof(line);
+		} else {
+			/* What a dying daemon was given may be there, or half of it. */
+			if (fd == raw || fstat(raw, &st) != 0) {
+				printf("# %s: the raw file: %s\n", name, strerror(errno));
+				return 1;
+			}
+			close(fd);
+			fd = raw;
+			size = (uint64_t)st.st_size;
+		}
+		witness_note("size %llu %llu\n", (unsigned long long)key,
+			     (unsigned long long)size);
+		if (below(BURST_LINES) == 0) {
+			pause.tv_nsec = (long)below(PAUSE_NS);
+			nanosleep(&pause, NULL);
+		}
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 4 && strcmp(argv[1], "verify") == 0)
 		return witness_verify(argv[2], argv[3], true);
 	if (argc == 3 && strcmp(argv[1], "abort") == 0)
 		return umount2(argv[2], MNT_FORCE) == 0 || errno == EBUSY ? 0 : 1;
+	if (argc == 6 && strcmp(argv[1], "outlive") == 0) {
+		set_paths(argv[2], argv[4]);
+		return outlive(argv[3], strtoull(argv[5], NULL, 10));
+	}
 	if (argc != 6 || strcmp(argv[1], "write") != 0) {
 		fprintf(
 		    stderr,
-		    "usage: %s write DIR RECORD SEED ROUND | verify DIR RECORD | abort DIR\n",
+		    "usage: %s write DIR RECORD SEED ROUND | outlive DIR STORE RECORD KEY |\n"
+		    "       verify DIR RECORD | abort DIR\n",
 		    argv[0]);
 		return 2;
 	}
-	root = argv[2];
-	return run_writer(argv[3], strtoull(argv[4], NULL, 10), strtoull(argv[5], NULL, 10));
+	set_paths(argv[2], argv[3]);
+	return run_writer(strtoull(argv[4], NULL, 10), strtoull(argv[5], NULL, 10));
 }

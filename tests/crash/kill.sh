@@ -3,24 +3,36 @@
 # kill -9 of the daemon while it writes, seals, commits and drains, at random instants: the next
 # mount has every byte that write() accepted (FAULTS: I1, I2, I6; L7, L20, L21).
 #
-# The instants are counted in what the writer or the daemon has got done, and drawn from SEED.
+# Daemons are killed several times in a row, in each of their states, before anyone looks. In every
+# other round a program that has a raw file open outlives them, and goes on writing while the next
+# ones start, recover, seal, drain and are killed (DESIGN 7).
+#
+# The instants are counted in what the writer or the daemon has got done, and drawn from SEED. 100
+# kills; 1,000 with --long, or NOTEPACKFS_LONG; POINTS says how many.
 . "$(dirname "$0")/../mount/lib.sh"
 
+[ "${1:-}" = --long ] && NOTEPACKFS_LONG=1
 SEED=${SEED:-$(($(date +%s) % 100000))}
-ROUNDS=${ROUNDS:-36}
+POINTS=${POINTS:-$([ -n "${NOTEPACKFS_LONG:-}" ] && echo 1000 || echo 100)}
+STORE_KILLS=100 # then a new store: all that was promised is read each time
 RANDOM=$SEED
 WRITER=$BUILD/tests/crash/crashwriter
 RECORD=$WORK/record
 OPTIONS=grace=0.02,cut_size=0
 PID=
+OUTLIVES=
 KILLS=0
+OUTLIVED=0
 STUCK=0
 BROKEN=0
+ROUND=0
+WRITERS=0
 : >"$RECORD"
-echo "# SEED=$SEED ROUNDS=$ROUNDS"
+echo "# SEED=$SEED"
 
 cleanup_more() {
-	[ -n "$PID" ] && kill "$PID" 2>/dev/null
+	[ -z "$PID" ] || kill "$PID" 2>/dev/null
+	[ -z "$OUTLIVES" ] || kill "$OUTLIVES" 2>/dev/null
 }
 
 lines() {
@@ -45,8 +57,29 @@ draining() {
 }
 
 start_writer() {
-	"$WRITER" write "$MNT" "$RECORD" "$SEED" "$1" &
+	WRITERS=$((WRITERS + 1))
+	"$WRITER" write "$MNT" "$RECORD" "$SEED" "$WRITERS" &
 	PID=$!
+}
+
+has_begun() {
+	grep -q "^size $1 " "$RECORD" || ! kill -0 "$OUTLIVES"
+}
+
+start_outliving() {
+	"$WRITER" outlive "$MNT" "$STORE" "$RECORD" $((100 + ROUND)) &
+	OUTLIVES=$!
+	wait_for 20 has_begun $((100 + ROUND)) || BROKEN=$((BROKEN + 1))
+}
+
+# It must still be there, and have had no error.
+end_outliving() {
+	local status=0
+	[ -n "$OUTLIVES" ] || return
+	kill -TERM "$OUTLIVES" || BROKEN=$((BROKEN + 1))
+	wait "$OUTLIVES" || status=$?
+	OUTLIVES=
+	[ "$status" -eq 0 ] || BROKEN=$((BROKEN + 1))
 }
 
 end_writer() {
@@ -78,7 +111,10 @@ kill_daemon() {
 		"$WRITER" abort "$MNT"
 	fi
 	wait "$DAEMON" 2>/dev/null || status=$?
-	[ "$status" -eq 137 ] && KILLS=$((KILLS + 1))
+	if [ "$status" -eq 137 ]; then
+		KILLS=$((KILLS + 1))
+		[ -z "$OUTLIVES" ] || OUTLIVED=$((OUTLIVED + 1))
+	fi
 	DAEMON=
 }
 
@@ -116,8 +152,6 @@ die_while_draining() {
 
 # Killed while it recovers from the kill before.
 die_while_recovering() {
-	die_while_writing
-	clear_mount
 	"$NOTEPACKFS" "$STORE" "$MNT" -f -o "$OPTIONS" >>"$LOG" 2>&1 &
 	DAEMON=$!
 	read -r -t 0.0"$((RANDOM % 6))" <> <(:) || :
@@ -125,56 +159,100 @@ die_while_recovering() {
 }
 
 verify() {
-	"$NOTEPACKCTL" wait "$MNT" >>"$LOG" 2>&1 || return 1
+	"$NOTEPACKCTL" wait "$MNT" >>"$LOG" 2>&1 || {
+		echo "# round $1: not all can be sealed"
+		return 1
+	}
 	"$WRITER" verify "$MNT" "$RECORD" >"$WORK/verdict" || {
 		sed "s/^/# round $1: /" "$WORK/verdict"
 		return 1
 	}
 }
 
-round=0
-while [ "$round" -lt "$ROUNDS" ]; do
-	round=$((round + 1))
+# A daemon that a writer uses, killed at this moment.
+run() {
 	start "$OPTIONS"
-	start_writer "$round"
-	case $((round % 4)) in
-	0 | 2) die_while_writing ;;
-	1) die_while_sealing ;;
-	3) if [ $((round % 8)) -eq 3 ]; then die_while_draining; else die_while_recovering; fi ;;
-	esac
+	start_writer
+	"$@"
 	clear_mount
+}
+
+# Two with a program that outlives them, two without.
+play_round() {
+	ROUND=$((ROUND + 1))
 	start "$OPTIONS"
-	verify "$round" || BROKEN=$((BROKEN + 1))
-	[ "$BROKEN" -eq 0 ] || break
-	if [ $((round % 2)) -eq 0 ]; then
-		stop "round $round"
+	[ $((ROUND % 2)) -eq 0 ] || start_outliving
+	start_writer
+	die_while_writing
+	clear_mount
+	die_while_recovering
+	clear_mount
+	case $((ROUND % 4)) in
+	0 | 1)
+		run die_while_sealing
+		run die_while_writing
+		;;
+	2 | 3)
+		run die_while_draining
+		die_while_recovering
+		clear_mount
+		;;
+	esac
+	end_outliving
+}
+
+# look NAME [ARGUMENT…]: mount once more; has it all? Stopped, or killed, too.
+look() {
+	start "$OPTIONS"
+	verify "$ROUND" || BROKEN=$((BROKEN + 1))
+	if [ "$BROKEN" -gt 0 ] || [ $((ROUND % 3)) -eq 0 ]; then
+		stop "round $ROUND"
 	else
 		kill_daemon
 		clear_mount
 	fi
-done
-tail -n 1 "$WORK/verdict"
-echo "# $KILLS kills; after $STUCK of them the connection had to be aborted"
-check "every byte that write() accepted is there after each of $ROUNDS rounds" [ "$BROKEN" -eq 0 ]
-check "the daemon was killed at least 30 times" [ "$KILLS" -ge $((ROUNDS < 30 ? 1 : 30)) ]
+}
 
-[ -n "$DAEMON" ] || start "$OPTIONS"
-check "all is sealed at the end" "$NOTEPACKCTL" wait "$MNT"
-check "all names verify in the mount" sh -c \
-	"cd '$MNT' && sha256sum --quiet -c .notepackfs/sha256sums"
-check "nothing had to be quarantined" [ -z "$(ls "$STORE/.notepackfs/quarantine")" ]
-check "nothing had to be given another name" [ -z "$(find "$MNT" -name '*.recovered-*')" ]
-stop "at the end"
-check "each object is whole gzip" sh -c \
-	"find '$STORE' -name '*.notepack.gz' -print0 | xargs -0 gzip -t"
-check "notepackctl check --deep finds no problem" sh -c \
-	"'$NOTEPACKCTL' check --deep '$STORE' >'$WORK/check' || { sed 's/^/# /' '$WORK/check'; exit 1; }"
-check "no temporary is left in the store" [ -z "$(find "$STORE/.notepackfs/tmp" -type f)" ]
-# A file that was just being created is empty, and one that was about to be renamed is excluded.
-check "no raw file is left in the store, but for empty and excluded ones" [ -z "$(find "$STORE" \
-	-path "$STORE/.notepackfs" -prune -o -type f ! -name '*.notepack.gz' ! -name '*.tmp' -size +0 \
-	-print)" ]
-start "$OPTIONS"
-check "and a clean start has it all, too" verify last
-stop "after a clean start"
+# What is asked of a store at the end of its life.
+end_store() {
+	start "$OPTIONS"
+	check "all is sealed at the end" "$NOTEPACKCTL" wait "$MNT"
+	check "all names verify in the mount" sh -c \
+		"cd '$MNT' && sha256sum --quiet -c .notepackfs/sha256sums"
+	check "nothing had to be quarantined" [ -z "$(ls "$STORE/.notepackfs/quarantine")" ]
+	check "nothing had to be given another name" [ -z "$(find "$MNT" -name '*.recovered-*')" ]
+	stop "at the end"
+	check "each object is whole gzip" sh -c \
+		"find '$STORE' -name '*.notepack.gz' -print0 | xargs -0 gzip -t"
+	check "notepackctl check --deep finds no problem" sh -c \
+		"'$NOTEPACKCTL' check --deep '$STORE' >'$WORK/check' || { sed 's/^/# /' '$WORK/check'; exit 1; }"
+	check "no temporary is left in the store" [ -z "$(find "$STORE/.notepackfs/tmp" -type f)" ]
+	# A file that was just being created is empty, and one that was about to be renamed is excluded.
+	check "no raw file is left in the store, but for empty and excluded ones" [ -z "$(find "$STORE" \
+		-path "$STORE/.notepackfs" -prune -o -type f ! -name '*.notepack.gz' ! -name '*.tmp' -size +0 \
+		-print)" ]
+	start "$OPTIONS"
+	check "and a clean start has it all, too" verify last
+	stop "after a clean start"
+}
+
+want=0
+while [ "$KILLS" -lt "$POINTS" ] && [ $((BROKEN + FAILED)) -eq 0 ]; do
+	rm -rf "$STORE"
+	mkdir "$STORE"
+	: >"$RECORD"
+	want=$((want + STORE_KILLS < POINTS ? want + STORE_KILLS : POINTS))
+	while [ "$KILLS" -lt "$want" ] && [ "$BROKEN" -eq 0 ]; do
+		play_round
+		look
+	done
+	tail -n 1 "$WORK/verdict"
+	end_store
+done
+echo "# $KILLS kills; $OUTLIVED of them were outlived by a writer; after $STUCK the connection had to be aborted"
+echo "# injected: $KILLS"
+echo "# violations: $((BROKEN + FAILED))"
+check "every byte that write() accepted is there after each of $ROUND rounds" [ "$BROKEN" -eq 0 ]
+check "the daemon was killed at least $POINTS times" [ "$KILLS" -ge "$POINTS" ]
+check "a third of the kills were outlived by a writer" [ $((OUTLIVED * 3)) -ge "$KILLS" ]
 finish
