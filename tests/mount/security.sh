@@ -2,16 +2,24 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Someone who may write to the store puts links, FIFOs, sockets, devices and other files where
 # directories, objects, raw files and the private files should be: while it is mounted, and before the
-# start after a crash. Nothing outside the store is touched (I10), nothing hangs, nothing crashes (I9).
+# start after a crash; or exchanges the two again and again while it is used. Nothing outside the store is
+# touched (I10), nothing hangs, nothing crashes (I9).
+#
+# security.sh [--long]: all of it, in an order drawn from SEED; POINTS ends it sooner. With --long, or
+# NOTEPACKFS_LONG, 500 attacks, most of them exchanges.
 # shellcheck disable=SC2317 # functions that check and wait_for call
 . "$(dirname "$0")/lib.sh"
 
 [ "$(id -u)" = 0 ] || { skip "all of it" "only root makes devices and gives files away"; finish; }
 
+[ "${1:-}" = --long ] && NOTEPACKFS_LONG=1
+SEED=${SEED:-$(($(date +%s) % 100000))}
 USER_ID=61000
 OUTSIDE=$WORK/outside
 TEMPLATE=$WORK/template
 INJECTED=0
+EXCHANGER=
+echo "# SEED=$SEED"
 chmod 755 "$WORK"
 
 as_user() {
@@ -75,6 +83,31 @@ socket.socket(socket.AF_UNIX).bind(os.path.basename(sys.argv[1]))' "$path" ;;
 	directory) mkdir -m 777 "$path" ;;
 	esac
 	INJECTED=$((INJECTED + 1))
+}
+
+# In the place of $STORE/$1 are, by turns, what replace has put there and what it has put aside.
+start_exchanging() {
+	python3 -c 'import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+a, b = (p.encode() for p in sys.argv[1:])
+done = 0
+while True:
+    if libc.renameat2(-100, a, -100, b, 2) != 0 and done == 0:
+        sys.exit("renameat2: errno %d" % ctypes.get_errno())
+    done += 1
+    if done == 1000:
+        print("exchanging", flush=True)' "$STORE/$1" "$WORK/aside" >"$WORK/exchanging" &
+	EXCHANGER=$!
+}
+
+stop_exchanging() {
+	kill "$EXCHANGER"
+	wait "$EXCHANGER" 2>/dev/null
+	EXCHANGER=
+}
+
+cleanup_more() {
+	[ -z "$EXCHANGER" ] || kill "$EXCHANGER"
 }
 
 # Everything a user can do with the names; what it answers does not matter, but that it does.
@@ -173,31 +206,69 @@ offline_attack() {
 	judge "before the start: $1 becomes a $2" "$hangs"
 }
 
-make_template
-for attack in live_attack offline_attack; do
+# Both, whichever a system call meets.
+exchange_attack() {
+	begin
+	launch
+	ls -lR "$MNT" >/dev/null
+	replace "$1" "$2"
+	start_exchanging "$1"
+	wait_for 20 grep -q exchanging "$WORK/exchanging" || fail "$1 and a $2 are exchanged"
+	local hangs=0
+	use || hangs=1
+	stop_exchanging
+	judge "mounted and in use: $1 is a $2, and is not, again and again" "$hangs"
+}
+
+add_attacks() {
+	local attack=$1 kind dir file index
 	for kind in link-to-dir link-up link-to-root link-to-itself fifo; do
-		$attack d $kind
+		echo "$attack" d $kind
 	done
 	for kind in link-to-file link-up link-to-itself fifo socket device hard-link hard-link-to-object directory; do
-		$attack d/obj.notepack.gz $kind
+		echo "$attack" d/obj.notepack.gz $kind
 	done
 	for kind in link-to-file link-to-dir fifo socket device hard-link directory; do
-		$attack d/raw $kind
+		echo "$attack" d/raw $kind
 	done
-	for kind in hard-link fifo; do $attack d/link $kind; done
-	$attack .notepackfs link-to-dir
-	$attack .notepackfs link-up
+	for kind in hard-link fifo; do echo "$attack" d/link $kind; done
+	echo "$attack" .notepackfs link-to-dir
+	echo "$attack" .notepackfs link-up
 	for dir in tmp chunks import index quarantine; do
-		$attack .notepackfs/$dir link-to-dir
+		echo "$attack" .notepackfs/$dir link-to-dir
 	done
-	$attack .notepackfs/tmp fifo
+	echo "$attack" .notepackfs/tmp fifo
 	for file in manifest log lock last_stop; do
 		[ -e "$TEMPLATE/.notepackfs/$file" ] || continue
-		for kind in link-to-file fifo; do $attack .notepackfs/$file $kind; done
+		for kind in link-to-file fifo; do echo "$attack" .notepackfs/$file $kind; done
 	done
 	index=$(find "$TEMPLATE/.notepackfs/index" -type f -printf '%f\n' -quit)
-	for kind in link-to-file fifo hard-link; do $attack ".notepackfs/index/$index" $kind; done
+	for kind in link-to-file fifo hard-link; do echo "$attack" ".notepackfs/index/$index" $kind; done
+}
+
+# One a line: the attack, the path, the kind.
+all_attacks() {
+	add_attacks live_attack
+	add_attacks offline_attack
+	if [ -z "${NOTEPACKFS_LONG:-}" ]; then
+		echo exchange_attack d link-to-dir
+		echo exchange_attack d/obj.notepack.gz link-to-file
+		echo exchange_attack d/raw link-to-file
+		echo exchange_attack .notepackfs/tmp link-to-dir
+	else
+		for _ in {1..10}; do add_attacks exchange_attack; done
+	fi
+}
+
+make_template
+mapfile -t ATTACKS < <(all_attacks | shuf --random-source=<(yes "$SEED"))
+WANTED=${POINTS:-$([ -n "${NOTEPACKFS_LONG:-}" ] && echo 500 || echo ${#ATTACKS[@]})}
+for attack in "${ATTACKS[@]:0:WANTED}"; do
+	# shellcheck disable=SC2086 # three words
+	$attack
 done
 echo "# injected: $INJECTED"
-check "there were at least 50 attacks" [ $INJECTED -ge 50 ]
+echo "# violations: $FAILED"
+check "there were at least 50 attacks" [ $INJECTED -ge $((WANTED < 50 ? WANTED : 50)) ]
+check "there were as many as there should be" [ $INJECTED -eq "$WANTED" ]
 finish
