@@ -43,6 +43,15 @@ void recovery_event(struct store *s, const char *what, const char *path)
 	events_add(s->events, "recover", manifest_last_seq(s->manifest), path, more);
 }
 
+void recovery_event_at(struct store *s, const char *what, const char *dir, const char *name)
+{
+	CLEANUP_BUF struct buf path = {0};
+
+	buf_printf(&path, PLACE_FORMAT, PLACE_PATH(dir, name));
+	if (!path.failed)
+		recovery_event(s, what, path.data);
+}
+
 /* ---- temporaries ---- */
 
 static int sweep(struct store *s, const char *dir, bool (*stale)(const char *name))

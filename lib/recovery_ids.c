@@ -72,7 +72,7 @@ static int renew(struct store *s, struct found_raw *raw)
 		return err;
 	log_notice(PLACE_FORMAT ": its file id is another file's; it gets one of its own",
 		   PLACE_PATH(raw->at.dir, raw->at.name));
-	recovery_event(s, "got a file id of its own", raw->at.name);
+	recovery_event_at(s, "got a file id of its own", raw->at.dir, raw->at.name);
 	raw->id = mark.id;
 	raw->base = 0;
 	return 0;

@@ -72,5 +72,6 @@ int recovery_open_dir(struct store *s, const char *dir);
 /* dir "/" name */
 char *recovery_path(const char *dir, const char *name);
 void recovery_event(struct store *s, const char *what, const char *path);
+void recovery_event_at(struct store *s, const char *what, const char *dir, const char *name);
 
 #endif

@@ -360,7 +360,7 @@ static int place_import(struct store *s, const struct missing *m)
 	raw_write_path(fd, NULL);
 	log_notice(PLACE_FORMAT ": was imported, and is in its place now",
 		   PLACE_PATH(m->at.dir, to));
-	recovery_event(s, "finished its import", to);
+	recovery_event_at(s, "finished its import", m->at.dir, to);
 	return 1;
 }
 
@@ -384,7 +384,7 @@ int recovery_objects(struct store *s, struct differences *diff)
 		log_error(PLACE_FORMAT
 			  ": part %u is in the manifest, but its object is not in the store",
 			  PLACE_PATH(m->at.dir, m->at.name), (unsigned)m->rec.part);
-		recovery_event(s, "missing", m->at.name);
+		recovery_event_at(s, "missing", m->at.dir, m->at.name);
 	}
 	return err;
 }

@@ -262,7 +262,7 @@ static int displace(struct store *s, const struct differences *diff, struct foun
 	log_warning(PLACE_FORMAT
 		    ": another file has this name, or its other spelling; it is kept as %s",
 		    PLACE_PATH(raw->at.dir, raw->at.name), name);
-	recovery_event(s, "kept under another name", name);
+	recovery_event_at(s, "kept under another name", raw->at.dir, name);
 	free(raw->at.name);
 	raw->at.name = copy;
 	raw->id = mark.id;
@@ -388,7 +388,7 @@ int recovery_raws(struct store *s, struct differences *diff)
 			log_info(PLACE_FORMAT ": %llu bytes were not sealed yet",
 				 PLACE_PATH(raw->at.dir, raw->at.name),
 				 (unsigned long long)(raw->bytes - raw->sealed_end));
-			recovery_event(s, "queued", raw->at.name);
+			recovery_event_at(s, "queued", raw->at.dir, raw->at.name);
 		}
 		if (!err && !raw->gone) {
 			struct found_raw swap = diff->raws[kept];

@@ -95,6 +95,8 @@ crash
 start "$OPTIONS"
 check "raw files are sealed again though no one looks into their directories (L21)" wait_for 20 \
 	test -e "$STORE/quiet/one.notepack.gz" -a -e "$STORE/quiet/deep/two.notepack.gz"
+# Named bug: it gave the name without the directory.
+check "the log tells their paths" grep -q '"path":"quiet/deep/two","what":"queued"' "$MNT/.notepackfs/log"
 
 # ---- objects that the manifest does not name, or names otherwise
 
