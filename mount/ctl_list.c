@@ -81,6 +81,19 @@ static bool is_recorded(const struct entry *e, const struct seekgz_header *h)
 	return e->parts && h->offset + h->layout.raw_bytes <= e->sealed_end;
 }
 
+static void add_raw(struct list *l, const char *name, const struct stat *st)
+{
+	struct entry *e = find(l, name, strlen(name));
+
+	if (!e)
+		e = add(l, name, strlen(name));
+	e->raw_bytes = MAX(e->raw_bytes, (uint64_t)st->st_size);
+	e->mtime_ns = ns_of_timespec(&st->st_mtim);
+	e->active = e->raw_bytes > e->sealed_end || !e->parts;
+	e->invalid = name_is_refused(name, l->suffix);
+	e->excluded = globs_match(&l->exclude, name);
+}
+
 /* An object: if no record told of it, its header does. */
 static void add_object(struct list *l, int dirfd, const char *name, const struct stat *st)
 {
@@ -93,7 +106,11 @@ static void add_object(struct list *l, int dirfd, const char *name, const struct
 
 	if (name_parse_sealed(name, l->suffix, &stem, &part) && part == 1 &&
 	    (e = find_stem(l, name, stem)) && e->parts)
-		return; /* recorded; an import has no header of ours */
+		return;	    /* recorded; an import has no header of ours */
+	if (!st->st_size) { /* an import that waits for its bytes */
+		add_raw(l, name, st);
+		return;
+	}
 	if (!name_parse_sealed(name, l->suffix, &stem, &part) || fd < 0 ||
 	    seekgz_header_read(fd, (uint64_t)st->st_size, &h, &reason) != 0) {
 		e = add(l, name, strlen(name));
@@ -108,19 +125,6 @@ static void add_object(struct list *l, int dirfd, const char *name, const struct
 		add_part(e, h.offset, h.layout.raw_bytes, (uint64_t)st->st_size,
 			 ns_of_timespec(&st->st_mtim));
 	seekgz_header_release(&h);
-}
-
-static void add_raw(struct list *l, const char *name, const struct stat *st)
-{
-	struct entry *e = find(l, name, strlen(name));
-
-	if (!e)
-		e = add(l, name, strlen(name));
-	e->raw_bytes = MAX(e->raw_bytes, (uint64_t)st->st_size);
-	e->mtime_ns = ns_of_timespec(&st->st_mtim);
-	e->active = e->raw_bytes > e->sealed_end || !e->parts;
-	e->invalid = name_is_refused(name, l->suffix);
-	e->excluded = globs_match(&l->exclude, name);
 }
 
 static void add_other(struct list *l, const char *name, const struct stat *st)

@@ -220,6 +220,7 @@ touch "$MNT/empty.notepack.gz"
 check "an empty one waits for its bytes" [ "$(stat -c %s "$MNT/empty.notepack.gz")" = 0 ]
 # Named bug: it was nowhere in the listing, for good.
 check "… and is listed meanwhile" listed "$MNT/empty.notepack.gz"
+check "… as active" grep -q '^active .* empty.notepack.gz$' <("$NOTEPACKCTL" ls -l "$MNT")
 cat "$DATA/members.gz" >>"$MNT/empty.notepack.gz"
 check "with bytes it is not, before it is verified" [ "$(find "$MNT" -name 'empty*')" = "" ]
 "$NOTEPACKCTL" wait "$MNT"
