@@ -135,6 +135,13 @@ static int look(struct repair *r)
 	return err == -EBADMSG || err == -EIO || err == -EPROTO ? 0 : err;
 }
 
+/* Where no one has said more. */
+static void say_why(struct repair_error *error, int err)
+{
+	if (err < 0 && !*error->text)
+		snprintf(error->text, sizeof(error->text), "%s", strerror(-err));
+}
+
 int repair_store(int storefd, const struct repair_options *options,
 		 struct repair_counts *counts, struct repair_error *error)
 {
@@ -145,15 +152,16 @@ int repair_store(int storefd, const struct repair_options *options,
 	memset(counts, 0, sizeof(*counts));
 	memset(error, 0, sizeof(*error));
 	err = look(&r);
-	if (err)
+	if (err) {
+		say_why(error, err);
 		return err;
+	}
 	err = manifest_salvage_header(storefd, &r.salvage);
 	if (!err) {
 		memset(error, 0, sizeof(*error));
 		err = rebuild(&r);
 	}
-	if (err && !*error->text)
-		snprintf(error->text, sizeof(error->text), "%s", strerror(-err));
+	say_why(error, err);
 	repair_release(&r);
 	return err;
 }

@@ -21,7 +21,8 @@
  * What has no record gets its times, mode and owner from the object's stat, and its plain name
  * from a raw file beside it, or from the parts with records; else it is the stem, or, where
  * the content is notepack, the stem with the suffix. Parts of one stem belong to one file. Its id
- * is a record's, or the raw file's mark; else it is new. A record without its object is kept if
+ * is a verified record's, the mark of a raw file that has its bytes, or a doubtful record's; else
+ * it is new. A record without its object is kept if
  * nothing that could have removed it is lost, and reported.
  *
  * New sequence numbers and ids start above all that were ever given out: the header says where,

@@ -3,7 +3,8 @@
  * Files. The parts of one stem in one directory are one file: one plain name, one id. Where what
  * is left does not agree on an id, the stem that has the better claim to it keeps it: by a
  * verified record, by a doubtful one, by the mark of a raw file, and then by the first part; the
- * other gets a new one.
+ * other gets a new one. A doubtful record's id that a raw file contradicts, whose bytes are the
+ * part's, is not believed.
  */
 #include "lib/repair_impl.h"
 
@@ -51,15 +52,15 @@ static bool raw_holds(struct repair *r, const struct repair_raw *raw, const stru
 	       memcmp(sha256, rec->raw_sha256, SHA256_BYTES) == 0;
 }
 
-/* Is this raw file of theirs? By its mark, if they have an id; else by its bytes, or, where it
- * has none of them any more, by where it goes on. */
+/* Is this raw file of theirs? By its mark, if they have that id, or another that is sure; else by
+ * its bytes, or, where it has none of them any more, by where it goes on. */
 static bool is_theirs(struct repair *r, const struct parts *p, const struct repair_raw *raw)
 {
 	const struct sealed *rec = NULL;
 
 	if (!raw || !raw->mark.id)
 		return false;
-	if (p->id)
+	if (p->claim == CLAIM_VERIFIED || raw->mark.id == p->id)
 		return raw->mark.id == p->id;
 	for (size_t i = p->first; i < p->end; i++) {
 		if (r->objects[i].fate != REPAIR_RECORD)
@@ -84,7 +85,7 @@ static void find_raw(struct repair *r, struct parts *p)
 		if (is_theirs(r, p, raw))
 			p->raw = raw;
 	}
-	if (p->raw && !p->id) {
+	if (p->raw && p->id != p->raw->mark.id) {
 		p->id = p->raw->mark.id;
 		p->claim = CLAIM_MARK;
 	}

@@ -410,4 +410,21 @@ check "a repair that is killed at any step leaves the old state or the new one" 
 check "it was killed before and after the manifest was replaced" \
 	[ "$kills" -ge 20 -a "$after" -ge 2 -a "$after" -lt "$kills" ]
 
+# Named bug: the id in a damaged line was believed, not the mark of the raw file, so that the bytes that
+# were not sealed yet came back as another file (one.recovered-ID).
+rm -rf "$STORE"
+mkdir "$STORE"
+start "$QUIET"
+seq 1000 >"$MNT/one"
+"$NOTEPACKCTL" seal "$MNT/one"
+stop "with one file"
+start "$QUIET"
+echo "the tail" >>"$MNT/one"
+crash
+flip "$M" $(($(offset_of "$M" '"plain":"one","id":') + 20))
+check "a flipped bit in the id of a file with a tail: it is repaired" repaired_once
+start "$QUIET"
+check "… the tail is still the file's" cmp "$MNT/one" <(seq 1000; echo "the tail")
+check "… and nothing has another name" [ "$(ls "$MNT")" = "$(printf 'one\none.notepack.gz')" ]
+stop "with the tail"
 finish
