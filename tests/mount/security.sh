@@ -110,13 +110,13 @@ cleanup_more() {
 	[ -z "$EXCHANGER" ] || kill "$EXCHANGER"
 }
 
-# Everything a user can do with the names; what it answers does not matter, but that it does.
+# use SECONDS: everything a user can do with the names; what it answers does not matter, but that it does.
 use() {
 	cat >"$WORK/use" <<-'USE'
-		m=$1 ctl=$2 slow=0
+		m=$1 ctl=$2 wait=$3 slow=0
 		try() { timeout -k 1 10 "$@" >/dev/null 2>&1 </dev/null; [ $? -lt 124 ] || { echo "hangs: $*"; slow=1; }; }
 		# These may wait for what cannot be sealed; they can be interrupted.
-		may_wait() { timeout 1 "$@" >/dev/null 2>&1 </dev/null; }
+		may_wait() { timeout "$wait" "$@" >/dev/null 2>&1 </dev/null; }
 		try ls -lRa "$m"
 		for f in d/obj d/raw obj raw d/obj.notepack.gz obj.notepack.gz d/link d/imported; do
 			try cat "$m/$f"
@@ -146,7 +146,7 @@ use() {
 		try "$ctl" status "$m"
 		exit $slow
 	USE
-	as_user bash "$WORK/use" "$MNT" "$NOTEPACKCTL"
+	as_user bash "$WORK/use" "$MNT" "$NOTEPACKCTL" "$1"
 }
 
 up_or_ended() {
@@ -192,7 +192,7 @@ live_attack() {
 	ls -lR "$MNT" >/dev/null
 	replace "$1" "$2"
 	local hangs=0
-	use || hangs=1
+	use 1 || hangs=1
 	judge "mounted: $1 becomes a $2" "$hangs"
 }
 
@@ -202,7 +202,7 @@ offline_attack() {
 	replace "$1" "$2"
 	launch
 	local hangs=0
-	if mounted; then use || hangs=1; fi
+	if mounted; then use 1 || hangs=1; fi
 	judge "before the start: $1 becomes a $2" "$hangs"
 }
 
@@ -215,7 +215,7 @@ exchange_attack() {
 	start_exchanging "$1"
 	wait_for 20 grep -q exchanging "$WORK/exchanging" || fail "$1 and a $2 are exchanged"
 	local hangs=0
-	use || hangs=1
+	use 0.2 || hangs=1
 	stop_exchanging
 	judge "mounted and in use: $1 is a $2, and is not, again and again" "$hangs"
 }
