@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PART_BYTES 900
 #define NEVER_NS ((int64_t)3600 * 1000000000)
 
 /* ---- seal: written, fsynced, closed, in the manifest, stopped ---- */
@@ -96,7 +97,7 @@ static struct promise *parts(struct world *w, struct store *s, const char *name,
 	for (int i = 0; i < count; i++) {
 		if (i > 0)
 			wr = world_append(w, s, wr.p);
-		world_write(w, &wr, 900);
+		world_write(w, &wr, PART_BYTES);
 		world_release(&wr);
 		world_seal(w, s);
 	}
@@ -224,6 +225,97 @@ static void recover(struct world *w)
 	world_close(w, s);
 }
 
+/* ---- prune: the first parts of a file go, and it is appended to ---- */
+
+static void prune_before(struct world *w)
+{
+	struct store *s = world_open(w, 0);
+
+	world_put(w, s, "beside", 3000);
+	parts(w, s, "several", 3);
+	parts(w, s, "other", 2);
+	world_close(w, s);
+}
+
+static void prune(struct world *w)
+{
+	struct store *s = world_open(w, 0);
+	struct promise *several = world_find(w, "several");
+	struct writer wr;
+
+	if (!s)
+		return;
+	world_prune(w, s, world_find(w, "other"), 1, PART_BYTES);
+	if (world_prune(w, s, several, 1, PART_BYTES)) {
+		wr = world_append(w, s, several);
+		world_write(w, &wr, 700);
+		world_release(&wr);
+		world_seal(w, s);
+		world_prune(w, s, several, 2, PART_BYTES);
+	}
+	world_close(w, s);
+}
+
+/* ---- scrub: everything is read again, while files come and go ---- */
+
+static void scrub_before(struct world *w)
+{
+	struct store *s = world_open(w, 0);
+
+	world_put(w, s, "one", 300000);
+	world_put(w, s, "gone", 3000);
+	world_import(w, s, "imported", 3000);
+	parts(w, s, "several", 3);
+	world_close(w, s);
+}
+
+static void scrub(struct world *w)
+{
+	struct store *s = world_open_scrubbed(w);
+
+	if (!s)
+		return;
+	world_put(w, s, "new", 5000);
+	world_remove(w, s, world_find(w, "gone"));
+	world_seal(w, s);
+	world_scrub(w, s);
+	world_close(w, s);
+}
+
+/* ---- repair: the manifest is lost or damaged, after a crash ---- */
+
+static void repair_before(struct world *w)
+{
+	struct store *s = world_open(w, 0);
+	struct writer wr;
+
+	world_mkdir(w, s, "sub");
+	world_put(w, s, "one", 3000);
+	world_put(w, s, "sub/two", 4000);
+	world_import(w, s, "imported", 3000);
+	parts(w, s, "several", 3);
+	world_seal(w, s);
+	wr = world_append(w, s, world_find(w, "one"));
+	world_write(w, &wr, 500);
+	world_damage(w);
+}
+
+static void repair(struct world *w)
+{
+	struct store *s;
+
+	if (world_repair(w) != 0) {
+		w->close_status = -2;
+		return;
+	}
+	s = world_open(w, 0);
+	if (!s)
+		return;
+	world_put(w, s, "after", 2000);
+	world_seal(w, s);
+	world_close(w, s);
+}
+
 const struct scenario scenarios[] = {
     {"seal", NULL, false, seal},
     {"drain", NULL, false, drain},
@@ -233,6 +325,9 @@ const struct scenario scenarios[] = {
     {"import", NULL, false, import_files},
     {"mixed", NULL, false, mixed},
     {"recovery", mixed, true, recover},
+    {"prune", prune_before, false, prune},
+    {"scrub", scrub_before, false, scrub},
+    {"repair", repair_before, false, repair},
 };
 const unsigned scenario_count = sizeof(scenarios) / sizeof(*scenarios);
 

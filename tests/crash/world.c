@@ -86,7 +86,7 @@ static struct caller me(void)
 	return (struct caller){.uid = getuid(), .gid = getgid()};
 }
 
-struct store *world_open(struct world *w, int64_t grace_ns)
+static struct store *open_store(struct world *w, int64_t grace_ns, int64_t scrub_ns)
 {
 	struct store_options options = {
 	    .path = w->dir,
@@ -96,6 +96,7 @@ struct store *world_open(struct world *w, int64_t grace_ns)
 	    .fsync_seals = true,
 	    .cut_age_ns = NEVER_NS,
 	    .allow_delete = true,
+	    .scrub_ns = scrub_ns,
 	};
 	struct store_error error = {.text = ""};
 	struct store *s = NULL;
@@ -107,6 +108,16 @@ struct store *world_open(struct world *w, int64_t grace_ns)
 		world_violation(w, "the start failed, and did not say why");
 	w->close_status = -2;
 	return NULL;
+}
+
+struct store *world_open(struct world *w, int64_t grace_ns)
+{
+	return open_store(w, grace_ns, 0);
+}
+
+struct store *world_open_scrubbed(struct world *w)
+{
+	return open_store(w, 0, 1);
 }
 
 void world_close(struct world *w, struct store *s)
@@ -249,7 +260,7 @@ void world_write(struct world *w, struct writer *wr, size_t len)
 
 		world_fill(buf, n, p->key, p->accepted);
 		p->tried = MAX(p->tried, p->accepted + n);
-		done = store_write(wr->h, buf, n, p->accepted, false);
+		done = store_write(wr->h, buf, n, p->accepted - p->base, false);
 		if (done <= 0) { /* a user stops at the first error */
 			world_failed(w, (int)done);
 			if (done == 0)
@@ -421,6 +432,35 @@ void world_remove(struct world *w, struct store *s, struct promise *p)
 	world_failed(w, err);
 	if (!err && !atomic_load(&w->frozen))
 		p->removed = true;
+}
+
+bool world_prune(struct world *w, struct store *s, struct promise *p, unsigned part,
+		 uint64_t bytes)
+{
+	char path[WORLD_NAME + 32];
+	struct caller c = me();
+	struct node *dir;
+	const char *name;
+	int err;
+
+	if (part == 1)
+		snprintf(path, sizeof(path), "%s.notepack.gz", p->name);
+	else
+		snprintf(path, sizeof(path), "%s.p%09u.notepack.gz", p->name, part);
+	p->next_base = p->base + bytes;
+	err = walk(s, path, &dir, &name);
+	if (!err) {
+		do
+			err = store_unlink(s, &c, dir, name);
+		while (err == STORE_BUSY && !(err = world_wait_idle(w, s, c.busy)));
+		node_unref(s, dir, 1);
+	}
+	world_failed(w, err);
+	if (err || atomic_load(&w->frozen))
+		return false;
+	p->past_base = p->base;
+	p->base = p->next_base;
+	return true;
 }
 
 void world_chmod(struct world *w, struct store *s, struct promise *p, mode_t mode)

@@ -29,8 +29,11 @@ struct promise {
 	uint64_t accepted; /* bytes that write() has taken */
 	uint64_t tried;	   /* bytes that it was given: none behind them */
 	uint64_t durable;  /* bytes that fsync or a wait for the manifest has acknowledged */
-	bool import;	   /* cannot be looked up before it was verified */
-	bool open;	   /* a wait seals it to its last complete record only */
+	/* Where the content begins: as far as its first parts were removed; as far as that was tried;
+	 * and what the power may bring back. */
+	uint64_t base, next_base, past_base;
+	bool import; /* cannot be looked up before it was verified */
+	bool open;   /* a wait seals it to its last complete record only */
 	bool created, moving, removing, removed;
 	bool sealed; /* a wait for the manifest has acknowledged it under this name */
 };
@@ -48,6 +51,7 @@ struct world {
 	/* A raw file that is back with other bytes after a power cut, or cannot be read where an object
 	 * should be compared with it, is kept under another name. */
 	bool may_recover;
+	bool repairs;	 /* its manifest may be damaged: who looks has it repaired first */
 	bool may_refuse; /* an import whose fsync failed, which then is NAME.invalid */
 	int violations;
 	char verdict[512]; /* the first of them */
@@ -66,6 +70,9 @@ void world_fill(char *out, size_t len, uint64_t key, uint64_t offset);
 
 /* NULL: it could not be opened; why was logged. */
 struct store *world_open(struct world *w, int64_t grace_ns);
+/* … which reads all of it again and again; wait until it did so twice. */
+struct store *world_open_scrubbed(struct world *w);
+void world_scrub(struct world *w, struct store *s);
 void world_close(struct world *w, struct store *s);
 
 /* An open file; h NULL: it could not be. */
@@ -85,6 +92,12 @@ void world_import(struct world *w, struct store *s, const char *name, size_t len
 void world_mkdir(struct world *w, struct store *s, const char *name);
 void world_rename(struct world *w, struct store *s, struct promise *p, const char *to);
 void world_remove(struct world *w, struct store *s, struct promise *p);
+/* The first part that is left, of this many bytes; false: an error. */
+bool world_prune(struct world *w, struct store *s, struct promise *p, unsigned part,
+		 uint64_t bytes);
+/* Damage the manifest of the closed store, in a way that the seed chooses; repair it: 0 or -errno. */
+void world_damage(struct world *w);
+int world_repair(struct world *w);
 void world_chmod(struct world *w, struct store *s, struct promise *p, mode_t mode);
 /* Everything is in the manifest, when it has succeeded. */
 void world_seal(struct world *w, struct store *s);

@@ -19,6 +19,7 @@
 
 #define SUFFIX ".notepack.gz"
 #define IMPORT_MAX 262144
+#define PRUNED_MAX 4 /* first parts that may have been removed */
 #define PLAIN_MAX ((size_t)4 << 20)
 
 static bool ends_in(const char *name, const char *end)
@@ -178,14 +179,15 @@ static void see_private(struct world *w, const char *path, const struct stat *st
 
 	if (strncmp(name, "tmp/", 4) == 0 || strstr(name, ".new."))
 		world_violation(w, "%s: a temporary is left", path);
-	if (strncmp(name, "quarantine/", 11) == 0 && st->st_size > 0 && !w->may_put_aside)
+	if (strncmp(name, "quarantine/", 11) == 0 && st->st_size > 0 && !w->may_put_aside &&
+	    !(w->repairs && strncmp(name + 11, "manifest.", 9) == 0))
 		world_violation(w, "%s: had to be put aside", path);
 	if (strncmp(name, "import/", 7) == 0 && st->st_size > 0 && !has_refused_import(w))
 		world_violation(w, "%s: an import is left", path);
 }
 
 /* All parts of a plain name, or its raw file where there are none. -1: it is not there; -2: damaged. */
-static ssize_t content(struct world *w, const char *name, char *out)
+static ssize_t content(struct world *w, const char *name, bool pruned, char *out)
 {
 	int stem = (int)strlen(name) - (ends_in(name, ".notepack") ? 9 : 0);
 	char path[PATH_MAX];
@@ -199,6 +201,8 @@ static ssize_t content(struct world *w, const char *name, char *out)
 			snprintf(path, sizeof(path), "%s/%.*s.p%09u" SUFFIX, w->dir, stem, name,
 				 part);
 		data = load(path, &len);
+		if (!data && total == 0 && pruned && part < PRUNED_MAX)
+			continue;
 		if (!data && part > 1)
 			return (ssize_t)total;
 		if (!data)
@@ -224,10 +228,18 @@ static bool is_in_archive(struct world *w, const struct promise *p, const char *
 {
 	char *buf = plain_buffer();
 	uint64_t least = how == WORLD_CUT ? p->durable : p->accepted;
-	ssize_t n = content(w, name, buf);
+	ssize_t n = content(w, name, p->next_base > 0, buf);
+	uint64_t bases[WORLD_BASES];
+	bool found = false;
 
-	return n >= 0 && (uint64_t)n >= least && (uint64_t)n <= p->tried &&
-	       world_has_content(p, buf, how == WORLD_CUT ? (size_t)least : (size_t)n, 0);
+	for (unsigned i = world_bases(p, how, bases); i-- > 0 && n >= 0 && !found;) {
+		uint64_t base = bases[i], must = least > base ? least - base : 0;
+
+		found = (uint64_t)n >= must && (uint64_t)n + base <= p->tried &&
+			world_has_content(p, buf, how == WORLD_CUT ? (size_t)must : (size_t)n,
+					  base);
+	}
+	return found;
 }
 
 bool world_is_refused_import(struct world *w, const struct promise *p)

@@ -78,10 +78,17 @@ static void look(struct world *w, struct store *s, const char *name, struct seen
 static bool is_kept(const struct promise *p, const struct seen *seen, enum world_end how)
 {
 	uint64_t least = how == WORLD_CUT ? p->durable : p->accepted;
-	uint64_t exact = how == WORLD_CUT ? least : seen->size;
+	uint64_t bases[WORLD_BASES];
+	bool kept = false;
 
-	return seen->there && seen->size >= least && seen->size <= p->tried &&
-	       world_has_content(p, seen->data, (size_t)exact, 0);
+	for (unsigned i = world_bases(p, how, bases); i-- > 0 && !kept;) {
+		uint64_t base = bases[i], must = least > base ? least - base : 0;
+
+		kept = seen->there && seen->size >= must && seen->size + base <= p->tried &&
+		       world_has_content(p, seen->data,
+					 (size_t)(how == WORLD_CUT ? must : seen->size), base);
+	}
+	return kept;
 }
 
 /* What is under each of its names: of the one that is kept best, a copy; how many are kept. */
@@ -129,6 +136,19 @@ static void judge(struct world *w, const struct promise *p, unsigned kept,
 			when, p->name, seen->there ? "not what was written" : "not there",
 			(unsigned long long)seen->size, (unsigned long long)p->accepted,
 			(unsigned long long)p->tried, (unsigned long long)p->durable);
+}
+
+unsigned world_bases(const struct promise *p, enum world_end how, uint64_t bases[WORLD_BASES])
+{
+	unsigned count = 0;
+
+	bases[count++] = p->base;
+	if (p->next_base > p->base)
+		bases[count++] = p->next_base;
+	/* The power may undo a removal. */
+	if (how == WORLD_CUT && p->past_base < p->base)
+		bases[count++] = p->past_base;
+	return count;
 }
 
 unsigned world_names(const struct promise *p, enum world_end how,
@@ -214,6 +234,8 @@ void world_verify(struct world *w, enum world_end how)
 	struct store *s;
 
 	world_check_objects(w);
+	if (w->repairs && world_repair(w) < 0)
+		world_violation(w, "after the fault: the store cannot be repaired");
 	s = open_again(w, "after the fault");
 	if (!s)
 		return;

@@ -23,6 +23,9 @@ size_t world_pack(uint64_t key, size_t len, char *out, size_t size);
 #define WORLD_NAMES (WORLD_PAST + 2)
 unsigned world_names(const struct promise *p, enum world_end how,
 		     const char *names[WORLD_NAMES]);
+/* Where its content may begin; their count. */
+#define WORLD_BASES 3
+unsigned world_bases(const struct promise *p, enum world_end how, uint64_t bases[WORLD_BASES]);
 /* Is its name used for another file, before or after? */
 bool world_shares_name(const struct world *w, const struct promise *p);
 /* Was it refused, with all its bytes, as it may be (world.may_refuse)? */
