@@ -87,7 +87,7 @@ socket.socket(socket.AF_UNIX).bind(os.path.basename(sys.argv[1]))' "$path" ;;
 
 # In the place of $STORE/$1 are, by turns, what replace has put there and what it has put aside.
 start_exchanging() {
-	python3 -c 'import ctypes, sys
+	python3 -c 'import ctypes, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
 a, b = (p.encode() for p in sys.argv[1:])
 done = 0
@@ -95,6 +95,7 @@ while True:
     if libc.renameat2(-100, a, -100, b, 2) != 0 and done == 0:
         sys.exit("renameat2: errno %d" % ctypes.get_errno())
     done += 1
+    time.sleep(0.00002) # a lock of the directory is not to be had otherwise
     if done == 1000:
         print("exchanging", flush=True)' "$STORE/$1" "$WORK/aside" >"$WORK/exchanging" &
 	EXCHANGER=$!
