@@ -215,6 +215,46 @@ static void a_raw_file_that_is_open_for_writing_stays(void)
 	end();
 }
 
+static atomic_int fail_fstat; /* 2: the second one of a raw file that is made; 0: none */
+
+int fstat(int fd, struct stat *st)
+{
+	char link[64], path[PATH_MAX] = "";
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (atomic_load(&fail_fstat) && readlink(link, path, sizeof(path) - 1) > 0 &&
+	    (matches("*/tmp/raw.*", path) || matches("*/notepackfs-unit-*/a", path)) &&
+	    atomic_fetch_sub(&fail_fstat, 1) == 1)
+		return refuse();
+	return (int)syscall(SYS_newfstatat, fd, "", st, AT_EMPTY_PATH);
+}
+
+static void a_raw_file_that_could_not_be_made_is_not_there(void)
+{
+	static const char *const names[] = {"a", NULL};
+	struct caller c = me();
+	struct handle *h;
+	struct store *s;
+	struct node *n;
+
+	begin();
+	sealed_store(names);
+	s = start(NEVER_NS);
+	CHECK_EQ(store_lookup(s, store_root(s), "a", &n), 0);
+	CHECK_EQ(store_open_node(s, &c, n, O_WRONLY | O_APPEND, &h), 0);
+	atomic_store(&fail_fstat, 2);
+	CHECK_EQ(store_write(h, "more", 4, 1, false), -EIO);
+	CHECK_EQ(atomic_load(&fail_fstat), 0);
+	CHECK(!scratch_has(&dir, "a"));
+	CHECK_EQ(count_entries(&dir, ".notepackfs/tmp"), 0);
+	CHECK_EQ(store_write(h, "more", 4, 1, false), 4);
+	store_release(h);
+	node_unref(s, n, 1);
+	CHECK_EQ(store_close(s), 0);
+	CHECK(seals_to("a.p000000002.notepack.gz", "more"));
+	end();
+}
+
 /* ---- directories ---- */
 
 static int note_dir(void *ctx, const struct sealed *rec, const char *d, const char *plain)
@@ -297,6 +337,7 @@ int main(void)
 	RUN(a_first_part_stays_that_the_manifest_cannot_forget);
 	RUN(an_object_that_could_not_go_goes_at_the_stop);
 	RUN(a_raw_file_that_is_open_for_writing_stays);
+	RUN(a_raw_file_that_could_not_be_made_is_not_there);
 	RUN(a_renamed_directory_is_recorded);
 	RUN(a_directory_that_could_not_be_synced_is_synced_again);
 	RUN(a_private_directory_that_may_be_lost_is_none);
