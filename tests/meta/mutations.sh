@@ -6,21 +6,32 @@
 need patch patch
 
 patches=tests/crash/mutations
-calls='(fsync|fdatasync|syncfs|io_fsync|io_syncdir|dirfd_sync|raw_sync|replace_file|replace_commit)\('
+calls='(fsync|fdatasync|syncfs|io_fsync|io_syncdir|dirfd_sync|raw_sync|replace_file|replace_commit|manifest_commit|manifest_commit_if)\('
 
 # "FILE:LINE" for each line of the sources that has such a call; definitions and declarations aside,
-# which begin in the first column.
+# which begin in the first column, and comments.
 calls_in_sources() {
-	grep -nE "^[[:blank:]].*\\b$calls" lib/*.c fs/*.c mount/*.c | sed -E 's/^([^:]*):[0-9]+:/\1:/'
+	grep -nE "^[[:blank:]].*\\b$calls" lib/*.[ch] fs/*.[ch] mount/*.[ch] |
+		grep -vE '^[^:]*:[0-9]+:[[:blank:]]*/?\*' | sed -E 's/^([^:]*):[0-9]+:/\1:/'
 }
 
-# The same for each line that a patch takes away; as often as there are such lines.
+# How far from where it says each hunk of a patch is.
+offsets() {
+	LC_ALL=C patch -p1 -F3 -f --dry-run --verbose -i "$1" |
+		sed -nE 's/^Hunk #.*\(offset (-?[0-9]+) lines?\).*/\1/p; t; s/^Hunk #.*/0/p'
+}
+
+# The same for each line that a patch takes away: once, however many do; so a second one with the same
+# text needs a mutation of its own.
 lines_taken() {
-	awk '
-		/^--- a\// { file = substr($2, 3); next }
-		/^@@/ { split($2, at, "[-,]"); line = at[2]; next }
-		/^-/ { print file "\t" line "\t" substr($0, 2) }
-		/^[- ]/ { line++ }' "$patches"/*.patch | sort -u | sed -E 's/^([^\t]*)\t[0-9]*\t/\1:/'
+	for p in "$patches"/*.patch; do
+		awk -v offsets="$(offsets "$p" | tr '\n' ' ')" '
+			BEGIN { split(offsets, offset, " ") }
+			/^--- a\// { file = substr($2, 3); next }
+			/^@@/ { split($2, at, "[-,]"); line = at[2] + offset[++hunk]; next }
+			/^-/ { print file "\t" line "\t" substr($0, 2) }
+			/^[- ]/ { line++ }' "$p"
+	done | sort -u | sed -E 's/^([^\t]*)\t[0-9]*\t/\1:/'
 }
 
 # EXEMPT: FILE, a blank, the line without its indentation; the reason in the comment above it.
