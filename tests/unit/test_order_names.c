@@ -215,6 +215,32 @@ static void a_raw_file_that_is_open_for_writing_stays(void)
 	end();
 }
 
+static void keep_the_raw_file(void)
+{
+	with_raw_file_kept();
+}
+
+static void a_raw_file_that_someone_else_writes_stays(void)
+{
+	struct store *s;
+	int fd;
+
+	begin();
+	killed_in(keep_the_raw_file);
+	fd = openat(dir.fd, "a", O_WRONLY | O_APPEND | O_CLOEXEC);
+	CHECK(fd >= 0);
+	quiet();
+	s = start(0);
+	seal_all(s);
+	CHECK_EQ(store_close(s), 5);
+	CHECK(has_text("a", "text"));
+	close(fd);
+	CHECK_EQ(store_close(start(0)), 0);
+	loud();
+	CHECK(!scratch_has(&dir, "a"));
+	end();
+}
+
 static atomic_int fail_fstat; /* 2: the second one of a raw file that is made; 0: none */
 
 int fstat(int fd, struct stat *st)
@@ -337,6 +363,7 @@ int main(void)
 	RUN(a_first_part_stays_that_the_manifest_cannot_forget);
 	RUN(an_object_that_could_not_go_goes_at_the_stop);
 	RUN(a_raw_file_that_is_open_for_writing_stays);
+	RUN(a_raw_file_that_someone_else_writes_stays);
 	RUN(a_raw_file_that_could_not_be_made_is_not_there);
 	RUN(a_renamed_directory_is_recorded);
 	RUN(a_directory_that_could_not_be_synced_is_synced_again);

@@ -283,6 +283,43 @@ static void an_import_stays_whose_name_something_else_has(void)
 	end();
 }
 
+static void put_import(uint64_t id, const char *text)
+{
+	uint8_t gz[1000];
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), ".notepackfs/import/%llu", (unsigned long long)id);
+	fd = openat(dir.fd, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	CHECK(fd >= 0);
+	CHECK_EQ(io_write(fd, gz, foreign_gzip(gz, sizeof(gz), text)), 0);
+	CHECK_EQ(raw_write_path(fd, "a.notepack.gz"), 0);
+	close(fd);
+}
+
+/* It is a good one, and as long, and the object of that record is gone. */
+static void an_import_is_not_put_into_the_place_of_another(void)
+{
+	uint8_t gz[1000];
+	struct store *s;
+	uint64_t id;
+	size_t len;
+
+	begin();
+	s = start(NEVER_NS);
+	len = foreign_gzip(gz, sizeof(gz), "text");
+	put(s, "a.notepack.gz", gz, len);
+	CHECK_EQ(store_close(s), 0);
+	CHECK_EQ(records_of("a", &id), 1);
+	CHECK_EQ(unlinkat(dir.fd, "a.notepack.gz", 0), 0);
+	CHECK_EQ(foreign_gzip(gz, sizeof(gz), "next"), len);
+	put_import(id, "next");
+	start_and_stop();
+	CHECK(!scratch_has(&dir, "a.notepack.gz"));
+	CHECK(seals_to(".notepackfs/quarantine/import.1.gz", "next"));
+	end();
+}
+
 int main(void)
 {
 	log_open("test_order_recovery", false, LOG_ERR);
@@ -296,5 +333,6 @@ int main(void)
 	RUN(a_raw_file_stays_that_seems_to_have_another_name_already);
 	RUN(objects_are_put_out_of_the_way_behind_the_record_of_it);
 	RUN(an_import_stays_whose_name_something_else_has);
+	RUN(an_import_is_not_put_into_the_place_of_another);
 	return unit_done();
 }
