@@ -284,6 +284,29 @@ static void imports_beneath_a_renamed_directory_are_noted_whatever_others_do(voi
 	end();
 }
 
+/* Bug: the drain counted what is refused, or excluded, as to be sealed. */
+static void what_is_never_sealed_is_not_to_be_flushed(void)
+{
+	struct store_progress left;
+
+	if (!begin())
+		return;
+	put(store, "x.tmp", "text", 4);
+	put(store, "y", "text", 4);
+	log_open("test_imports", false, LOG_CRIT);
+	put(store, "bad.notepack.gz", "text", 4);
+	store_progress(store, &left);
+	CHECK_EQ(left.files_left, 2);
+	CHECK_EQ(left.bytes_left, 8);
+	seal_all(store);
+	log_open("test_imports", false, LOG_ERR);
+	CHECK(is_there("bad.notepack.gz.invalid"));
+	store_progress(store, &left);
+	CHECK_EQ(left.files_left, 0);
+	CHECK_EQ(left.bytes_left, 0);
+	end();
+}
+
 static void *rename_dir(void *arg)
 {
 	struct caller c = me();
@@ -327,6 +350,7 @@ int main(void)
 	RUN(who_reads_an_import_does_not_wait_for_grace_whatever_others_change);
 	RUN(a_barrier_waits_for_an_import_that_changes_meanwhile);
 	RUN(imports_beneath_a_renamed_directory_are_noted_whatever_others_do);
+	RUN(what_is_never_sealed_is_not_to_be_flushed);
 	RUN(an_import_that_is_being_named_is_noted_when_it_has_its_name);
 	return unit_done();
 }
