@@ -3,6 +3,8 @@
  *	crashwriter write DIR RECORD SEED ROUND
  *		write into the mount at DIR until the daemon dies, or SIGTERM comes; note what was
  *		accepted in RECORD
+ *	crashwriter try DIR RECORD SEED ROUND
+ *		… until it is told of an error, or SIGTERM comes
  *	crashwriter outlive DIR STORE RECORD KEY
  *		write one file in the mount at DIR until the daemon dies, and go on writing into the raw
  *		file that it has open, in STORE, until SIGTERM: as a program does whose writes the
@@ -26,6 +28,7 @@
 #define PAUSE_NS 80000000 /* … and how long it rests between two: all may be sealed by then */
 
 static volatile sig_atomic_t stopped;
+static bool expects_errors;
 static const char *root;
 static uint64_t random_state, next_key;
 
@@ -45,9 +48,14 @@ static uint64_t below(uint64_t limit)
 	return witness_mix(random_state++) % limit;
 }
 
-/* The daemon is dead: nothing more to do. Anything else is a failure of the test. */
+/* The daemon is dead: nothing more to do. Anything else is a failure of the test, but for one that
+ * waits for errors. */
 static void give_up(const char *what, const char *name)
 {
+	if (expects_errors) {
+		printf("# told: %s: %s: %s\n", name, what, strerror(errno));
+		exit(0);
+	}
 	if (errno == ENOTCONN || errno == ECONNABORTED || errno == EIO)
 		exit(0);
 	printf("# crashwriter: %s: %s: %s\n", name, what, strerror(errno));
@@ -283,12 +291,13 @@ int main(int argc, char **argv)
 		set_paths(argv[2], argv[4]);
 		return outlive(argv[3], strtoull(argv[5], NULL, 10));
 	}
-	if (argc != 6 || strcmp(argv[1], "write") != 0) {
-		fprintf(
-		    stderr,
-		    "usage: %s write DIR RECORD SEED ROUND | outlive DIR STORE RECORD KEY |\n"
-		    "       verify DIR RECORD | abort DIR\n",
-		    argv[0]);
+	expects_errors = argc == 6 && strcmp(argv[1], "try") == 0;
+	if (argc != 6 || (strcmp(argv[1], "write") != 0 && !expects_errors)) {
+		fprintf(stderr,
+			"usage: %s write|try DIR RECORD SEED ROUND | outlive DIR STORE RECORD "
+			"KEY |\n"
+			"       verify DIR RECORD | abort DIR\n",
+			argv[0]);
 		return 2;
 	}
 	set_paths(argv[2], argv[3]);
