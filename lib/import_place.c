@@ -427,6 +427,19 @@ static const char *place(struct store *s, int dirfd, int fd, struct found_import
 	return take_up(s, found, err);
 }
 
+/* It was accepted: it must not be forgotten because it cannot be looked at just now. */
+static int leave(struct store *s, const char *file, int err)
+{
+	log_error(LAYOUT_IMPORT
+		  "/%s: cannot be examined: %s; it is left alone, and the next mount "
+		  "looks again",
+		  file, strerror(-err));
+	lock_take(&s->lock);
+	s->unsettled = true;
+	lock_drop(&s->lock);
+	return err == -ENOMEM ? err : 0;
+}
+
 static int load_one(struct store *s, int dirfd, const char *file)
 {
 	struct found_import found = {.file = file};
@@ -434,10 +447,10 @@ static int load_one(struct store *s, int dirfd, const char *file)
 	int err = fd < 0 ? fd : io_fstat(fd, &found.st);
 	const char *refusal = "has no note of where it belongs";
 
-	if (err == -EINVAL || err == -ELOOP || err == -ENOENT) /* nothing that we put here */
-		return 0;
+	if (err == -EINVAL || err == -ELOOP || err == -ENOENT)
+		return 0; /* no import: someone else has put it there */
 	if (err)
-		return err;
+		return leave(s, file, err);
 	err = raw_read_path(fd, &found.path);
 	if (!err && !record_path_ok(found.path))
 		err = -ENODATA;

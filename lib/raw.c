@@ -146,7 +146,7 @@ static int open_by_name(struct store *s, struct file *f, int *out)
 	struct raw_place place, now;
 	struct dir *d;
 	struct stat st;
-	int dfd, fd;
+	int dfd, fd, err;
 	bool moved, held;
 
 	lock_take(&s->lock);
@@ -154,7 +154,7 @@ static int open_by_name(struct store *s, struct file *f, int *out)
 		cond_wait(&s->changed, &s->lock);
 	if (!f->n.linked || !f->raw_present) {
 		/* What is settled has its name on another node: the kernel looks again. */
-		int err = f->settled ? -ESTALE : -ENOENT;
+		err = f->settled ? -ESTALE : -ENOENT;
 
 		lock_drop(&s->lock);
 		return err;
@@ -174,9 +174,12 @@ static int open_by_name(struct store *s, struct file *f, int *out)
 			  place.name);
 		fd = -EIO;
 	}
-	if (fd >= 0 && (io_fstat(fd, &st) != 0 || st.st_ino != f->raw_ino)) {
+	err = fd < 0 ? 0 : io_fstat(fd, &st);
+	if (fd >= 0 && !err && st.st_ino != f->raw_ino)
+		err = -ENOENT;
+	if (err) {
 		close(fd);
-		fd = -ENOENT;
+		fd = err;
 	}
 
 	lock_take(&s->lock);
