@@ -167,6 +167,16 @@ static void wait_all(void)
 	}
 }
 
+/* AddressSanitizer has an allocator of its own, which the shim leaves alone. */
+static bool can_inject(const char *mode)
+{
+#ifdef __SANITIZE_ADDRESS__
+	return strcmp(mode, "ENOMEM") != 0;
+#else
+	return mode != NULL;
+#endif
+}
+
 /* How many calls of this mode there are. */
 static long measure(const struct scenario *s, const struct shim_mode *mode, uint64_t seed)
 {
@@ -215,8 +225,11 @@ static void spread_all(const struct row *row, long each, uint64_t seed)
 	for (unsigned s = 0; s < scenario_count; s++) {
 		if (only_scenario && strcmp(scenarios[s].name, only_scenario) != 0)
 			continue;
-		for (unsigned m = 0; row->modes[m] && !is_over(); m++)
+		for (unsigned m = 0; row->modes[m] && !is_over(); m++) {
+			if (!can_inject(row->modes[m]))
+				continue;
 			spread(&scenarios[s], row->modes[m], each, mix(seed + s * 100 + m));
+		}
 	}
 }
 
@@ -246,8 +259,8 @@ static void run_share(const struct row *row, long want, uint64_t seed)
 {
 	unsigned modes = 0, turn = 0, among = only_scenario ? 1 : scenario_count;
 
-	while (row->modes[modes])
-		modes++;
+	for (unsigned m = 0; row->modes[m]; m++)
+		modes += can_inject(row->modes[m]);
 	/* A point whose calls came in another order may miss: then there are more. */
 	while (injected < want && turn < 8 && !violations) {
 		long each = (want - injected) / (modes * among) + 1;
@@ -261,6 +274,7 @@ static void run_share(const struct row *row, long want, uint64_t seed)
 static int run_row(const struct row *row, bool in_full, uint64_t seed)
 {
 	const char *points_text = getenv("POINTS");
+	unsigned tests = 2;
 	long want = points_text ? atol(points_text) : in_full ? row->in_full : row->gate;
 
 	printf("# SEED=%llu\n", (unsigned long long)seed);
@@ -283,7 +297,14 @@ static int run_row(const struct row *row, bool in_full, uint64_t seed)
 	printf("# injected: %ld\n# violations: %ld\n", injected, violations);
 	printf("%sok 1 - %s: at least %ld faults\n", injected >= want ? "" : "not ", row->title,
 	       want);
-	printf("%sok 2 - … and no promise was broken\n1..2\n", violations ? "not " : "");
+	printf("%sok 2 - … and no promise was broken\n", violations ? "not " : "");
+	for (unsigned m = 0; row->modes[m]; m++) {
+		if (!can_inject(row->modes[m]))
+			printf("ok %u - %s # SKIP not under AddressSanitizer, whose allocator "
+			       "it is\n",
+			       ++tests, row->modes[m]);
+	}
+	printf("1..%u\n", tests);
 	return injected < want || violations;
 }
 
