@@ -242,4 +242,32 @@ start grace=60
 check "what is there is not replaced" cmp "$DATA/text" "$MNT/d/x"
 check "… and its double is kept" cmp "$DATA/text.gz" "$STORE/.notepackfs/quarantine/import.2.gz"
 stop "with a double"
+
+# ---- what cannot be looked at, at a start, is not forgotten ----
+
+# Named bug: a file whose fstat failed counted as none, so the import was passed by, and the stop was clean.
+start grace=60
+cp "$DATA/text.gz" "$MNT/later.notepack.gz"
+crash
+# -D: the process is the daemon's.
+cat >"$WORK/failing" <<-END
+	#!/bin/sh
+	exec strace -D -f -qq -o "$WORK/trace" -P "$IMPORTS/$(ls "$IMPORTS")" -e trace=newfstatat,fstat \
+		-e inject=newfstatat,fstat:error=EIO "$NOTEPACKFS" "\$@"
+END
+chmod +x "$WORK/failing"
+sound=$NOTEPACKFS
+NOTEPACKFS=$WORK/failing
+start grace=60
+NOTEPACKFS=$sound
+check "an import cannot be looked at, at a start" grep -q INJECTED "$WORK/trace"
+check "… the log says so" grep -q "import/.*: cannot be examined: Input/output error" "$LOG"
+status=0
+"$NOTEPACKCTL" umount "$MNT" >>"$LOG" 2>&1 || status=$?
+daemon_status
+check "… the stop does not say that all is done" [ "$status" -ne 0 ]
+start grace=0
+"$NOTEPACKCTL" wait "$MNT"
+check "… and the next mount has it" cmp "$DATA/text" "$MNT/later"
+stop "with what was left"
 finish
