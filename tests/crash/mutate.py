@@ -21,6 +21,7 @@ import pathlib
 import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATCHES = ROOT / "tests/crash/mutations"
 TIMEOUT_SECONDS = 120
+CLEANUP_SECONDS = 10
 
 
 class Broken(Exception):
@@ -83,21 +85,25 @@ class Copy:
         return run(["ninja", "-C", self.build, *wanted])
 
     def fails(self, test):
-        """Does this test fail? A hang counts as a failure."""
+        """How this test fails: "" if it does not. One that hangs is ended, with all that it started."""
         name, *rest = test.split()
         settings = [s for s in rest if "=" in s]
         arguments = [s for s in rest if "=" not in s]
-        env = dict(os.environ, BUILD=str(self.build), SOURCE_ROOT=str(self.tree), TMPDIR=str(self.build),
-                   FIRST="1")
-        env.update(s.split("=", 1) for s in settings)
         script = self.tree / f"tests/{name}.sh"
         program = ["bash", script] if script.exists() else [self.build / "tests" / name]
-        try:
-            done = subprocess.run(program + arguments, env=env, capture_output=True, text=True, errors="replace",
-                                  timeout=TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            return True
-        return done.returncode != 0 or re.search(r"^not ok", done.stdout, re.M) is not None
+        with tempfile.TemporaryDirectory(dir=self.build, prefix="t.", ignore_cleanup_errors=True) as tmp:
+            env = dict(os.environ, BUILD=str(self.build), SOURCE_ROOT=str(self.tree), TMPDIR=tmp, FIRST="1")
+            env.update(s.split("=", 1) for s in settings)
+            with subprocess.Popen(program + arguments, env=env, stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL, text=True, errors="replace",
+                                  start_new_session=True) as child:
+                try:
+                    out, _ = child.communicate(timeout=TIMEOUT_SECONDS)
+                except subprocess.TimeoutExpired:
+                    end_group(child)
+                    unmount_beneath(tmp)
+                    return "hangs"
+        return "fails" if child.returncode != 0 or re.search(r"^not ok", out, re.M) else ""
 
     def is_sound(self, test):
         if test not in self.sound:
@@ -105,7 +111,7 @@ class Copy:
         return self.sound[test]
 
     def failing(self, mutation):
-        """The first test that fails with it, or "" if none does."""
+        """The first test that fails with it, and how; "" if none does."""
         before = {file: (self.tree / file).read_bytes() for file in mutation.files}
         if self.patch(mutation, "--dry-run").returncode != 0 or self.patch(mutation).returncode != 0:
             raise Broken("does not apply")
@@ -113,19 +119,38 @@ class Copy:
             for test in mutation.tests:
                 if self.make(test).returncode != 0:
                     raise Broken("does not compile")
-                if self.fails(test):
-                    return test
-            return ""
+                how = self.fails(test)
+                if how:
+                    return test, how
+            return "", ""
         finally:
             for file, text in before.items():
                 (self.tree / file).write_bytes(text)
 
     def caught_by(self, mutation):
-        """The test that caught it, "" if none did."""
-        test = self.failing(mutation)
+        """The test that caught it, and how; "" if none did."""
+        test, how = self.failing(mutation)
         if test and not self.is_sound(test):
             raise Broken(f"{test} fails without it, too")
-        return test
+        return test, how
+
+
+def end_group(child):
+    """The test, and what it has started: asked first, so that it can unmount what it has mounted."""
+    for sig in signal.SIGTERM, signal.SIGKILL:
+        try:
+            os.killpg(child.pid, sig)
+            child.wait(timeout=CLEANUP_SECONDS)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            pass
+
+
+def unmount_beneath(directory):
+    """What it was killed too early for."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        mounts = [line.split()[4] for line in lines]
+    for mount in reversed([m for m in mounts if m.startswith(f"{directory}/")]):
+        run(["umount", "-l", mount])
 
 
 def run(command, check=False):
@@ -174,8 +199,8 @@ def work(copy, todo, report):
             return
         start = time.monotonic()
         try:
-            by = copy.caught_by(mutation)
-            what = f"caught by {by}" if by else "SURVIVES"
+            by, how = copy.caught_by(mutation)
+            what = f"caught by {by}{', which hangs' if how == 'hangs' else ''}" if by else "SURVIVES"
         except Exception as e:  # whatever it is, it is not caught, and the others have their turn
             by, what = "", e
         report.add(mutation, bool(by), f"{what} ({time.monotonic() - start:.0f} s)")
