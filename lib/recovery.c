@@ -221,6 +221,17 @@ static bool is_anothers(struct store *s, const char *dir, const char *name, uint
 	return fd >= 0 && raw_read_mark(fd, &mark) == 0 && mark.id != id;
 }
 
+/* The same of an object. */
+static bool is_anothers_object(struct store *s, const char *dir, const char *name,
+			       const struct sealed *rec)
+{
+	CLEANUP_FD int dfd = recovery_open_dir(s, dir);
+	struct stat st;
+
+	return dfd >= 0 && io_stat(dfd, name, &st) == 0 &&
+	       recovery_is_another(dfd, name, (uint64_t)st.st_size, rec);
+}
+
 static int resume_names(struct store *s, struct resumed *r)
 {
 	CLEANUP_FREE char *from = strdup(r->intent->from);
@@ -237,7 +248,7 @@ static int resume_names(struct store *s, struct resumed *r)
 		err = name_sealed(from_plain, r->parts[i].part, store_suffix(s), a);
 		if (!err)
 			err = name_sealed(r->to_plain, r->parts[i].part, store_suffix(s), b);
-		if (!err)
+		if (!err && !is_anothers_object(s, from_dir, a, &r->parts[i]))
 			err = resume_name(s, from_dir, a, r->to_dir, b);
 	}
 	if (!err && !is_anothers(s, from_dir, from_plain, r->intent->id))

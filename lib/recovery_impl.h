@@ -54,6 +54,13 @@ struct differences {
 };
 
 int recovery_walk(struct store *s, struct differences *out);
+/*
+ * Does the object say of itself that it is not the record's? Renames are recorded lazily: after
+ * "mv x.1 x.2; mv x x.1" the name of a record may be another object's. One that is damaged says
+ * nothing, and is left to check; nor does an import.
+ */
+bool recovery_is_another(int dfd, const char *name, uint64_t gz_bytes,
+			 const struct sealed *rec);
 void recovery_release(struct differences *diff);
 int recovery_objects(struct store *s, struct differences *diff);
 /* Judges raw files; those that are left for sealing stay in diff->raws, the others are taken

@@ -164,12 +164,7 @@ static int add_raw(struct walk *w, int dfd, const char *name)
 	return err;
 }
 
-/*
- * Does the object say of itself that it is not the record's? Renames are recorded lazily: after
- * "mv x.1 x.2; mv x x.1" the name of a record may be another object's. One that is damaged says
- * nothing, and is left to check.
- */
-static bool is_another(int dfd, const char *name, uint64_t gz_bytes, const struct sealed *rec)
+bool recovery_is_another(int dfd, const char *name, uint64_t gz_bytes, const struct sealed *rec)
 {
 	CLEANUP_FD int fd = io_open(dfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 	struct seekgz_header header;
@@ -252,7 +247,7 @@ static int walk_object(struct walk *w, int dfd, const char *name)
 	if (err)
 		return err;
 	HASH_FIND_STR(w->expected, name, e);
-	if (!e || is_another(dfd, name, (uint64_t)st.st_size, &e->rec))
+	if (!e || recovery_is_another(dfd, name, (uint64_t)st.st_size, &e->rec))
 		return add_stray(w, name, (uint64_t)st.st_size);
 	e->seen = true;
 	err = note_attributes(w, e, &st);

@@ -143,6 +143,34 @@ static void a_renaming_that_is_complete_is_not_repeated_by_the_next_start(void)
 	end();
 }
 
+static void fail_the_next_save(void)
+{
+	fail_next(SAVE, 1);
+}
+
+static void rename_without_its_end_and_use_the_name_again(void)
+{
+	struct store *s = with_two_parts();
+
+	then("name b.p000000002.*", fail_the_next_save);
+	CHECK_EQ(rename_to(s, "a", "b"), 0);
+	CHECK(!then_do && !fail_times);
+	CHECK_EQ(rename_to(s, "b", "c"), 0);
+	put(s, "a", "another", 7);
+	seal_all(s);
+}
+
+static void a_renaming_whose_end_came_later_is_not_repeated_either(void)
+{
+	begin();
+	killed_in(rename_without_its_end_and_use_the_name_again);
+	CHECK_EQ(store_close(start(NEVER_NS)), 0);
+	CHECK(seals_to("a.notepack.gz", "another"));
+	CHECK(seals_to("c.notepack.gz", "a"));
+	CHECK(seals_to("c.p000000002.notepack.gz", "more"));
+	end();
+}
+
 /* It has no first part any more, so no object is in the way of the new one's. */
 static void what_cannot_be_removed_is_not_replaced(void)
 {
@@ -359,6 +387,7 @@ int main(void)
 	RUN(names_that_cannot_be_moved_back_are_left_to_the_next_start);
 	RUN(a_renaming_that_failed_is_not_completed_by_the_next_start);
 	RUN(a_renaming_that_is_complete_is_not_repeated_by_the_next_start);
+	RUN(a_renaming_whose_end_came_later_is_not_repeated_either);
 	RUN(what_cannot_be_removed_is_not_replaced);
 	RUN(a_first_part_stays_that_the_manifest_cannot_forget);
 	RUN(an_object_that_could_not_go_goes_at_the_stop);
