@@ -243,22 +243,30 @@ static int put_moved_dir(struct manifest_txn *txn, void *ctx)
 	return err ? err : manifest_done(txn, r->intent);
 }
 
-static int move_name(struct rename *r)
+static int move_name(struct rename *r, bool back)
 {
-	int from_fd = dirfd_get(r->s, r->from_dir);
-	int to_fd = from_fd < 0 ? from_fd : dirfd_get(r->s, r->to_dir);
-	int err;
+	struct dir *from_dir = back ? r->to_dir : r->from_dir;
+	struct dir *to_dir = back ? r->from_dir : r->to_dir;
+	int from_fd = dirfd_get(r->s, from_dir);
+	int to_fd = from_fd < 0 ? from_fd : dirfd_get(r->s, to_dir);
+	int err = to_fd;
 
-	if (to_fd < 0)
-		err = to_fd;
-	else if (r->flags & RENAME_EXCHANGE)
-		err = io_rename(from_fd, r->from, to_fd, r->to, RENAME_EXCHANGE);
-	else
-		err = io_rename(from_fd, r->from, to_fd, r->to, 0);
 	if (to_fd >= 0)
-		dirfd_put(r->s, r->to_dir);
+		err = io_rename(from_fd, back ? r->to : r->from, to_fd, back ? r->from : r->to,
+				r->flags & RENAME_EXCHANGE);
+	if (to_fd >= 0)
+		dirfd_put(r->s, to_dir);
 	if (from_fd >= 0)
-		dirfd_put(r->s, r->from_dir);
+		dirfd_put(r->s, from_dir);
+	return err;
+}
+
+/* A directory is where it is recorded: else it goes back, unless it has replaced another. */
+static int record_dir(struct rename *r)
+{
+	int err = manifest_commit(r->s->manifest, put_moved_dir, r);
+
+	r->stuck = err && (r->dst || move_name(r, true) != 0);
 	return err;
 }
 
@@ -278,11 +286,13 @@ static int move_other(struct rename *r)
 		err = manifest_commit(m, begin_intent, r);
 	if (err)
 		return err;
-	err = move_name(r);
-	if (err && recorded)
-		manifest_commit(m, end_intent, r);
-	else if (recorded)
-		err = manifest_commit(m, put_moved_dir, r);
+	err = move_name(r, false);
+	if (!err && recorded)
+		err = record_dir(r);
+	if (r->stuck)
+		leave_to_recovery(r, err);
+	else if (err && recorded)
+		(void)manifest_commit(m, end_intent, r); /* else at the stop */
 	return err;
 }
 

@@ -339,6 +339,65 @@ static void a_renamed_directory_is_recorded(void)
 	end();
 }
 
+static void a_renaming_of_a_directory_that_is_not_recorded_is_undone(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(NEVER_NS);
+	store_release(create_in_dir(s));
+	seal_all(s);
+	quiet();
+	then("name f", fail_the_next_save);
+	CHECK_EQ(rename_to(s, "d", "f"), -EIO);
+	CHECK(!then_do && !fail_times);
+	CHECK(seals_to("d/e.notepack.gz", "text"));
+	CHECK_EQ(store_close(s), 0);
+	CHECK_EQ(store_close(start(NEVER_NS)), 0);
+	loud();
+	CHECK(seals_to("d/e.notepack.gz", "text"));
+	end();
+}
+
+static void get_in_the_way_of_the_directory(void)
+{
+	fail_the_next_save();
+	CHECK_EQ(mkdirat(dir.fd, "d", 0755), 0);
+	scratch_put(&dir, "d/x", "in the way");
+}
+
+/* Something has its old name; or it has replaced an empty one, which was there for the user. */
+static void one_that_cannot_be_undone_is_completed_by_the_next_start(void)
+{
+	struct caller c = me();
+
+	for (int i = 0; i < 2; i++) {
+		char path[NAME_BYTES + 1] = "";
+		struct store *s;
+		struct node *n;
+
+		begin();
+		s = start(NEVER_NS);
+		store_release(create_in_dir(s));
+		if (i == 1) {
+			CHECK_EQ(store_mkdir(s, &c, store_root(s), "f", 0755, &n), 0);
+			node_unref(s, n, 1);
+		}
+		seal_all(s);
+		quiet();
+		then("name f", i == 0 ? get_in_the_way_of_the_directory : fail_the_next_save);
+		CHECK_EQ(rename_to(s, "d", "f"), -EIO);
+		CHECK_EQ(store_close(s), 5);
+		s = start(NEVER_NS);
+		manifest_each(s->manifest, note_dir, path);
+		CHECK_STR(path, "f");
+		CHECK_EQ(store_close(s), 0);
+		loud();
+		CHECK(seals_to("f/e.notepack.gz", "text"));
+		end();
+	}
+}
+
 static void a_directory_that_could_not_be_synced_is_synced_again(void)
 {
 	static const char *const dirs[] = {"sync d", "sync ."};
@@ -395,6 +454,8 @@ int main(void)
 	RUN(a_raw_file_that_someone_else_writes_stays);
 	RUN(a_raw_file_that_could_not_be_made_is_not_there);
 	RUN(a_renamed_directory_is_recorded);
+	RUN(a_renaming_of_a_directory_that_is_not_recorded_is_undone);
+	RUN(one_that_cannot_be_undone_is_completed_by_the_next_start);
 	RUN(a_directory_that_could_not_be_synced_is_synced_again);
 	RUN(a_private_directory_that_may_be_lost_is_none);
 	return unit_done();
