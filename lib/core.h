@@ -167,7 +167,7 @@ struct file {
 
 	unsigned opens, writers;
 	unsigned flushed; /* writers whose latest operation was a FLUSH: closed, most likely */
-	bool mapped;	  /* a shared mapping has written */
+	bool mapped;	  /* a shared mapping has written, and one who may is left */
 	bool dirty;	  /* changed since the last cut */
 	bool fsync_armed; /* the deadline is an fsync's */
 	int error;	  /* sticky: a failed fsync of the raw file (-errno) */

@@ -168,7 +168,7 @@ void store_release(struct handle *h)
 		f->writers -= h->writer;
 		f->opens--;
 		f->flushed -= h->flushed;
-		f->mapped = f->mapped && f->opens > 0;
+		f->mapped = f->mapped && f->writers > 0;
 		f->lingering = false;
 		if (h->writer && !f->writers)
 			file_closed_locked(s, f);

@@ -130,6 +130,8 @@ static void sealed_by(struct file *f, bool open_too)
 
 	if (f->path < 0 || excluded(f->path))
 		return;
+	/* Who may have had a mapping has been released by now. */
+	f->mapped = f->mapped && f->writers;
 	if (f->writers && (!open_too || f->mapped))
 		return;
 	if (f->writers) {

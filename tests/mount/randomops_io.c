@@ -129,7 +129,6 @@ bool close_slot(struct run *r, struct slot *s)
 	if (--d->refs == 0) {
 		f->opens--;
 		f->writers -= (d->flags & O_ACCMODE) != O_RDONLY;
-		f->mapped = f->mapped && f->opens;
 		free(d);
 		file_forget(r, f);
 	}
