@@ -39,7 +39,7 @@ void disk_restart(struct disk *d);
 /* heal, thin: from now on it fails; no more. */
 void disk_fail(struct disk *d);
 void disk_heal(struct disk *d);
-/* Before a store is made on it: what was removed takes no room any more. */
-void disk_clear(struct disk *d);
+/* Before a store is made on it: thin is made anew, since what was removed keeps its room. */
+void disk_renew(struct disk *d);
 
 #endif

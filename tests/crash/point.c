@@ -292,7 +292,7 @@ void point_run(const struct point *p, struct verdict *v)
 	memset(v, 0, sizeof(*v));
 	w->seed = p->seed;
 	if (p->disk)
-		disk_clear(p->disk);
+		disk_renew(p->disk);
 	snprintf(w->dir, sizeof(w->dir), "%s/notepackfs-point-XXXXXX", where);
 	if (!mkdtemp(w->dir)) {
 		perror(w->dir);
