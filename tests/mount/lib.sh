@@ -117,6 +117,14 @@ rsync_has_nothing() {
 	out=$(rsync "$@") && [ -z "$out" ]
 }
 
+# A pipe that no one writes to. (One for each pause would be a process for each: where their numbers come
+# round soon, bash 5.2 takes a new child for an old one, and waits for ever.)
+exec {PAUSE}<> <(:)
+
+pause() {
+	read -r -t "$1" -u "$PAUSE" || :
+}
+
 wait_for() {
 	local deadline=$((SECONDS + $1))
 	shift
@@ -125,7 +133,7 @@ wait_for() {
 			echo "# waited in vain for: $*"
 			return 1
 		fi
-		read -r -t 0.02 <> <(:) || :
+		pause 0.02
 	done
 }
 
