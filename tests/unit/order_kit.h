@@ -35,8 +35,9 @@ static struct scratch dir;
 static const char *fail_at, *then_at;
 static int fail_times, fail_errno = EIO;
 static void (*then_do)(void);
-static bool lose_answer;    /* a rename or an unlink that fails has been done */
-static atomic_bool corrupt; /* a bit of the next write of an object's chunk */
+static bool lose_answer;       /* a rename or an unlink that fails has been done */
+static atomic_bool corrupt;    /* a bit of the next write of an object's chunk */
+static atomic_int fail_pwrite; /* 2: the second write into an object fails; 0: none */
 
 static bool matches(const char *pattern, const char *line)
 {
@@ -145,9 +146,22 @@ ssize_t write(int fd, const void *buf, size_t len)
 	return note("write", fd, NULL) ? refuse() : syscall(SYS_write, fd, buf, len);
 }
 
+static bool is_temporary_object(int fd)
+{
+	char link[64], path[PATH_MAX] = "";
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return readlink(link, path, sizeof(path) - 1) > 0 &&
+	       matches("*/.notepackfs/tmp/*.gz", path);
+}
+
 ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)
 {
 	static char copy[1 << 18];
+
+	if (atomic_load(&fail_pwrite) && is_temporary_object(fd) &&
+	    atomic_fetch_sub(&fail_pwrite, 1) == 1)
+		return refuse();
 
 	if (len > 100 && len <= sizeof(copy) && offset > 0 &&
 	    atomic_exchange(&corrupt, false)) {

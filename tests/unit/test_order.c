@@ -82,6 +82,7 @@ static void a_failed_fsync_of_the_directory_is_made_good_before_the_record(void)
 	CHECK_TRACE(find("sync .", find("sync .", 0) + 1) < find(MANIFEST, 0));
 	CHECK_TRACE(find("sync .", find("sync .", 0) + 1) > 0);
 	CHECK_EQ(store_close(s), 0);
+	CHECK(seals_to("a.notepack.gz", "text"));
 	end();
 }
 

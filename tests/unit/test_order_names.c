@@ -222,6 +222,26 @@ static void an_object_that_could_not_go_goes_at_the_stop(void)
 	end();
 }
 
+static void remove_without_unlinking(void)
+{
+	struct store *s = with_two_parts();
+
+	fail_next("unlink a*", 1000);
+	(void)remove_name(s, "a");
+}
+
+static void what_was_removed_does_not_come_back(void)
+{
+	begin();
+	killed_in(remove_without_unlinking);
+	CHECK(scratch_has(&dir, "a.notepack.gz"));
+	quiet();
+	CHECK_EQ(store_close(start(NEVER_NS)), 0);
+	loud();
+	CHECK_EQ(count_entries(&dir, "."), 0);
+	end();
+}
+
 static void a_raw_file_that_is_open_for_writing_stays(void)
 {
 	struct handle *h;
@@ -450,6 +470,7 @@ int main(void)
 	RUN(what_cannot_be_removed_is_not_replaced);
 	RUN(a_first_part_stays_that_the_manifest_cannot_forget);
 	RUN(an_object_that_could_not_go_goes_at_the_stop);
+	RUN(what_was_removed_does_not_come_back);
 	RUN(a_raw_file_that_is_open_for_writing_stays);
 	RUN(a_raw_file_that_someone_else_writes_stays);
 	RUN(a_raw_file_that_could_not_be_made_is_not_there);

@@ -377,6 +377,20 @@ static void what_the_stop_says_is_written_in_any_case(void)
 	end();
 }
 
+static void a_last_commit_that_failed_is_the_stops_error(void)
+{
+	struct store *s;
+
+	begin();
+	s = start(0);
+	log_open("test_order_start", false, LOG_EMERG);
+	fail_next("sync .notepackfs/manifest.new.*", 1);
+	CHECK_EQ(store_close(s), 1);
+	log_open("test_order_start", false, LOG_ERR);
+	CHECK_EQ(fail_times, 0);
+	end();
+}
+
 static void what_the_stop_could_not_say_is_its_error(void)
 {
 	struct store *s;
@@ -486,6 +500,7 @@ int main(void)
 	RUN(an_import_that_changes_behind_its_verification_is_verified_again);
 	RUN(an_import_is_put_into_its_place_by_its_content_only);
 	RUN(what_the_stop_says_is_written_in_any_case);
+	RUN(a_last_commit_that_failed_is_the_stops_error);
 	RUN(what_the_stop_could_not_say_is_its_error);
 	RUN(the_old_manifest_is_kept_durably_before_the_new_one_takes_its_place);
 	RUN(a_manifest_that_could_not_be_kept_is_not_replaced);
