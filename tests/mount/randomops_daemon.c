@@ -132,9 +132,13 @@ static void sealed_by(struct file *f, bool open_too)
 		return;
 	/* Who may have had a mapping has been released by now. */
 	f->mapped = f->mapped && f->writers;
-	if (f->writers && (!open_too || f->mapped))
+	if (f->writers && !open_too)
 		return;
 	if (f->writers) {
+		if (f->cut_maybe < f->written_end)
+			f->cut_maybe = f->written_end;
+		if (f->mapped) /* not, if the mapping was of one of these writers */
+			return;
 		for (end = f->written_end; end > 0; end--) {
 			if (f->data[end - 1] == '\n' ||
 			    (end == f->written_end && f->data[end - 1] == 0))
@@ -142,8 +146,6 @@ static void sealed_by(struct file *f, bool open_too)
 		}
 		if (strstr(name_of(f->path), ".notepack")) /* frames: this is no boundary */
 			end = 0;
-		if (f->cut_maybe < f->written_end)
-			f->cut_maybe = f->written_end;
 	} else {
 		f->armed = false;
 		f->cut_maybe = f->size;
