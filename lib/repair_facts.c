@@ -81,7 +81,7 @@ static int scan_frames(int fd, struct sealed *rec, struct verdict *v)
 		offset += (uint64_t)MAX(n, 0);
 	} while (n > 0 && !frames.invalid);
 	seekgz_close(reader);
-	if (n == -EBADMSG) {
+	if (n < 0 && damage.reason && !damage.err) {
 		blame_at(v, &damage);
 		return 0;
 	}

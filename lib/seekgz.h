@@ -107,6 +107,7 @@ struct seekgz_damage {
 	uint64_t raw_offset; /* of the damaged chunk or group, within the segment */
 	uint64_t gz_offset;  /* where its compressed bytes start in the object */
 	const char *reason;  /* a constant */
+	int err; /* 0: the bytes are not what they were; or why they could not be read (-errno) */
 };
 
 /*

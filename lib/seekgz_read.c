@@ -78,6 +78,7 @@ static int unreadable(struct seekgz_damage *damage, uint64_t raw_offset, uint64_
 		      int err)
 {
 	damaged(damage, raw_offset, gz_offset, "it cannot be read");
+	damage->err = err;
 	return err;
 }
 

@@ -145,7 +145,7 @@ die_while_draining() {
 	kill -TERM "$DAEMON"
 	wait_for 20 draining
 	for ((i = RANDOM % 3; i > 0; i--)); do
-		read -r -t 0.0"$((RANDOM % 10))" <> <(:) || :
+		pause 0.0"$((RANDOM % 10))"
 	done
 	kill_daemon
 }
@@ -154,7 +154,7 @@ die_while_draining() {
 die_while_recovering() {
 	"$NOTEPACKFS" "$STORE" "$MNT" -f -o "$OPTIONS" >>"$LOG" 2>&1 &
 	DAEMON=$!
-	read -r -t 0.0"$((RANDOM % 6))" <> <(:) || :
+	pause 0.0"$((RANDOM % 6))"
 	kill_daemon
 }
 
