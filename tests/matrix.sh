@@ -29,7 +29,7 @@ set -u
 
 root=$(realpath "$(dirname "$0")/..")
 prefix=${BUILD_PREFIX:-$root/build}
-push_legs="gcc asan tsan clang O3-NDEBUG fuzz valgrind cppcheck"
+push_legs="gcc asan tsan mutations clang O3-NDEBUG fuzz valgrind cppcheck"
 all_legs="gcc asan tsan clang O0 O3-NDEBUG fuzz valgrind cppcheck clang-tidy mutations shellcheck format symbols floors headers"
 all=
 jobs=2
