@@ -6,8 +6,8 @@
  * of threads.
  *
  * To wait for the verdict on an import may take long: who does can be interrupted, else even
- * SIGKILL would have to wait. Other waits last as long as a few system calls, and no program expects
- * EINTR of a rename. The interrupt function is set while an op is parked only: it owns the op if
+ * SIGKILL would have to wait. Other waits last as long as a few system calls (what fails, and is tried
+ * again, has them end with its error), and no program expects EINTR of a rename. The interrupt function is set while an op is parked only: it owns the op if
  * the store gives it back, and who runs it again takes the function off first.
  */
 #include "fs/park.h"

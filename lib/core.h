@@ -52,6 +52,7 @@ struct id;
 struct node {
 	enum node_kind kind;
 	enum busy busy;
+	int stuck; /* while it is busy: what holds it fails with -errno, and is tried again; 0 */
 	bool linked;	 /* it has a name */
 	uint64_t refs;	 /* of callers and jobs; freed when !linked and 0 */
 	struct dir *dir; /* while linked; NULL for the root */

@@ -150,6 +150,8 @@ static void fail(struct store *s, struct segment *seg, int err, const char *step
 	if (!seg->renamed) {
 		give(s, seg);
 		piecewise_failed(s, seg, err);
+	} else { /* it keeps the name until it is recorded, and that may take long */
+		node_stuck(s, &seg->file->n, err);
 	}
 	lock_take(&s->lock);
 	seg->state = SEGMENT_RETRY;

@@ -5,6 +5,8 @@
 
 int node_take_locked(struct store *s, struct node *n, enum busy busy, struct caller *c)
 {
+	if (n->busy != IDLE && n->stuck)
+		return n->stuck;
 	if (n->busy != IDLE) {
 		n->refs++;
 		c->busy = n;
@@ -15,14 +17,22 @@ int node_take_locked(struct store *s, struct node *n, enum busy busy, struct cal
 	return 0;
 }
 
-struct waiter *node_give_locked(struct store *s, struct node *n)
+static struct waiter *take_waiters_locked(struct node *n)
 {
 	struct waiter *w = n->waiters;
 
 	for (struct waiter *p = w; p; p = p->next)
 		p->node = NULL;
 	n->waiters = NULL;
+	return w;
+}
+
+struct waiter *node_give_locked(struct store *s, struct node *n)
+{
+	struct waiter *w = take_waiters_locked(n);
+
 	n->busy = IDLE;
+	n->stuck = 0;
 	cond_broadcast(&s->changed);
 	node_unref_locked(s, n, 1);
 	return w;
@@ -48,6 +58,18 @@ void node_give(struct store *s, struct node *n)
 	waiters_wake(w);
 }
 
+void node_stuck(struct store *s, struct node *n, int err)
+{
+	struct waiter *w;
+
+	lock_take(&s->lock);
+	n->stuck = err;
+	w = take_waiters_locked(n);
+	cond_broadcast(&s->changed);
+	lock_drop(&s->lock);
+	waiters_wake(w);
+}
+
 void node_wait_locked(struct store *s, const struct node *n)
 {
 	while (n->busy != IDLE)
@@ -66,7 +88,7 @@ int store_park(struct store *s, struct node *busy, struct waiter *w)
 	int r;
 
 	lock_take(&s->lock);
-	r = w->cancelled ? -EINTR : busy->busy != IDLE;
+	r = w->cancelled ? -EINTR : busy->busy != IDLE && !busy->stuck;
 	if (r == 1) {
 		w->node = busy;
 		LL_PREPEND(busy->waiters, w);
@@ -93,7 +115,8 @@ bool store_unpark(struct store *s, struct waiter *w)
 void store_wait_idle(struct store *s, struct node *busy)
 {
 	lock_take(&s->lock);
-	node_wait_locked(s, busy);
+	while (busy->busy != IDLE && !busy->stuck)
+		cond_wait(&s->changed, &s->lock);
 	node_unref_locked(s, busy, 1);
 	lock_drop(&s->lock);
 }

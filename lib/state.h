@@ -11,12 +11,16 @@
 
 #include "lib/core.h"
 
-/* Busy states. take: STORE_BUSY if it is taken (caller->busy is then set and referenced). */
+/* Busy states. take: STORE_BUSY if it is taken (caller->busy is then set and referenced); -errno, if
+ * that may last: what it is taken for fails. */
 int node_take_locked(struct store *s, struct node *n, enum busy busy, struct caller *c)
     REQUIRES(s->lock);
 /* Give it back; returns the parked waiters, to be woken by waiters_wake without the lock. */
 struct waiter *node_give_locked(struct store *s, struct node *n) REQUIRES(s->lock);
 void waiters_wake(struct waiter *w);
+/* What a node is held for fails, and is tried again, for who knows how long: who waits for it, or comes
+ * now, gets this -errno, until it is given back. */
+void node_stuck(struct store *s, struct node *n, int err) EXCLUDES(s->lock);
 /* node_give_locked and all that follows, for callers that have nothing else to do under the
  * lock. */
 void node_give(struct store *s, struct node *n) EXCLUDES(s->lock);

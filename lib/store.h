@@ -14,7 +14,8 @@
  * waiter, which takes the reference over: either the waiter's wake function is called once,
  * later, from a thread of the store's (which it must not block), or store_park returns 0
  * and nothing will be called. In both cases the operation is then tried again. store_wait_idle
- * is the same, blocking.
+ * is the same, blocking. What is being published and cannot be recorded (the disk is full, or broken)
+ * keeps its name: operations on it get the error of that (-ENOSPC, -EROFS, -EIO …), and do not wait.
  */
 #ifndef NOTEPACKFS_LIB_STORE_H
 #define NOTEPACKFS_LIB_STORE_H

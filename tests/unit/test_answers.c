@@ -185,6 +185,41 @@ static void a_name_that_is_not_in_the_manifest_is_no_clean_stop(void)
 	end();
 }
 
+/* The object has its name, and the manifest cannot be written: who knows for how long. */
+static void what_cannot_be_recorded_is_not_waited_for(void)
+{
+	struct handle *h;
+	struct store *s;
+	struct node *n;
+	int stuck = 0;
+
+	begin();
+	alarm(60);
+	log_open("test_answers", false, LOG_CRIT);
+	s = start(0);
+	h = create(s, "a", &n);
+	CHECK_EQ(store_write(h, "text", 4, 0, false), 4);
+	fail_next(MANIFEST, INT_MAX);
+	store_release(h);
+	while (!stuck) {
+		lock_take(&s->lock);
+		stuck = n->stuck;
+		lock_drop(&s->lock);
+		sched_yield();
+	}
+	node_unref(s, n, 1);
+	CHECK_EQ(rename_to(s, "a", "b"), -EIO);
+	CHECK_EQ(remove_name(s, "a"), -EIO);
+	fail_next(NULL, 0);
+	seal_all(s);
+	CHECK_EQ(rename_to(s, "a", "b"), 0);
+	CHECK_EQ(store_close(s), 0);
+	CHECK(seals_to("b.notepack.gz", "text"));
+	alarm(0);
+	log_open("test_answers", false, LOG_ERR);
+	end();
+}
+
 static void an_import_that_cannot_be_looked_at_is_not_passed_by(void)
 {
 	struct store *s;
@@ -213,6 +248,7 @@ int main(void)
 	RUN(an_object_that_is_in_the_way_and_was_not_seen_is_removed_at_last);
 	RUN(an_object_that_took_the_name_of_such_a_one_stays);
 	RUN(a_name_that_is_not_in_the_manifest_is_no_clean_stop);
+	RUN(what_cannot_be_recorded_is_not_waited_for);
 	RUN(an_import_that_cannot_be_looked_at_is_not_passed_by);
 	return unit_done();
 }
