@@ -354,17 +354,18 @@ static int import_dir(struct import *im, const char *from, const char *to)
 	return status;
 }
 
-/* What has become of one: CTL_DONE, or a line that says why it was refused. */
+/* What has become of one: CTL_DONE, or a line that says why it was refused. The kernel may have a name
+ * that has just gone for a moment still, and answers stat(2) by it, but not open(2). */
 static int verdict(struct import *im, const char *path)
 {
 	CLEANUP_FREE char *invalid = ctl_format("%s.invalid", path);
+	CLEANUP_FD int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	char reason[256];
 	ssize_t n;
-	int err;
+	int err = fd < 0 ? -errno : 0;
 
-	if (access(path, F_OK) == 0)
+	if (!err || err == -EACCES)
 		return CTL_DONE;
-	err = -errno;
 	n = getxattr(invalid, "user.notepack.error", reason, sizeof(reason) - 1);
 	if (n < 0)
 		return say(im, path, err);

@@ -157,6 +157,18 @@ cp "$DATA/short.gz" "$MNT/short.notepack.gz"
 check "the same bytes again are kept once" [ "$(find "$MNT" -name 'short*' -printf '%f\n')" = short.notepack.gz.invalid ]
 check "… and nothing is left of them where imports lie" [ -z "$(ls "$STORE/.notepackfs/import")" ]
 check "… and the log says so" grep -q 'short.notepack.gz.invalid: what was refused is kept once' "$LOG"
+# Named bug: who asked by stat(2) was told of the name, which had just gone.
+mkdir "$WORK/repeated"
+for i in $(seq 20); do
+	head -c $((1000 + i)) "$DATA/text.gz" >"$WORK/repeated/repeated$i.gz"
+done
+for turn in first second third; do
+	status=0
+	"$NOTEPACKCTL" import "$WORK/repeated" "$MNT" >"$WORK/repeated.out" 2>&1 || status=$?
+	check "the $turn import of damaged files says so" [ "$status" = 4 ]
+	check "… of each of them" grep -q '^0 files imported.*20 refused' "$WORK/repeated.out"
+done
+rm "$MNT"/repeated*.invalid
 head -c 100001 "$DATA/text.gz" >"$MNT/short.notepack.gz"
 "$NOTEPACKCTL" wait "$MNT"
 check "other bytes of the same name are kept beside it" cmp <(head -c 100001 "$DATA/text.gz") "$MNT/short.notepack.gz.2.invalid"
