@@ -210,17 +210,15 @@ static void answer_requests(const char *mountpoint, const char *options)
 		if (request == MOUNT) {
 			answer.err = mount_it(mountpoint, options, &fd);
 			answer.device = device = answer.err ? 0 : device_at(mountpoint);
+			leave();
+			if (daemon_keep_capabilities(to_detach, ARRAY_LEN(to_detach)) != 0)
+				_exit(1);
 		} else {
 			answer.err = detach_it(mountpoint, device);
 		}
 		send_answer(&answer, fd);
 		if (fd >= 0)
 			close(fd); /* the connection ends with the daemon */
-		if (request != MOUNT)
-			continue;
-		leave();
-		if (daemon_keep_capabilities(to_detach, ARRAY_LEN(to_detach)) != 0)
-			_exit(1);
 	}
 }
 

@@ -173,7 +173,7 @@ check_all "… and what is in directories" dir_reads
 check_all "… and imports" imported_one
 stop "with hostile names"
 check_all "without the mount notepackctl cat reads it" cat_in_store
-check "notepackctl check finds nothing" "$NOTEPACKCTL" check --deep "$STORE"
+check "notepackctl check finds nothing" quietly "$NOTEPACKCTL" check --deep "$STORE"
 check "the daemon's log can be shown on a terminal" is_printable "$LOG"
 check "… and has no line that a name has forged" [ "$(grep -c '^notepackfs: error: forged' "$LOG")" = 0 ]
 start grace=1h
