@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""count.py TESTLOG.json: count the TAP subtests of a `meson test` run.
+"""count.py TESTLOG.json...: count the TAP subtests of runs of `meson test`.
 
 Prints "PASSED FAILED SKIPPED", then a line for each that failed or was skipped. A test that failed
 without a "not ok" line (it crashed, ran out of time, or had no plan), or that ran nothing and gave no
@@ -50,10 +50,11 @@ def count(path):
 
 
 def main():
-    totals, notes = count(sys.argv[1])
-    print(totals["passed"], totals["failed"], totals["skipped"])
-    for note in notes:
-        print(note)
+    counts = [count(path) for path in sys.argv[1:]]
+    print(*(sum(totals[key] for totals, _ in counts) for key in ("passed", "failed", "skipped")))
+    for _, notes in counts:
+        for note in notes:
+            print(note)
 
 
 if __name__ == "__main__":
