@@ -3,9 +3,9 @@
 """compare.py MOUNT BEGAN <WANTED: is in each case's directory what must be there?
 
 WANTED has lines of CASE, DIRECTORY, LEFTOVERS (a glob, or nothing), tabs between. MOUNT/CASE must have
-what DIRECTORY has: every file reads the same by its plain name, with its mode, and with its time if that
-is older than the file BEGAN (then a program has set it); every file that is to be sealed is listed as its
-objects only, whose content, by zcat, is the same; and nothing else is listed.
+what DIRECTORY has: every file reads the same by its plain name, with its owner and mode, and with its
+time if that is older than the file BEGAN (then a program has set it); every file that is to be sealed is
+listed as its objects only, whose content, by zcat, is the same; and nothing else is listed.
 
 Prints "CASE: what is wrong" for each difference. The status is 0 if all were looked at.
 """
@@ -45,6 +45,8 @@ class Case:
     def compare_metadata(self, path, want, have):
         if have.st_mode != want.st_mode:
             self.problems.append(f"{path}: mode {have.st_mode:o}, not {want.st_mode:o}")
+        if (have.st_uid, have.st_gid) != (want.st_uid, want.st_gid):
+            self.problems.append(f"{path}: owner {have.st_uid}:{have.st_gid}, not {want.st_uid}:{want.st_gid}")
         if not stat.S_ISDIR(want.st_mode) and want.st_mtime_ns < self.began and have.st_mtime_ns != want.st_mtime_ns:
             self.problems.append(f"{path}: mtime {have.st_mtime_ns}, not {want.st_mtime_ns}")
 

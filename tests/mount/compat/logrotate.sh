@@ -54,7 +54,7 @@ volatile logrotate_compress '*.gz'
 case_logrotate_compress() { seq 1 1000 >x.log; rotate "rotate 9" create compress; }
 
 compat logrotate_compress_sealed any EPERM/works '`compress` of a sealed log, the second time' 'it cannot remove what it has compressed, and then not rename the next log over it; the archive compresses: use `nocompress`'
-leaves logrotate_compress_sealed 'x.log*'
+leaves logrotate_compress_sealed 'x.log*.gz'
 before_logrotate_compress_sealed() { seq 1 1000 >x.log; }
 refused_logrotate_compress_sealed() { mv x.log x.log.1; echo new >x.log; }
 case_logrotate_compress_sealed() {
