@@ -289,7 +289,9 @@ static bool is_proven(struct store *s, struct file *f)
 	bool last;
 
 	lock_take(&s->lock);
-	last = f->raw_unproven && f->raw_present && !f->writers && f->size == f->sealed_end;
+	/* Of a file that was removed meanwhile there is nothing to compare with, nor to keep. */
+	last = f->n.linked && f->raw_unproven && f->raw_present && !f->writers &&
+	       f->size == f->sealed_end;
 	lock_drop(&s->lock);
 	if (!last || raw_prove(s, f))
 		return true;

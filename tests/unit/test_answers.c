@@ -5,6 +5,9 @@
  */
 #include "tests/unit/order_kit.h"
 
+#include "lib/cut.h"
+#include "lib/raw.h"
+
 static const char *stat_fails_at; /* the last component */
 static int stat_fails;		  /* so many times */
 
@@ -220,6 +223,33 @@ static void what_cannot_be_recorded_is_not_waited_for(void)
 	end();
 }
 
+/* Named bug: who waited for its removal to end then looked at a raw file without records, and no stop was
+ * clean any more. */
+static void what_was_removed_meanwhile_is_not_doubted(void)
+{
+	struct caller c = me();
+	struct handle *h;
+	struct store *s;
+	struct node *n;
+
+	begin();
+	s = start(NEVER_NS);
+	h = open_sealed(s, &n);
+	CHECK_EQ(raw_make(s, to_file(n)), 0);
+	store_release(h);
+	CHECK_EQ(store_open_node(s, &c, n, O_RDONLY, &h), 0);
+	CHECK_EQ(remove_name(s, "a"), 0);
+	lock_take(&s->lock);
+	CHECK(to_file(n)->raw_present);
+	to_file(n)->raw_unproven = true;
+	lock_drop(&s->lock);
+	file_drop_raw(s, to_file(n));
+	store_release(h);
+	node_unref(s, n, 1);
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
 static void an_import_that_cannot_be_looked_at_is_not_passed_by(void)
 {
 	struct store *s;
@@ -249,6 +279,7 @@ int main(void)
 	RUN(an_object_that_took_the_name_of_such_a_one_stays);
 	RUN(a_name_that_is_not_in_the_manifest_is_no_clean_stop);
 	RUN(what_cannot_be_recorded_is_not_waited_for);
+	RUN(what_was_removed_meanwhile_is_not_doubted);
 	RUN(an_import_that_cannot_be_looked_at_is_not_passed_by);
 	return unit_done();
 }
