@@ -257,7 +257,7 @@ all_attacks() {
 		echo exchange_attack d/raw link-to-file
 		echo exchange_attack .notepackfs/tmp link-to-dir
 	else
-		for _ in {1..10}; do add_attacks exchange_attack; done
+		for _ in {1..11}; do add_attacks exchange_attack; done
 	fi
 }
 

@@ -56,6 +56,8 @@ check "… and has nothing open but its end of the pipe" \
 	[ "$(readlink /proc/"$mounter"/fd/* | grep -cv '^/dev/null$\|^socket:')" = 0 ]
 check "… nor keeps a filesystem busy" [ "$(readlink "/proc/$mounter/cwd")" = / ]
 check "inherited descriptors are closed" [ "$(readlink /proc/"$DAEMON"/fd/* | grep -cxF "$WORK")" = 0 ]
+# Named bug: loaded by the first pthread_cancel(3) only, it could not be without descriptors: abort(3).
+check "what ends its threads is loaded from the start" grep -q /libgcc_s "/proc/$DAEMON/maps"
 check "umask is 0" [ "$(field "$DAEMON" Umask)" = 0000 ]
 check "there are no core dumps" grep -q '^Max core file size *0 *0 ' "/proc/$DAEMON/limits"
 check "SIGXFSZ is ignored" has_signal "$DAEMON" SigIgn XFSZ
