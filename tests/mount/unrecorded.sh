@@ -17,7 +17,7 @@ not_recorded() {
 refused() {
 	local status=0
 	timeout -k 5 30 "$@" 2>/dev/null || status=$?
-	[ $status != 0 ] && [ $status -lt 124 ]
+	[ "$status" != 0 ] && [ "$status" -lt 124 ]
 }
 
 start grace=1h,allow_delete

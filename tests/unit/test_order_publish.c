@@ -190,7 +190,8 @@ static void a_file_is_not_renamed_before_its_object_is_recorded(void)
 		if (err == STORE_BUSY)
 			node_unref(s, c.busy, 1);
 	}
-	CHECK(err == STORE_BUSY || err == -EIO); /* as long as it is tried, or failed just now */
+	CHECK(err == STORE_BUSY ||
+	      err == -EIO); /* as long as it is tried, or failed just now */
 	fail_next("", 0);
 	seal_end(&w);
 	loud();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a start after a crash may take away, and what it does not go on without. What it removes, moves
- * or gives a record to is known by its content, never by its name.
+ * or gives a record to is known by its content, never by its name. And the same of a repair.
  */
 #include "tests/unit/order_kit.h"
 
@@ -320,6 +320,85 @@ static void an_import_is_not_put_into_the_place_of_another(void)
 	end();
 }
 
+/* ---- repair ---- */
+
+static void say(void *ctx, enum repair_level level, const char *text)
+{
+}
+
+static int repair(void)
+{
+	struct repair_options options = {.say = say};
+	struct repair_counts counts;
+	struct repair_error error;
+
+	return repair_store(dir.fd, &options, &counts, &error);
+}
+
+static void the_old_manifest_is_kept_durably_before_the_new_one_takes_its_place(void)
+{
+	static const char *const names[] = {"a", NULL};
+
+	for (int linked = 1; linked >= 0; linked--) {
+		begin();
+		sealed_store(names);
+		scratch_put(&dir, ".notepackfs/manifest", "damaged");
+		forget();
+		fail_next("link *", linked ? 0 : 100);
+		CHECK_EQ(repair(), 0);
+		CHECK_TRACE(right_behind("sync .notepackfs/quarantine/manifest.1/chunks",
+					 "sync .notepackfs/quarantine/manifest.1"));
+		CHECK_TRACE(between("sync .notepackfs/quarantine/manifest.1/chunks",
+				    "sync .notepackfs/quarantine", MANIFEST));
+		CHECK_TRACE(before("sync .notepackfs/quarantine", MANIFEST));
+		CHECK(has_text(".notepackfs/quarantine/manifest.1/manifest", "damaged"));
+		end();
+	}
+}
+
+static void a_manifest_that_could_not_be_kept_is_not_replaced(void)
+{
+	static const char *const names[] = {"a", NULL};
+	static const char *const faults[] = {"sync .notepackfs/quarantine/manifest.1/chunks",
+					     "sync .notepackfs/quarantine/manifest.1",
+					     "sync .notepackfs/quarantine"};
+
+	for (int i = 0; i < 3; i++) {
+		begin();
+		sealed_store(names);
+		scratch_put(&dir, ".notepackfs/manifest", "damaged");
+		forget();
+		fail_next(faults[i], 1);
+		CHECK_EQ(repair(), -EIO);
+		CHECK_TRACE(!was(MANIFEST));
+		CHECK(has_text(".notepackfs/manifest", "damaged"));
+		end();
+	}
+}
+
+/* The manifest is lost, and an object with it: what the raw file has of it is the only copy. */
+static void a_raw_file_with_bytes_that_no_record_is_about_is_kept(void)
+{
+	static const char *const names[] = {"a", NULL};
+	struct store *s;
+
+	begin();
+	sealed_store(names);
+	s = start(NEVER_NS);
+	append(s, "a", "more", 4);
+	CHECK_EQ(store_close(s), 0);
+	CHECK_EQ(unlinkat(dir.fd, ".notepackfs/manifest", 0), 0);
+	CHECK_EQ(unlinkat(dir.fd, "a.notepack.gz", 0), 0);
+	scratch_put(&dir, "a", "amore");
+	CHECK_EQ(repair(), 0);
+	forget();
+	log_open("test_order_start", false, LOG_CRIT);
+	CHECK_EQ(store_close(start(0)), 0);
+	log_open("test_order_start", false, LOG_ERR);
+	CHECK_TRACE(was("name a.recovered-*.notepack.gz"));
+	end();
+}
+
 int main(void)
 {
 	log_open("test_order_recovery", false, LOG_ERR);
@@ -334,5 +413,8 @@ int main(void)
 	RUN(objects_are_put_out_of_the_way_behind_the_record_of_it);
 	RUN(an_import_stays_whose_name_something_else_has);
 	RUN(an_import_is_not_put_into_the_place_of_another);
+	RUN(the_old_manifest_is_kept_durably_before_the_new_one_takes_its_place);
+	RUN(a_manifest_that_could_not_be_kept_is_not_replaced);
+	RUN(a_raw_file_with_bytes_that_no_record_is_about_is_kept);
 	return unit_done();
 }

@@ -405,85 +405,6 @@ static void what_the_stop_could_not_say_is_its_error(void)
 	end();
 }
 
-/* ---- repair ---- */
-
-static void say(void *ctx, enum repair_level level, const char *text)
-{
-}
-
-static int repair(void)
-{
-	struct repair_options options = {.say = say};
-	struct repair_counts counts;
-	struct repair_error error;
-
-	return repair_store(dir.fd, &options, &counts, &error);
-}
-
-static void the_old_manifest_is_kept_durably_before_the_new_one_takes_its_place(void)
-{
-	static const char *const names[] = {"a", NULL};
-
-	for (int linked = 1; linked >= 0; linked--) {
-		begin();
-		sealed_store(names);
-		scratch_put(&dir, ".notepackfs/manifest", "damaged");
-		forget();
-		fail_next("link *", linked ? 0 : 100);
-		CHECK_EQ(repair(), 0);
-		CHECK_TRACE(right_behind("sync .notepackfs/quarantine/manifest.1/chunks",
-					 "sync .notepackfs/quarantine/manifest.1"));
-		CHECK_TRACE(between("sync .notepackfs/quarantine/manifest.1/chunks",
-				    "sync .notepackfs/quarantine", MANIFEST));
-		CHECK_TRACE(before("sync .notepackfs/quarantine", MANIFEST));
-		CHECK(has_text(".notepackfs/quarantine/manifest.1/manifest", "damaged"));
-		end();
-	}
-}
-
-static void a_manifest_that_could_not_be_kept_is_not_replaced(void)
-{
-	static const char *const names[] = {"a", NULL};
-	static const char *const faults[] = {"sync .notepackfs/quarantine/manifest.1/chunks",
-					     "sync .notepackfs/quarantine/manifest.1",
-					     "sync .notepackfs/quarantine"};
-
-	for (int i = 0; i < 3; i++) {
-		begin();
-		sealed_store(names);
-		scratch_put(&dir, ".notepackfs/manifest", "damaged");
-		forget();
-		fail_next(faults[i], 1);
-		CHECK_EQ(repair(), -EIO);
-		CHECK_TRACE(!was(MANIFEST));
-		CHECK(has_text(".notepackfs/manifest", "damaged"));
-		end();
-	}
-}
-
-/* The manifest is lost, and an object with it: what the raw file has of it is the only copy. */
-static void a_raw_file_with_bytes_that_no_record_is_about_is_kept(void)
-{
-	static const char *const names[] = {"a", NULL};
-	struct store *s;
-
-	begin();
-	sealed_store(names);
-	s = start(NEVER_NS);
-	append(s, "a", "more", 4);
-	CHECK_EQ(store_close(s), 0);
-	CHECK_EQ(unlinkat(dir.fd, ".notepackfs/manifest", 0), 0);
-	CHECK_EQ(unlinkat(dir.fd, "a.notepack.gz", 0), 0);
-	scratch_put(&dir, "a", "amore");
-	CHECK_EQ(repair(), 0);
-	forget();
-	log_open("test_order_start", false, LOG_CRIT);
-	CHECK_EQ(store_close(start(0)), 0);
-	log_open("test_order_start", false, LOG_ERR);
-	CHECK_TRACE(was("name a.recovered-*.notepack.gz"));
-	end();
-}
-
 int main(void)
 {
 	log_open("test_order_start", false, LOG_ERR);
@@ -502,8 +423,5 @@ int main(void)
 	RUN(what_the_stop_says_is_written_in_any_case);
 	RUN(a_last_commit_that_failed_is_the_stops_error);
 	RUN(what_the_stop_could_not_say_is_its_error);
-	RUN(the_old_manifest_is_kept_durably_before_the_new_one_takes_its_place);
-	RUN(a_manifest_that_could_not_be_kept_is_not_replaced);
-	RUN(a_raw_file_with_bytes_that_no_record_is_about_is_kept);
 	return unit_done();
 }
