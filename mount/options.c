@@ -106,9 +106,15 @@ static bool set_suffix(struct options *o, const char *value)
 	return name_check_suffix(value) == 0 && replace_string(o, &o->suffix, value);
 }
 
+/* A name has no slash: such a glob would match none, and say nothing. */
+static bool set_globs(struct options *o, char **at, const char *value)
+{
+	return !strchr(value, '/') && replace_string(o, at, value);
+}
+
 static bool set_exclude(struct options *o, const char *value)
 {
-	return replace_string(o, &o->exclude, value);
+	return set_globs(o, &o->exclude, value);
 }
 
 static bool set_fsync(struct options *o, const char *value)
@@ -133,7 +139,7 @@ static bool set_allow_delete(struct options *o, const char *value)
 		o->allow_delete = true;
 		return true;
 	}
-	return *value && replace_string(o, &o->allow_delete_globs, value);
+	return *value && set_globs(o, &o->allow_delete_globs, value);
 }
 
 static bool set_backlog(struct options *o, const char *value)
@@ -194,13 +200,14 @@ static const struct word words[] = {
     {"threads", REQUIRED, set_threads, "1 to 256"},
     {"grace", REQUIRED, set_grace, A_DURATION},
     {"suffix", REQUIRED, set_suffix, "a dot and a short word, like .notepack"},
-    {"exclude", REQUIRED, set_exclude, "globs, with colons between them"},
+    {"exclude", REQUIRED, set_exclude,
+     "globs of names, without a slash, with colons between them"},
     {"fsync", REQUIRED, set_fsync, "seal or sync"},
     {"cut_size", REQUIRED, set_cut_size, A_SIZE},
     {"cut_age", REQUIRED, set_cut_age, A_DURATION},
     {"scrub", REQUIRED, set_scrub, A_DURATION},
     {"allow_delete", OPTIONAL, set_allow_delete,
-     "globs, with colons between them, or no \"=\""},
+     "globs of names, without a slash, with colons between them, or no \"=\""},
     {"backlog", REQUIRED, set_backlog, A_SIZE},
     {"reserve", REQUIRED, set_reserve, A_SIZE},
     {"lockwait", REQUIRED, set_lockwait, A_DURATION},

@@ -103,6 +103,8 @@ static void allow_delete_without_globs_is_everywhere(void)
 	CHECK(o.allow_delete && !o.allow_delete_globs);
 	options_release(&o);
 	check_wrong("s m -o allow_delete=", "allow_delete=");
+	check_wrong("s m -o allow_delete=*.log:keep/*", "allow_delete=");
+	check_wrong("s m -o exclude=.*:tmp/*", "exclude=");
 }
 
 static void debugging_implies_the_foreground(void)
