@@ -228,7 +228,7 @@ static void what_cannot_be_recorded_is_not_waited_for(void)
 static void what_was_removed_meanwhile_is_not_doubted(void)
 {
 	struct caller c = me();
-	struct handle *h;
+	struct handle *h, *reader;
 	struct store *s;
 	struct node *n;
 
@@ -236,15 +236,15 @@ static void what_was_removed_meanwhile_is_not_doubted(void)
 	s = start(NEVER_NS);
 	h = open_sealed(s, &n);
 	CHECK_EQ(raw_make(s, to_file(n)), 0);
-	store_release(h);
-	CHECK_EQ(store_open_node(s, &c, n, O_RDONLY, &h), 0);
+	CHECK_EQ(store_open_node(s, &c, n, O_RDONLY, &reader), 0);
 	CHECK_EQ(remove_name(s, "a"), 0);
+	store_release(h);
 	lock_take(&s->lock);
 	CHECK(to_file(n)->raw_present);
 	to_file(n)->raw_unproven = true;
 	lock_drop(&s->lock);
 	file_drop_raw(s, to_file(n));
-	store_release(h);
+	store_release(reader);
 	node_unref(s, n, 1);
 	CHECK_EQ(store_close(s), 0);
 	end();
