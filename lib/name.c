@@ -83,13 +83,10 @@ bool name_parse_sealed(const char *name, const char *suffix, size_t *stem_len, u
 	if (!len)
 		return false;
 	*part = trailing_part(name, len);
-	if (*part >= 2) {
-		*stem_len = len - PART_BYTES;
-		return true;
-	}
-	*part = 1;
-	*stem_len = len;
-	return !ends_like_a_part(name, len);
+	*stem_len = *part >= 2 ? len - PART_BYTES : len;
+	*part = *part >= 2 ? *part : 1;
+	/* What is left is a plain name's: no file of such a one can be made (name_check_plain). */
+	return !ends_like_a_part(name, *stem_len);
 }
 
 int name_check_plain(const char *plain, const char *suffix)

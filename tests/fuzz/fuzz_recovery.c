@@ -239,6 +239,20 @@ static int hold(void *ctx, const uint8_t *data, size_t len)
 	return 0;
 }
 
+/* The objects that there were and that are not found again, by their CRC-32. */
+static uint32_t missing[BLOBS_MAX];
+static unsigned missing_count;
+
+static void take_blob(uint32_t crc)
+{
+	for (unsigned i = 0; i < missing_count; i++) {
+		if (missing[i] == crc) {
+			missing[i] = missing[--missing_count];
+			return;
+		}
+	}
+}
+
 /* An object whose file is recorded with it holds its bytes. */
 static int hold_record(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
 {
@@ -248,6 +262,7 @@ static int hold_record(void *ctx, const struct sealed *rec, const char *dir, con
 	uint8_t buf[STREAM_BYTES];
 	struct object_reader *r;
 	const char *reason;
+	uint32_t crc = 0;
 	int fd;
 
 	if (name_sealed(plain, rec->part, ".notepack", object) != 0)
@@ -262,24 +277,12 @@ static int hold_record(void *ctx, const struct sealed *rec, const char *dir, con
 		if (n <= 0)
 			break;
 		(void)hold(&o, buf, (size_t)n);
+		crc = (uint32_t)crc32_z(crc, buf, (size_t)n);
 		at += (uint64_t)n;
 	}
 	object_close(r);
+	take_blob(crc); /* one that lay under a plain name may have been sealed */
 	return 0;
-}
-
-/* The objects that there were and that are not found again, by their CRC-32. */
-static uint32_t missing[BLOBS_MAX];
-static unsigned missing_count;
-
-static void take_blob(uint32_t crc)
-{
-	for (unsigned i = 0; i < missing_count; i++) {
-		if (missing[i] == crc) {
-			missing[i] = missing[--missing_count];
-			return;
-		}
-	}
 }
 
 static struct buf before_files; /* " CRC" of each regular file, for those that were bad then */

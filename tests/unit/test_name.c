@@ -57,6 +57,7 @@ static void a_sealed_name_comes_apart_again(void)
 	CHECK_EQ(part, 1);
 	CHECK(!name_parse_sealed("x.p000000001.notepack.gz", N, &stem, &part));
 	CHECK(!name_parse_sealed("x.p000000000.notepack.gz", N, &stem, &part));
+	CHECK(!name_parse_sealed("x.p000000002.p000000003.notepack.gz", N, &stem, &part));
 	CHECK(!name_parse_sealed("x.gz", N, &stem, &part));
 	CHECK(!name_parse_sealed(".notepack.gz", N, &stem, &part));
 	CHECK(!name_parse_sealed("x.notepack", N, &stem, &part));
