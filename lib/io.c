@@ -194,6 +194,11 @@ int io_read_file(int dirfd, const char *path, size_t max, char **out, size_t *le
 	return 0;
 }
 
+int io_syncfs(int fd)
+{
+	return syncfs(fd) == 0 ? 0 : -errno;
+}
+
 int io_fsync(int fd)
 {
 	/* Never retried: after an error the kernel has dropped the dirty state (I5, L14). */

@@ -55,6 +55,7 @@ int io_write(int fd, const void *buf, size_t len);
 int io_read_file(int dirfd, const char *path, size_t max, char **out, size_t *len);
 
 int io_fsync(int fd);
+int io_syncfs(int fd); /* syncfs(2): of all of its file system */
 
 /* fsync the directory path beneath dirfd ("." for dirfd itself, which may be O_PATH). */
 int io_syncdir(int dirfd, const char *path);

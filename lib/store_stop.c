@@ -195,6 +195,10 @@ int store_stop(struct store *s)
 	unfinished = count_unfinished(s);
 	err = lazy_flush(s);
 	clean = is_in_order(s) && !unfinished;
+	/* The next start compares nothing, so removals are durable, too: of raw files, say, which would
+	 * come back without their bytes. */
+	if (!err && clean)
+		err = io_syncfs(s->lockfd);
 	if (!err && clean)
 		err = manifest_commit(s->manifest, mark_clean, NULL);
 	sealer_close(s->sealer);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * order_kit: what is done to the disk, in its order. The calls are noted, each as a line "CALL PATH" of
- * the trace: sync (fsync), name (the name that a rename gives), link, unlink, write, mark (an attribute), punch;
+ * the trace: sync (fsync), syncfs, name (the name that a rename gives), link, unlink, write, mark (an attribute), punch;
  * patterns are fnmatch's.
  *
  * To be included by the file with main, once: it defines fsync and others for the whole program.
@@ -97,6 +97,11 @@ static int refuse(void)
 int fsync(int fd)
 {
 	return note("sync", fd, NULL) ? refuse() : done((int)syscall(SYS_fsync, fd));
+}
+
+int syncfs(int fd)
+{
+	return note("syncfs", fd, NULL) ? refuse() : done((int)syscall(SYS_syncfs, fd));
 }
 
 int renameat2(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags)

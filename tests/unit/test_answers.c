@@ -250,6 +250,65 @@ static void what_was_removed_meanwhile_is_not_doubted(void)
 	end();
 }
 
+/* Named bug: a power cut on btrfs brought a raw file back whose removal, but not whose bytes, had been waited
+ * for; the store was clean, so nobody compared them. */
+static void sealed_bytes_are_not_read_from_a_raw_file_that_is_back(void)
+{
+	struct caller c = me();
+	struct raw_mark mark = {.base = 0};
+	char text[8] = "";
+	struct handle *h;
+	struct store *s;
+	struct node *n;
+	int fd;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	seal_all(s);
+	CHECK_EQ(store_lookup(s, store_root(s), "a", &n), 0);
+	mark.id = to_file(n)->id;
+	node_unref(s, n, 1);
+	fd = openat(dir.fd, ".back", O_RDWR | O_CREAT, 0600);
+	CHECK_EQ(raw_write_mark(s, fd, &mark), 0);
+	close(fd);
+	CHECK_EQ(store_close(s), 0);
+
+	CHECK_EQ(renameat(dir.fd, ".back", dir.fd, "a"), 0);
+	log_open("test_answers", false, LOG_CRIT);
+	s = start(NEVER_NS);
+	CHECK_EQ(store_lookup(s, store_root(s), "a", &n), 0);
+	CHECK(to_file(n)->raw_present);
+	CHECK_EQ(store_open_node(s, &c, n, O_RDONLY, &h), 0);
+	CHECK_EQ(store_read(h, text, sizeof(text), 0), 4);
+	CHECK_STR(text, "text");
+	store_release(h);
+	node_unref(s, n, 1);
+	(void)store_close(s);
+	log_open("test_answers", false, LOG_ERR);
+	end();
+}
+
+static void a_stop_is_clean_when_all_is_durable(void)
+{
+	struct store *s;
+
+	for (int fails = 0; fails < 2; fails++) {
+		begin();
+		s = start(NEVER_NS);
+		put(s, "a", "text", 4);
+		seal_all(s);
+		forget();
+		log_open("test_answers", false, LOG_CRIT);
+		fail_next("syncfs *", fails);
+		CHECK_EQ(store_close(s), fails);
+		log_open("test_answers", false, LOG_ERR);
+		CHECK_TRACE(was("syncfs *"));
+		CHECK_EQ(find(MANIFEST, find("syncfs *", 0)) > 0, !fails);
+		end();
+	}
+}
+
 static void an_import_that_cannot_be_looked_at_is_not_passed_by(void)
 {
 	struct store *s;
@@ -280,6 +339,8 @@ int main(void)
 	RUN(a_name_that_is_not_in_the_manifest_is_no_clean_stop);
 	RUN(what_cannot_be_recorded_is_not_waited_for);
 	RUN(what_was_removed_meanwhile_is_not_doubted);
+	RUN(sealed_bytes_are_not_read_from_a_raw_file_that_is_back);
+	RUN(a_stop_is_clean_when_all_is_durable);
 	RUN(an_import_that_cannot_be_looked_at_is_not_passed_by);
 	return unit_done();
 }
