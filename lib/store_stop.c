@@ -62,7 +62,8 @@ static struct file *next_kept(struct store *s)
 	lock_take(&s->lock);
 	DL_FOREACH2(s->active, f, active_next)
 	{
-		if (f->kept && !f->kept_tried && f->raw_present)
+		/* What is held still has a part that cannot be recorded: it is not finished. */
+		if (f->kept && !f->kept_tried && f->raw_present && f->n.busy == IDLE)
 			break;
 	}
 	if (f) {
