@@ -15,8 +15,8 @@
 
 struct leftover {
 	struct dir *dir; /* referenced */
-	uint64_t
-	    ino; /* of the object: nothing else of its name is ours to remove; 0: not known */
+	/* Of the object: nothing else of its name is ours to remove. 0: not known. */
+	uint64_t ino;
 	char name[NAME_BYTES + 1];
 	struct leftover *next;
 };

@@ -31,15 +31,14 @@ static void find_piece_locked(struct store *s, struct file *f, uint64_t offset,
 	int i;
 
 	out->end = f->size;
-	i = f->raw_present && f->raw_unproven ? part_by_offset(f, offset) : -1;
+	i = part_by_offset(f, offset);
 	if (offset >= f->size) {
 		out->source = AT_END;
-	} else if (f->raw_present && offset >= f->raw_base && i < 0) {
+	} else if (f->raw_present && offset >= f->raw_base && !(f->raw_unproven && i >= 0)) {
+		/* A raw file that nothing has compared may be back after a power cut, without its
+		 * bytes: what has a record is read from its object then. */
 		out->source = IN_RAW;
 	} else {
-		/* Of a raw file that is not known to be what was sealed of it: not what has a record. A
-		 * power cut may have brought it back, without its bytes. */
-		i = part_by_offset(f, offset);
 		out->source = i < 0 ? IN_HOLE : IN_PART;
 		if (i >= 0) {
 			out->part = f->parts[i];
