@@ -213,7 +213,8 @@ int serve_loop(struct serve *sv)
 	set_state(sv, SERVE_SERVING);
 	r = fuse_session_loop_mt(sv->session, config);
 	fuse_loop_cfg_destroy(config);
-	return r;
+	/* The mount's end came while a request was being read: an end like any other (-ENODEV is 0). */
+	return r == -ECONNABORTED ? 0 : r;
 }
 
 void serve_end(struct serve *sv)
