@@ -5,7 +5,8 @@
  *	import.c	when an import is looked at, and who may open it meanwhile
  *	import_trial.c	the verdict, and what follows from it
  *	import_twin.c	a refused one whose bytes are there already
- *	import_place.c	where imports belong, and those that are there at a start
+ *	import_place.c	where imports belong
+ *	import_load.c	those that are there at a start
  */
 #ifndef NOTEPACKFS_LIB_IMPORT_IMPL_H
 #define NOTEPACKFS_LIB_IMPORT_IMPL_H
