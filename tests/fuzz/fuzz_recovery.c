@@ -239,14 +239,14 @@ static int hold(void *ctx, const uint8_t *data, size_t len)
 	return 0;
 }
 
-/* The objects that there were and that are not found again, by their CRC-32. */
-static uint32_t missing[BLOBS_MAX];
+/* What there was whole and is not found again. */
+static struct blob missing[BLOBS_MAX];
 static unsigned missing_count;
 
 static void take_blob(uint32_t crc)
 {
 	for (unsigned i = 0; i < missing_count; i++) {
-		if (missing[i] == crc) {
+		if (missing[i].crc32 == crc) {
 			missing[i] = missing[--missing_count];
 			return;
 		}
@@ -332,6 +332,16 @@ static bool may_go(uint32_t crc)
 	return false;
 }
 
+/* Not as it was: a file's bytes may have been cut off into several objects. */
+static void need_bytes(const struct blob *b)
+{
+	uint8_t data[STREAM_BYTES];
+
+	for (uint64_t i = 0; i < b->len; i++)
+		data[i] = stream_byte(b->stream, i);
+	holdings_add(&state.raw, data, b->len, 0);
+}
+
 static void check_nothing_lost(void)
 {
 	struct manifest *m = load(true);
@@ -343,9 +353,13 @@ static void check_nothing_lost(void)
 		(void)manifest_each(m, hold_record, NULL);
 	manifest_close(m);
 	state_each(state.fd, "", account, NULL);
+	for (unsigned i = 0; i < missing_count; i++) {
+		if (missing[i].stream < STREAMS)
+			need_bytes(&missing[i]);
+		else
+			MUST(may_go(missing[i].crc32));
+	}
 	MUST(holdings_cover(&held, &state.raw));
-	for (unsigned i = 0; i < missing_count; i++)
-		MUST(may_go(missing[i]));
 }
 
 static int collect(void *ctx, const struct sealed *rec, const char *dir, const char *plain)

@@ -32,6 +32,13 @@ bool holdings_cover(const struct holdings *h, const struct holdings *least);
 
 #define BLOBS_MAX 64
 
+/* What is to be found again whole: an object, or a file whose name no user gives one. */
+struct blob {
+	uint32_t crc32;	 /* of its bytes */
+	unsigned stream; /* … which are the first `len` of this; STREAMS: of none */
+	uint64_t len;
+};
+
 /* What was made. */
 struct state {
 	int fd;		   /* of the store; borrowed */
@@ -39,8 +46,7 @@ struct state {
 	bool odd_manifest; /* the manifest was damaged */
 	const char *suffix;
 	struct holdings raw; /* what raw files hold, from where their marks say */
-	/* Objects, whole: by the CRC-32 of their bytes. */
-	uint32_t blobs[BLOBS_MAX];
+	struct blob blobs[BLOBS_MAX];
 	unsigned blob_count;
 	uint32_t removed[BLOBS_MAX]; /* those that a removal names: they may go */
 	unsigned removed_count;

@@ -97,10 +97,15 @@ static bool put_object(int fd, const struct state_object *o, uint8_t damage)
 	return true;
 }
 
-static void note_blob(struct state *s, uint32_t crc32)
+static void note_blob(struct state *s, struct blob blob)
 {
 	MUST(s->blob_count < BLOBS_MAX);
-	s->blobs[s->blob_count++] = crc32;
+	s->blobs[s->blob_count++] = blob;
+}
+
+static void note_object(struct state *s, const struct state_object *o)
+{
+	note_blob(s, (struct blob){.crc32 = o->gz_crc32, .stream = STREAMS});
 }
 
 static void new_object(struct state *s, const char *dir, const char *name,
@@ -109,7 +114,7 @@ static void new_object(struct state *s, const char *dir, const char *name,
 	CLEANUP_FD int fd = new_file(s, dir, name);
 
 	if (fd >= 0 && put_object(fd, o, damage))
-		note_blob(s, o->gz_crc32);
+		note_object(s, o);
 }
 
 /* ---- lines ---- */
@@ -211,7 +216,7 @@ static void new_raw(struct state *s, const char *dir, const char *name, unsigned
 	if (is_plain(s, name))
 		holdings_add(&s->raw, data + from, len - from, from);
 	else if (from == 0)
-		note_blob(s, (uint32_t)crc32_z(0, data, len));
+		note_blob(s, (struct blob){(uint32_t)crc32_z(0, data, len), stream, to});
 }
 
 enum {
@@ -344,7 +349,7 @@ static void make_import(struct state *s, struct input *in)
 	if (fd < 0)
 		return;
 	if (!(how & 8) && put_object(fd, o, damage))
-		note_blob(s, o->gz_crc32);
+		note_object(s, o);
 	if (name_sealed(name, 1, s->suffix, sealed) != 0)
 		return;
 	join(path, sizeof(path), dir, how & 16 ? name : sealed);
