@@ -242,21 +242,21 @@ static void *publisher(void *arg)
 	while (!p->stop) {
 		int64_t next_ns = requeue_retries_locked(p);
 		size_t count = 0;
+		bool start;
 
 		while (count < PUBLISH_BATCH && (batch[count] = queue_take(&p->ready)))
 			count++;
-		if (count || p->queued.first) {
-			bool start = p->queued.first && p->open < p->open_max;
-
+		start = p->queued.first && p->open < p->open_max;
+		if (count || start) {
 			lock_drop(&p->lock);
 			if (start)
 				start_queued(p);
 			if (count)
 				publish_batch(p->store, batch, count);
 			lock_take(&p->lock);
-			if (count || start)
-				continue;
+			continue;
 		}
+		/* Not a moment without the lock from here on: what comes then wakes no one. */
 		cond_broadcast(&p->idle);
 		if (next_ns && !p->draining)
 			cond_wait_until(&p->wake, &p->lock, next_ns);
