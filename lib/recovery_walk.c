@@ -16,6 +16,7 @@ struct expected {
 	char plain[NAME_BYTES + 1];
 	struct sealed rec;
 	bool seen;
+	struct expected *same; /* of another file whose records say the same name */
 	UT_hash_handle hh;
 };
 
@@ -86,7 +87,7 @@ void recovery_release(struct differences *d)
 static int expect(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
 {
 	struct walk *w = ctx;
-	struct expected *e = calloc(1, sizeof(*e));
+	struct expected *e = calloc(1, sizeof(*e)), *first;
 
 	if (!e)
 		return -ENOMEM;
@@ -94,6 +95,12 @@ static int expect(void *ctx, const struct sealed *rec, const char *dir, const ch
 	snprintf(e->plain, sizeof(e->plain), "%s", plain);
 	if (name_sealed(plain, rec->part, store_suffix(w->s), e->name) != 0) {
 		free(e);
+		return 0;
+	}
+	HASH_FIND_STR(w->expected, e->name, first);
+	if (first) {
+		e->same = first->same;
+		first->same = e;
 		return 0;
 	}
 	HASH_ADD_STR(w->expected, name, e);
@@ -247,7 +254,9 @@ static int walk_object(struct walk *w, int dfd, const char *name)
 	if (err)
 		return err;
 	HASH_FIND_STR(w->expected, name, e);
-	if (!e || recovery_is_another(dfd, name, (uint64_t)st.st_size, &e->rec))
+	while (e && recovery_is_another(dfd, name, (uint64_t)st.st_size, &e->rec))
+		e = e->same;
+	if (!e)
 		return add_stray(w, name, (uint64_t)st.st_size);
 	e->seen = true;
 	err = note_attributes(w, e, &st);
@@ -321,6 +330,22 @@ static int walk_entries(struct walk *w)
 	return err;
 }
 
+/* Those of one name. */
+static int end_expecting(struct walk *w, struct expected *e)
+{
+	int err = 0;
+
+	while (e) {
+		struct expected *same = e->same;
+
+		if (!err && !e->seen)
+			err = add_missing(w, e);
+		free(e);
+		e = same;
+	}
+	return err;
+}
+
 static int walk_dir(struct walk *w)
 {
 	struct expected *e, *next;
@@ -329,10 +354,11 @@ static int walk_dir(struct walk *w)
 	if (!err)
 		err = walk_entries(w);
 	HASH_ITER (hh, w->expected, e, next) {
-		if (!err && !e->seen)
-			err = add_missing(w, e);
+		int failed;
+
 		HASH_DEL(w->expected, e);
-		free(e);
+		failed = end_expecting(w, e);
+		err = err ? err : failed;
 	}
 	return err;
 }
