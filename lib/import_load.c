@@ -71,7 +71,6 @@ struct recorded {
 	const char *name, *suffix;
 	uint64_t gz_bytes;
 	uint8_t sha256[SHA256_BYTES];
-	uint32_t mode;
 };
 
 static int find_record(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
@@ -83,13 +82,11 @@ static int find_record(void *ctx, const struct sealed *rec, const char *dir, con
 	    name_sealed(plain, rec->part, r->suffix, name) != 0 || strcmp(name, r->name) != 0)
 		return 0;
 	memcpy(r->sha256, rec->sha256, SHA256_BYTES);
-	r->mode = rec->mode;
 	return 1;
 }
 
 /* Does the manifest name these very bytes as the object of this name? 0 or 1, or -errno. */
-static int is_recorded(struct store *s, int fd, const struct found_import *found,
-		       uint32_t *mode)
+static int is_recorded(struct store *s, int fd, const struct found_import *found)
 {
 	struct recorded recorded = {.name = found->name,
 				    .suffix = store_suffix(s),
@@ -103,15 +100,14 @@ static int is_recorded(struct store *s, int fd, const struct found_import *found
 	err = object_verify(fd, &rec, NULL, NULL, &damage);
 	if (err)
 		return err == -ENOMEM ? err : 0;
-	*mode = recorded.mode;
 	return memcmp(rec.sha256, recorded.sha256, SHA256_BYTES) == 0;
 }
 
 /* Its object is where it should be again. Where that fails it stays, for the next start. */
 static void put_back(struct store *s, int dirfd, int fd, const struct found_import *found,
-		     int to_fd, uint32_t mode)
+		     int to_fd)
 {
-	int err = fchmod(fd, mode & 0555) == 0 ? 0 : -errno;
+	int err = fchmod(fd, found->st.st_mode & 0555) == 0 ? 0 : -errno;
 
 	if (!err)
 		err = io_rename_noreplace(dirfd, found->file, to_fd, found->name);
@@ -139,14 +135,13 @@ static int restore(struct store *s, int dirfd, int fd, const struct found_import
 	CLEANUP_FD int to_fd =
 	    io_open(s->fd, *found->dir ? found->dir : ".", O_PATH | O_DIRECTORY, 0);
 	struct stat st;
-	uint32_t mode;
 	int r;
 
 	if (to_fd < 0 || io_stat(to_fd, found->name, &st) != -ENOENT)
 		return 0;
-	r = is_recorded(s, fd, found, &mode);
+	r = is_recorded(s, fd, found);
 	if (r == 1)
-		put_back(s, dirfd, fd, found, to_fd, mode);
+		put_back(s, dirfd, fd, found, to_fd);
 	return r;
 }
 
@@ -310,28 +305,27 @@ static int load_one(struct store *s, int dirfd, const char *file)
 	return err;
 }
 
-static int is_visible(const struct dirent *e)
-{
-	return *e->d_name != '.';
-}
-
-/* The names first: claim_id gives new ones. */
 int import_load(struct store *s)
 {
-	CLEANUP_FD int fd = io_open(s->fd, LAYOUT_IMPORT, O_RDONLY | O_DIRECTORY, 0);
-	struct dirent **list;
-	int n, err = 0;
+	int fd = io_open(s->fd, LAYOUT_IMPORT, O_RDONLY | O_DIRECTORY, 0);
+	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	CLEANUP_BUF struct buf names = {0};
+	struct dirent *e;
+	int err;
 
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	n = scandirat(fd, ".", &list, is_visible, NULL);
-	if (n < 0)
-		return -errno;
-	for (int i = 0; i < n; i++) {
-		if (!err)
-			err = load_one(s, fd, list[i]->d_name);
-		free(list[i]);
+	if (!stream) {
+		if (fd >= 0)
+			close(fd);
+		return fd == -ENOENT ? 0 : fd < 0 ? fd : -ENOMEM;
 	}
-	free(list);
+	/* All before the first is looked at: claim_id gives new ones. */
+	while ((errno = 0, e = readdir(stream))) {
+		if (e->d_name[0] != '.')
+			buf_add(&names, e->d_name, strlen(e->d_name) + 1);
+	}
+	err = errno ? -errno : names.failed ? -ENOMEM : 0;
+	for (size_t at = 0; at < names.len && !err; at += strlen(names.data + at) + 1)
+		err = load_one(s, fd, names.data + at);
+	closedir(stream);
 	return err;
 }
