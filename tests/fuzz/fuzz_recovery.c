@@ -363,6 +363,26 @@ static void check_nothing_lost(void)
 	MUST(holdings_cover(&held, &needed));
 }
 
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* In which order they were recorded says nothing. */
+static void add_sorted(struct buf *out, struct buf *lines)
+{
+	char *list[1024], *rest = lines->data;
+	size_t count = 0;
+
+	while (rest && *rest) {
+		MUST(count < ARRAY_LEN(list));
+		list[count++] = strsep(&rest, "\n");
+	}
+	qsort(list, count, sizeof(*list), by_text);
+	for (size_t i = 0; i < count; i++)
+		buf_printf(out, "%s\n", list[i]);
+}
+
 static int collect(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
 {
 	char line[2048];
@@ -381,11 +401,15 @@ static void list_all(struct buf *out)
 	    LAYOUT_MANIFEST, LAYOUT_LOG, LAYOUT_LOG_OLD, LAYOUT_LOCK, LAYOUT_LAST_STOP,
 	    LAYOUT_CHUNKS,   NULL};
 	struct manifest *m = load(true);
+	CLEANUP_BUF struct buf lines = {0};
 
 	state_list(state.fd, skip, out);
 	MUST(m);
-	(void)manifest_each(m, collect, out);
+	buf_str(&lines, "");
+	(void)manifest_each(m, collect, &lines);
 	manifest_close(m);
+	MUST(!lines.failed);
+	add_sorted(out, &lines);
 }
 
 /* What the first run could not finish the second may. */
