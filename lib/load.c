@@ -198,12 +198,13 @@ static void attach_locked(struct store *s, struct file *f, const struct raw_fact
 	f->cut_end = f->sealed_end;
 }
 
-/* Under an excluded name recovery never looks; and a clean stop leaves no such raw file, but someone
- * may have put one there because the objects are gone. */
+/* Under an excluded name recovery never looks; what it could not look at it left alone; and a clean
+ * stop leaves no such raw file, but someone may have put one there because the objects are gone. */
 static bool is_unproven_locked(struct store *s, const struct file *f) REQUIRES(s->lock)
 {
 	return f->part_count && f->raw_base < f->sealed_end &&
-	       (!s->recovered_all || catalog_excluded_locked(s, f->n.dir, f->n.name));
+	       (!s->recovered_all || s->unsettled ||
+		catalog_excluded_locked(s, f->n.dir, f->n.name));
 }
 
 /* Whatever needs doing for a raw file that was just found. */

@@ -6,6 +6,7 @@
 #include "lib/raw.h"
 
 #include "lib/digest.h"
+#include "lib/io.h"
 #include "lib/plain.h"
 #include "lib/state.h"
 
@@ -20,6 +21,7 @@ static bool is_same(int fd, uint64_t offset, uint64_t len, const uint8_t *sha256
 static bool part_agrees(struct store *s, struct file *f, uint32_t number, int raw_fd)
 {
 	struct sealed rec;
+	struct stat st;
 	CLEANUP_FD int fd = -1;
 
 	if (!manifest_get(s->manifest, f->id, number, &rec))
@@ -27,7 +29,8 @@ static bool part_agrees(struct store *s, struct file *f, uint32_t number, int ra
 	if (rec.offset + rec.raw_bytes <= f->raw_base)
 		return true;
 	fd = plain_open_part(s, f, number);
-	return fd >= 0 && is_same(fd, 0, rec.gz_bytes, rec.sha256) &&
+	return fd >= 0 && io_fstat(fd, &st) == 0 && (uint64_t)st.st_size == rec.gz_bytes &&
+	       is_same(fd, 0, rec.gz_bytes, rec.sha256) &&
 	       is_same(raw_fd, rec.offset, rec.raw_bytes, rec.raw_sha256);
 }
 

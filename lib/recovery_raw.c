@@ -90,7 +90,7 @@ static int is_whole(struct store *s, const struct found_raw *raw, int dfd,
 	if (!err)
 		err = digest_range(fd, 0, rec->gz_bytes, sha256);
 	/* Gone, not a file, unreadable: lost. Anything else says nothing of the object. */
-	if (err == -ENOENT || err == -ELOOP || err == -EIO)
+	if (err == -ENOENT || err == -ELOOP || err == -EINVAL || err == -EIO)
 		return 0;
 	if (err)
 		return err;
