@@ -291,7 +291,7 @@ void catalog_path_locked(struct store *s, const struct node *n, uint32_t part, s
 
 bool catalog_excluded_locked(struct store *s, const struct dir *d, const char *name)
 {
-	if (globs_match(&s->exclude, name) || name_is_refused(name, store_suffix(s)))
+	if (globs_match(&s->exclude, name) || name_is_unsealable(name, store_suffix(s)))
 		return true;
 	for (; d != s->root; d = d->n.dir) {
 		if (globs_match(&s->exclude, d->n.name))

@@ -230,6 +230,8 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 
 	if (err)
 		return err == -EINVAL || err == -ELOOP || err == -ENOENT ? 0 : err;
+	if (name_check_plain(name, store_suffix(s)) == -EINVAL)
+		say_odd(name, "has the name of a part: it is not sealed; rename it");
 	lock_take(&s->lock);
 	f = catalog_find_stem_locked(s, d, name);
 	id = f ? f->id : 0;

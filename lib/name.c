@@ -142,6 +142,11 @@ bool name_is_refused(const char *name, const char *suffix)
 	return name_has_sealed_suffix(import, suffix);
 }
 
+bool name_is_unsealable(const char *name, const char *suffix)
+{
+	return name_is_refused(name, suffix) || name_check_plain(name, suffix) == -EINVAL;
+}
+
 int name_refused(const char *import, unsigned n, char *out)
 {
 	int len;

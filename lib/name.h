@@ -66,6 +66,10 @@ bool name_is_import(const char *name, const char *suffix);
 /* A stem that ends in the suffix itself (X.notepack.notepack.gz) has one spelling: with one more. */
 bool name_stem_needs_suffix(const char *stem, size_t len, const char *suffix);
 bool name_is_refused(const char *name, const char *suffix);
+
+/* Is a file of this name never sealed? A refused import's, and those that name_check_plain refuses
+ * with -EINVAL: who has access to the store can make one. */
+bool name_is_unsealable(const char *name, const char *suffix);
 int name_refused(const char *import, unsigned n, char *out);
 
 bool name_is_utf8(const char *s, size_t len);

@@ -190,7 +190,7 @@ bool recovery_is_another(int dfd, const char *name, uint64_t gz_bytes, const str
 static bool is_excluded(const struct walk *w, const char *name)
 {
 	return globs_match(&w->s->exclude, name) || globs_match_path(&w->s->exclude, w->dir) ||
-	       name_is_refused(name, store_suffix(w->s));
+	       name_is_unsealable(name, store_suffix(w->s));
 }
 
 static int put_noted(struct manifest_txn *txn, void *ctx)

@@ -191,4 +191,25 @@ check "a new file under an old name has no part of the old" \
 check "no two files of the mount share an inode number" \
 	[ -z "$(find "$MNT" -mindepth 1 -printf '%i\n' | sort | uniq -d)" ]
 stop
+
+# ---- a name that no file can be given, put into the store by another way ----
+
+echo odd >"$STORE/oddly.p000000002"
+for start in 1 2; do
+	start grace=0
+	check "a raw file with the name of a part is shown (start $start)" [ "$(cat "$MNT/oddly.p000000002")" = odd ]
+	check "… and the log says why it is not sealed ($start)" grep -q "oddly.p000000002: has the name of a part" "$LOG"
+	check "… nor is anything else of it in the store ($start)" \
+		[ "$(find "$STORE" -name 'oddly.p*') $(find "$STORE/.notepackfs/quarantine" -type f)" = "$STORE/oddly.p000000002 " ]
+	if [ "$start" = 1 ]; then
+		crash
+	else
+		stop "with a file that cannot be sealed"
+	fi
+done
+start grace=0
+check "it can be renamed" mv "$MNT/oddly.p000000002" "$MNT/oddly"
+check "… and is sealed then" wait_for 20 sealed "$MNT/oddly"
+check "… with its bytes" [ "$(zcat "$STORE/oddly.notepack.gz")" = odd ]
+stop "renamed"
 finish
