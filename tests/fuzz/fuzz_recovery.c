@@ -7,7 +7,7 @@
  *	A start succeeds, unless the manifest is damaged or something lies in the private directory
  *	  that belongs elsewhere: then it may be refused, with a reason.
  *	I1: every byte that raw files held before is held by as many files after it, raw or sealed,
- *	  and every object that was whole is somewhere, unless a removal names it.
+ *	  and every object that was whole is somewhere, unless a removal names it (state_needs).
  *	I2: what has a sealed name, and had not those bytes before, is whole.
  *	I6: a second recovery finds nothing to do.
  *	I8: what is read is what was written at that offset, or a hole, or refused.
@@ -347,7 +347,8 @@ static void check_nothing_lost(void)
 	struct manifest *m = load(true);
 
 	memset(&held, 0, sizeof(held));
-	needed = state.raw;
+	memset(&needed, 0, sizeof(needed));
+	state_needs(&state, &needed);
 	missing_count = state.blob_count;
 	memcpy(missing, state.blobs, sizeof(missing));
 	if (m)

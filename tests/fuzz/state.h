@@ -39,16 +39,29 @@ struct blob {
 	uint64_t len;
 };
 
+#define RAWS_MAX 64
+
+/* A raw file: the bytes from … to of a stream, as far as they are its own by its mark. */
+struct made_raw {
+	const char *dir, *name;
+	uint64_t id; /* by its mark; 0: it has none */
+	unsigned stream;
+	uint64_t from, to;
+};
+
 /* What was made. */
 struct state {
 	int fd;		   /* of the store; borrowed */
 	bool odd_private;  /* in the private directory is what notepackfs does not put there */
 	bool odd_manifest; /* the manifest was damaged */
 	const char *suffix;
-	struct holdings raw; /* what raw files hold, from where their marks say */
+	struct made_raw raws[RAWS_MAX];
+	unsigned raw_count;
 	struct blob blobs[BLOBS_MAX];
 	unsigned blob_count;
 	uint32_t removed[BLOBS_MAX]; /* those that a removal names: they may go */
+	uint64_t removed_id[BLOBS_MAX],
+	    removed_end[BLOBS_MAX]; /* … of these files, up to there */
 	unsigned removed_count;
 	/* While it is made: */
 	struct buf lines;
@@ -74,6 +87,10 @@ struct state_object {
 /* Made once for each, and kept. */
 const struct state_object *state_object(unsigned stream, uint32_t part, uint16_t offset,
 					uint16_t len, bool foreign);
+
+/* Add what the raw files held and must be held still: not what was removed, and once of those that
+ * are copies of one another under two spellings of one name. */
+void state_needs(const struct state *s, struct holdings *needed);
 
 /* Make the state, in an empty directory. */
 void state_make(struct state *s, int fd, struct input *in);

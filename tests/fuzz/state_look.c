@@ -6,6 +6,7 @@
 #include <zlib.h>
 
 #include "lib/io.h"
+#include "lib/name.h"
 #include "tests/fuzz/state.h"
 
 #define FIRST ' '
@@ -52,6 +53,41 @@ bool holdings_cover(const struct holdings *h, const struct holdings *least)
 		}
 	}
 	return true;
+}
+
+static bool is_copy(const struct state *s, const struct made_raw *a, const struct made_raw *b)
+{
+	size_t stem = name_stem_len(a->name, s->suffix);
+
+	return a->id == b->id && a->stream == b->stream && a->from == b->from &&
+	       a->to == b->to && strcmp(a->dir, b->dir) == 0 &&
+	       stem == name_stem_len(b->name, s->suffix) && !memcmp(a->name, b->name, stem);
+}
+
+static void raw_needs(const struct state *s, const struct made_raw *raw,
+		      struct holdings *needed)
+{
+	uint8_t data[STREAM_BYTES];
+	uint64_t from = raw->from;
+
+	for (unsigned i = 0; i < s->removed_count; i++) {
+		if (s->removed_id[i] == raw->id)
+			from = MAX(from, s->removed_end[i]);
+	}
+	for (const struct made_raw *other = s->raws; other < raw; other++) {
+		if (is_copy(s, other, raw))
+			return;
+	}
+	for (uint64_t i = from; i < raw->to; i++)
+		data[i - from] = stream_byte(raw->stream, i);
+	if (from < raw->to)
+		holdings_add(needed, data, raw->to - from, from);
+}
+
+void state_needs(const struct state *s, struct holdings *needed)
+{
+	for (unsigned i = 0; i < s->raw_count; i++)
+		raw_needs(s, &s->raws[i], needed);
 }
 
 uint8_t *state_read(int fd, size_t *len)

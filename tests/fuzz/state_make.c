@@ -148,6 +148,8 @@ static void add_removal(struct state *s, const struct state_object *o, uint64_t 
 		return;
 	record_encode_rm(&s->lines, s->seq++, &rec, dir, object);
 	s->line_count++;
+	s->removed_id[s->removed_count] = id;
+	s->removed_end[s->removed_count] = rec.offset + rec.raw_bytes;
 	s->removed[s->removed_count++] = o->gz_crc32;
 }
 
@@ -183,12 +185,19 @@ static void add_move(struct state *s, struct input *in)
 
 /* ---- what is made ---- */
 
+static void note_raw(struct state *s, const struct made_raw *made)
+{
+	MUST(s->raw_count < RAWS_MAX);
+	s->raws[s->raw_count++] = *made;
+}
+
 /* With a mark, or a wrong one, by a byte: the bytes from `from` on are the raw file's. */
 static void new_raw(struct state *s, const char *dir, const char *name, unsigned stream,
 		    uint64_t from, uint64_t to, uint64_t id, uint8_t mark)
 {
 	CLEANUP_FD int fd = new_file(s, dir, name);
 	CLEANUP_FREE uint8_t *data = NULL;
+	struct made_raw made = {dir, name, 0, stream, from, to};
 	char text[64] = "";
 	size_t len;
 
@@ -197,24 +206,25 @@ static void new_raw(struct state *s, const char *dir, const char *name, unsigned
 	put_stream(fd, stream, from, to);
 	switch (mark % 4) {
 	case 0:
-		snprintf(text, sizeof(text), "%llu %llu", (unsigned long long)id,
-			 (unsigned long long)from);
+		made.id = id;
 		break;
 	case 1:
-		snprintf(text, sizeof(text), "%u %llu", 1024 + mark / 4 % 16,
-			 (unsigned long long)from);
+		made.id = 1024 + mark / 4 % 16;
 		break;
 	case 2:
 		snprintf(text, sizeof(text), "%s",
 			 mark & 4 ? "none of ours" : "18446744073709551615 9999999999");
 		break;
 	}
+	if (made.id)
+		snprintf(text, sizeof(text), "%llu %llu", (unsigned long long)made.id,
+			 (unsigned long long)from);
 	/* Without a mark the hole is the file's own bytes. */
 	if (*text)
 		(void)fsetxattr(fd, "user.notepackfs", text, strlen(text), 0);
 	data = state_read(fd, &len);
 	if (is_plain(s, name))
-		holdings_add(&s->raw, data + from, len - from, from);
+		note_raw(s, &made);
 	else if (from == 0)
 		note_blob(s, (struct blob){(uint32_t)crc32_z(0, data, len), stream, to});
 }
