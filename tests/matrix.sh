@@ -29,7 +29,7 @@ set -u
 
 root=$(realpath "$(dirname "$0")/..")
 prefix=${BUILD_PREFIX:-$root/build}
-push_legs="gcc asan tsan mutations clang O3-NDEBUG fuzz valgrind cppcheck"
+push_legs="gcc asan tsan mutations clang fuzz valgrind cppcheck"
 all_legs="gcc asan tsan clang O0 O3-NDEBUG fuzz valgrind cppcheck clang-tidy mutations shellcheck format symbols floors headers"
 all=
 jobs=2
@@ -95,22 +95,22 @@ build() {
 	meson compile -C "$dir"
 }
 
-# count LEG DIR: the totals of the run of meson test in DIR, and what was not a success.
+# count LEG DIR: the totals of the leg's runs of meson test in DIR, and what was not a success.
 count() {
 	local out
 	# With --wrap, the program is part of the name.
-	out=$(python3 "$root/tests/count.py" "$2"/meson-logs/testlog*.json) || out="0 1 0
+	out=$(python3 "$root/tests/count.py" "$2/meson-logs/testlog-$1"[.-]*json) || out="0 1 0
 failed: no results"
 	head -n 1 <<<"$out" >"$results/$1.totals"
 	tail -n +2 <<<"$out" | sed "s/^/$1: /" >"$results/$1.notes"
 }
 
-# run_tests LEG ARGUMENT…: meson test in the leg's build directory.
+# run_tests LEG ARGUMENT…: meson test in the leg's build directory, or in that of leg BUILT.
 run_tests() {
-	local leg=$1 dir=$prefix-$1 status=0
+	local leg=$1 dir=$prefix-${BUILT-$1} status=0
 	shift
-	rm -f "$dir"/meson-logs/testlog*.json
-	meson test -C "$dir" --no-rebuild --print-errorlogs "$@" || status=$?
+	rm -f "$dir/meson-logs/testlog-$leg"*
+	meson test -C "$dir" --no-rebuild --print-errorlogs --logbase "testlog-$leg" "$@" || status=$?
 	count "$leg" "$dir"
 	return "$status"
 }
@@ -143,16 +143,22 @@ some_tests() {
 	run_tests "$leg" "${suites[@]}" || status=$?
 	[ ${#mounts[@]} -gt 0 ] || return "$status"
 	# A name alone would be that of a test of another suite, too.
-	meson test -C "$prefix-$leg" --no-rebuild --print-errorlogs --logbase testlog-mount --suite mount "${mounts[@]}" ||
+	meson test -C "$prefix-$leg" --no-rebuild --print-errorlogs --logbase "testlog-$leg-mount" --suite mount \
+		"${mounts[@]}" ||
 		status=$?
 	count "$leg" "$prefix-$leg"
 	return "$status"
 }
 
+# Valgrind runs it, too, and names lines.
+build_gcc() {
+	build gcc gcc -Ddebug=true
+}
+
 leg_gcc() {
 	local -a only
 	eval "only=(${TEST_ARGS-})"
-	build gcc gcc && run_tests gcc "${only[@]}"
+	build_gcc && run_tests gcc "${only[@]}"
 }
 
 # Of the unit tests those that take long have had their turn, for a push, with gcc.
@@ -167,7 +173,6 @@ leg_O0() {
 }
 
 leg_O3-NDEBUG() {
-	[ -n "$all" ] || local -x UNIT_QUICK=1
 	build O3-NDEBUG gcc -Doptimization=3 -Db_ndebug=true && some_tests O3-NDEBUG unit fuzz
 }
 
@@ -189,9 +194,9 @@ leg_tsan() {
 leg_valgrind() {
 	local tests="buf codec frames name record record_refuse seekgz_forged"
 	[ -z "$all" ] || tests+=" gzfile_verify options pool seekgz seekgz_damage"
-	build valgrind gcc --buildtype=debugoptimized || return
+	build_gcc || return
 	# shellcheck disable=SC2086
-	UNIT_QUICK=1 run_tests valgrind --suite unit -t 10 $tests --wrap \
+	BUILT=gcc UNIT_QUICK=1 run_tests valgrind --suite unit -t 10 $tests --wrap \
 		'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
 }
 
@@ -281,7 +286,7 @@ leg_fuzz() {
 }
 
 leg_symbols() {
-	build gcc gcc >/dev/null && meta symbols
+	build_gcc >/dev/null && meta symbols
 }
 
 leg_shellcheck() { meta shellcheck; }
