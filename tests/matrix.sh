@@ -17,10 +17,9 @@
 #	format, shellcheck, symbols, floors, headers	the tests of tests/meta, alone
 #
 # Warnings are errors in every build. Build directories are BUILD_PREFIX-LEG (build-LEG in the tree);
-# they are kept, so that the next run builds only what has changed. Legs behind the first run two at
-# a time, or --jobs N; fuzz, which takes its time by the clock, begins with the first, whose tests often
-# wait. The last line is "N passed, N failed, N skipped", over all legs; the exit status is 1 if anything
-# failed.
+# they are kept, so that the next run builds only what has changed. Legs run two at a time, or --jobs N,
+# since tests often wait; fuzz, which takes its time by the clock, runs beside them. The last line is
+# "N passed, N failed, N skipped", over all legs; the exit status is 1 if anything failed.
 #
 # MUTATIONS_BASE is a commit: origin/main if that is another than HEAD, else the one before HEAD.
 #
@@ -152,7 +151,7 @@ some_tests() {
 
 # Valgrind runs it, too, and names lines.
 build_gcc() {
-	build gcc gcc -Ddebug=true
+	(flock 9 && build gcc gcc -Ddebug=true) 9>"$results/gcc.lock"
 }
 
 leg_gcc() {
@@ -316,19 +315,15 @@ run_leg() {
 }
 
 bad=0
-first=1
+beside=none
 if [[ ${#legs[@]} -gt 1 && " ${legs[*]} " == *" fuzz "* ]]; then
 	run_leg fuzz &
-	pids+=($!)
+	beside=$!
+	pids+=("$beside")
 	mapfile -t legs < <(printf '%s\n' "${legs[@]}" | grep -vx fuzz)
 fi
 for leg in "${legs[@]}"; do
-	if [ -n "$first" ]; then
-		first=
-		run_leg "$leg" || bad=1
-		continue
-	fi
-	while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do
+	while [ "$(jobs -rp | grep -vcx "$beside")" -ge "$jobs" ]; do
 		wait -n || bad=1
 	done
 	run_leg "$leg" &

@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# rsync of a real tree of 20,000 files, directories and links: the first run is complete, a second
+# rsync of a real tree of 5,000 files, directories and links (20,000 with NOTEPACKFS_LONG=1): the first run is complete, a second
 # transfers nothing, and rsync -c agrees; while files are being sealed, sealed, and after a remount.
 . "$(dirname "$0")/lib.sh"
 
 SOURCE=$WORK/source
-ENTRIES=20000
+ENTRIES=5000
+[ "${NOTEPACKFS_LONG:-0}" = 0 ] || ENTRIES=20000
 
 # What rsync -a would change in the mount: nothing, if all is well.
 differences() {
