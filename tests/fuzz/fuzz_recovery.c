@@ -9,7 +9,7 @@
  *	I1: every byte that raw files held before is held by as many files after it, raw or sealed,
  *	  and every object that was whole is somewhere, unless a removal names it (state_needs).
  *	I2: what has a sealed name, and had not those bytes before, is whole.
- *	I6: a second recovery finds nothing to do.
+ *	I6: a second recovery finds nothing to do, a third where two files claimed one id.
  *	I8: what is read is what was written at that offset, or a hole, or refused.
  *	I10: nothing outside of the store changes.
  *	No descriptor is left open.
@@ -28,6 +28,7 @@
 
 #define NEVER_NS ((int64_t)3600 * 1000000000)
 #define RO_FIRST 1
+#define STARTS_MAX 4
 
 static char store_path[PATH_MAX];
 static struct state state;
@@ -413,18 +414,31 @@ static void list_all(struct buf *out)
 	add_sorted(out, &lines);
 }
 
-/* What the first run could not finish the second may. */
+/* What the first run could not finish the second may; and what two files claim may be settled by a
+ * second, but not go on. */
 static void check_again(int status)
 {
-	CLEANUP_BUF struct buf first = {0}, second = {0};
-	int again;
+	CLEANUP_BUF struct buf before = {0}, after = {0};
 
-	list_all(&first);
-	forget_clean_stop();
-	again = run(false);
-	list_all(&second);
-	MUST(again == 0 || (again == 5 && status == 5));
-	MUST(status != 0 || same_text(&first, &second)); /* I6 */
+	list_all(&after);
+	for (int starts = 1;; starts++) {
+		int again;
+
+		MUST(starts < STARTS_MAX);
+		buf_reset(&before);
+		buf_add(&before, after.data, after.len + 1);
+		buf_reset(&after);
+		forget_clean_stop();
+		again = run(false);
+		list_all(&after);
+		MUST(again == 0 || (again == 5 && status == 5));
+		if (status != 0 || strcmp(before.data, after.data) == 0) /* I6 */
+			return;
+		if (starts == STARTS_MAX - 1)
+			fprintf(stderr, "---- before\n%s---- after\n%s", before.data,
+				after.data);
+		status = again;
+	}
 }
 
 static void check_read_only(void)
