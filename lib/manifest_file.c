@@ -31,6 +31,9 @@ int manifest_file_read_chunk(int storefd, const struct chunk *c, char **out,
 	err = io_read_file(storefd, path, c->bytes, out, &len);
 	if (err == -ENOENT)
 		return -EBADMSG;
+	*reason = "it is no regular file";
+	if (err == -EINVAL || err == -ELOOP)
+		return -EBADMSG;
 	*reason = "the file's length is not the header's";
 	if (err == -EFBIG || (!err && len < c->bytes))
 		return -EBADMSG;

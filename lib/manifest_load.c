@@ -330,10 +330,12 @@ static int load_all(struct load *l, const char *text, size_t len, const char *su
 
 int manifest_load(struct manifest *m, const char *suffix, struct manifest_error *error)
 {
-	struct load l = {.m = m, .error = error, .file = MANIFEST_FILE};
+	struct load l = {.m = m, .error = error, .file = MANIFEST_FILE, .line = 1};
 	CLEANUP_FREE char *text = NULL;
 	size_t len;
 	int err = io_read_file(m->disk.storefd, MANIFEST_FILE, MANIFEST_BYTES_MAX, &text, &len);
 
+	if (err == -EINVAL || err == -ELOOP)
+		return manifest_load_damaged(&l, "it is no regular file");
 	return err ? manifest_load_failed(&l, err) : load_all(&l, text, len, suffix);
 }

@@ -99,10 +99,17 @@ static int copy_file(int storefd, const char *from, const char *to)
 	return replace_file(storefd, to, &iov, 1, NULL);
 }
 
+/* What is no file (a directory, a link) would be in the way, and says nothing that could be read. */
 static int keep_file(int storefd, const char *from, const char *to)
 {
-	int err = io_link(storefd, from, storefd, to);
+	struct stat st;
+	int err = io_stat(storefd, from, &st);
 
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	if (!S_ISREG(st.st_mode))
+		return io_rename(storefd, from, storefd, to, 0);
+	err = io_link(storefd, from, storefd, to);
 	if (err == -ENOENT || !err)
 		return 0;
 	return copy_file(storefd, from, to);
