@@ -198,6 +198,11 @@ void manifest_close(struct manifest *m)
 		release(m);
 }
 
+bool manifest_use_reserve(struct manifest *m)
+{
+	return manifest_save_use_reserve(&m->disk);
+}
+
 /* Run one member's function on the group's overlay. */
 static void run_member_locked(struct manifest *m, struct overlay *o, struct member *member)
     REQUIRES(&m->lock)

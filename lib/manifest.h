@@ -63,6 +63,12 @@ int manifest_open(int storefd, const struct manifest_options *options, struct ma
 		  struct manifest_error *error);
 void manifest_close(struct manifest *m);
 
+/*
+ * Give up the space that is reserved for commits, so that something else can be written on a full disk.
+ * False: there was none. Only while nothing can be committed; the next manifest_open reserves it again.
+ */
+bool manifest_use_reserve(struct manifest *m);
+
 /* Where there is no manifest: was there one? 1: chunk files, the reserve, the log or last_stop tell
  * it; 0, or -errno. */
 int manifest_was_there(int storefd);

@@ -361,6 +361,8 @@ struct fold {
 
 int manifest_save_init(struct disk *d, int storefd);
 void manifest_save_release(struct disk *d);
+/* Give the reserved blocks back. Were there any? */
+bool manifest_save_use_reserve(struct disk *d);
 /* Make the overlay durable. 0, or an error: then nothing has changed, unless renamed is set. */
 int manifest_save(struct disk *d, struct save *s);
 

@@ -61,8 +61,7 @@ static int hash_tail(struct disk *d, const struct buf *added, bool folded, uint8
 		   : -ENOMEM;
 }
 
-/* Give the reserved blocks back. Were there any? */
-static bool release_reserve(struct disk *d)
+bool manifest_save_use_reserve(struct disk *d)
 {
 	CLEANUP_FD int fd = io_open(d->storefd, MANIFEST_RESERVE, O_RDONLY, 0);
 	CLEANUP_FD int cut = -1;
@@ -106,7 +105,7 @@ static int replace(struct disk *d, const struct iovec *iov, int count, struct sa
 {
 	int err = replace_file(d->storefd, MANIFEST_FILE, iov, count, &s->renamed);
 
-	if ((err == -ENOSPC || err == -EDQUOT) && !s->renamed && release_reserve(d))
+	if ((err == -ENOSPC || err == -EDQUOT) && !s->renamed && manifest_save_use_reserve(d))
 		err = replace_file(d->storefd, MANIFEST_FILE, iov, count, &s->renamed);
 	else if (!err && d->reserve == RESERVE_WANTED)
 		hold_reserve(d);

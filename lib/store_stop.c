@@ -175,6 +175,9 @@ static int write_last_stop(struct store *s, int status, uint64_t unfinished)
 	memset(text + n, ' ', sizeof(text) - (size_t)n);
 	text[sizeof(text) - 1] = '\n';
 	err = replace_last_stop(s, text);
+	/* Where files are not overwritten in place the blanks do not hold the room (btrfs). */
+	if ((err == -ENOSPC || err == -EDQUOT) && manifest_use_reserve(s->manifest))
+		err = replace_last_stop(s, text);
 	if (err)
 		log_error(LAYOUT_LAST_STOP ": not written: %s", strerror(-err));
 	return err;

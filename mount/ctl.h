@@ -144,9 +144,11 @@ char *ctl_store_above(const char *canonical, char **suffix);
 struct drain {
 	char *store;
 	int storefd;
-	int lockfd;	   /* -1: the store has no lock file, so no one holds it */
-	int pidfd;	   /* of the daemon of a read-only mount; else -1 */
-	long pid;	   /* of the daemon; 0: no one had the store mounted for writing */
+	int lockfd;  /* -1: the store has no lock file, so no one holds it */
+	int pidfd;   /* of the daemon of a read-only mount; else -1 */
+	long pid;    /* of the daemon; 0: not known */
+	bool writes; /* the store is mounted for writing: how that ended must be on record */
+	bool noted;  /* the lock's text says so; it is emptied at the end */
 	uint64_t stop_ino; /* of last_stop, as it was before */
 	int64_t stop_mtime_ns;
 	bool stop_found;

@@ -99,22 +99,36 @@ static uint64_t json_u64(struct json_object *o, const char *key)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
+static struct json_object *read_status(const struct ctl_mount *m)
+{
+	CLEANUP_BUF struct buf b = {0};
+
+	return ctl_control_read(m, "status", &b) == 0 && b.data ? json_tokener_parse(b.data)
+								: NULL;
+}
+
 /* A pidfd of the daemon that serves a mount, or -1. Its number is its own view, so it must be in
  * our PID namespace. */
 static int open_process(const struct ctl_mount *m)
 {
-	CLEANUP_BUF struct buf b = {0};
-	struct json_object *o;
+	struct json_object *o = read_status(m);
 	struct stat ns;
 	int fd = -1;
 
-	if (ctl_control_read(m, "status", &b) != 0 || !b.data)
-		return -1;
-	o = json_tokener_parse(b.data);
 	if (o && stat("/proc/self/ns/pid", &ns) == 0 && json_u64(o, "pid_ns") == ns.st_ino)
 		fd = pidfd_open((pid_t)json_u64(o, "pid"), 0);
 	json_object_put(o);
 	return fd;
+}
+
+/* Its own view of its number, which is what it calls itself in its files; 0: it cannot be asked. */
+static long ask_pid(const struct ctl_mount *m)
+{
+	struct json_object *o = read_status(m);
+	long pid = o ? (long)json_u64(o, "pid") : 0;
+
+	json_object_put(o);
+	return pid;
 }
 
 int drain_open(struct drain *d, const char *store, const struct ctl_mount *m)
@@ -141,10 +155,14 @@ int drain_open(struct drain *d, const char *store, const struct ctl_mount *m)
 	}
 	layout_holder(d->storefd, &pid);
 	/* A read-only mount leaves the text of an earlier daemon that was killed. */
-	if (m && m->read_only && drain_is_released(d))
+	if (m && m->read_only && drain_is_released(d)) {
 		d->pidfd = open_process(m);
-	else
-		d->pid = pid;
+		return CTL_DONE;
+	}
+	d->writes = pid || (m && !m->read_only);
+	d->noted = pid != 0;
+	/* A full disk may have had no room for the text. */
+	d->pid = d->writes && !pid ? ask_pid(m) : pid;
 	return CTL_DONE;
 }
 
@@ -304,17 +322,24 @@ static void show_end(const struct drain *d, struct display *s, bool good)
 			 ctl_size(s->now.bytes_total, size), seconds);
 }
 
+/* One that is killed does not live to empty the lock's text. */
+static bool has_ended_in_order(const struct drain *d)
+{
+	pid_t pid;
+
+	return d->noted && layout_holder(d->storefd, &pid) == HOLDER_NONE && pid == 0;
+}
+
 /* Did this daemon write last_stop? */
 static bool is_fresh(const struct drain *d)
 {
 	struct stat st;
-	pid_t pid;
 
 	if (!stat_last_stop(d, &st))
 		return false;
 	if (!d->stop_found || st.st_ino != d->stop_ino || mtime_ns(&st) != d->stop_mtime_ns)
 		return true;
-	return d->pid && layout_holder(d->storefd, &pid) == HOLDER_NONE && pid == 0;
+	return has_ended_in_order(d);
 }
 
 static int say_unfinished(const struct drain *d, uint64_t unfinished)
@@ -331,8 +356,15 @@ static int result(const struct drain *d)
 	struct json_object *o = is_fresh(d) ? read_about(d, LAYOUT_LAST_STOP) : NULL;
 	uint64_t exit_status, unfinished;
 
-	if (!o && !d->pid) /* mounted read-only: there was nothing to flush */
+	if (!o && !d->writes) /* mounted read-only: there was nothing to flush */
 		return CTL_DONE;
+	if (!o && has_ended_in_order(d)) {
+		ctl_error(
+		    "%s: the daemon (pid %ld) ended, but could not write down how, as on a "
+		    "full disk; its log says why. Nothing is lost: mount the store again",
+		    d->store, d->pid);
+		return CTL_NOT_FLUSHED;
+	}
 	if (!o) {
 		ctl_error("%s: the daemon (pid %ld) died before all was flushed; nothing is "
 			  "lost: mount "

@@ -127,4 +127,42 @@ check "bytes that are there can be changed" quietly dd if=/dev/zero of="$MNT/dat
 stop "with a reserve"
 check "what was accepted is sealed with it" [ -e "$STORE/data.notepack.gz" ]
 umount "$DISK"
+# ---- where nothing can be overwritten in place ----
+
+# Named bugs: on a full btrfs the daemon could not write how it ended, and notepackctl umount said that it
+# had died (1); where there was no room for the text of the lock either, that there was nothing to flush (0).
+truncate -s 128M "$WORK/image"
+mkfs.btrfs -q "$WORK/image" >/dev/null
+mount -o loop "$WORK/image" "$DISK"
+mkdir "$STORE"
+start grace=1h,reserve=0
+noise 200M 4 | dd of="$MNT/big" bs=64K iflag=fullblock 2>"$WORK/dd"
+size=$(stat -c %s "$MNT/big")
+check "btrfs is filled" [ "$size" -gt 10000000 -a "$size" -lt 200000000 ]
+status=0 daemon=0
+"$NOTEPACKCTL" umount "$MNT" >"$WORK/umount" 2>&1 || status=$?
+daemon_status || daemon=$?
+check "a drain that finds no room on btrfs exits 5, the daemon, too" [ "$status $daemon" = "5 5" ]
+start grace=1h,reserve=0
+check "nothing was lost on it" cmp -n "$size" "$MNT/big" <(noise 200M 4)
+: >"$STORE/.notepackfs/lock"
+rm "$STORE/.notepackfs/last_stop"
+mkdir "$STORE/.notepackfs/last_stop"
+status=0 daemon=0
+"$NOTEPACKCTL" umount "$MNT" >"$WORK/umount" 2>&1 || status=$?
+daemon_status || daemon=$?
+check "without any word of the daemon it is not called flushed" [ "$status $daemon" = "1 5" ]
+rmdir "$STORE/.notepackfs/last_stop"
+umount "$DISK"
+disk 4M
+start grace=1h,reserve=0
+noise 2000000 3 >"$MNT/data"
+dd if=/dev/zero of="$DISK/ballast" bs=64K 2>/dev/null
+mkdir "$STORE/.notepackfs/last_stop"
+status=0 daemon=0
+"$NOTEPACKCTL" umount "$MNT" >"$WORK/umount" 2>&1 || status=$?
+daemon_status || daemon=$?
+check "a daemon that cannot write how it ended has not died: exit 5" [ "$status $daemon" = "5 5" ]
+check "… and notepackctl says so" grep -q "could not write down how" "$WORK/umount"
+umount "$DISK"
 finish
