@@ -283,7 +283,9 @@ static int judge(struct store *s, const struct differences *diff, struct found_r
 		goto out_free;
 	ours = raw->id && raw->id != r.list[0].id ? 0 : agrees(fd, raw, &r);
 	whole = ours == 1 ? all_whole(s, raw, dfd, &r) : 1;
-	if (ours == 1 && whole == 1 && (has_gap(s, raw, &r) || raw->base > sealed_end(&r)))
+	if (ours == 1 && whole == 1 && has_gap(s, raw, &r))
+		whole = 0;
+	if (ours == 1 && whole == 1 && raw->base > sealed_end(&r))
 		whole = 0;
 	if (ours < 0 || whole < 0) {
 		err = ours < 0 ? ours : whole;

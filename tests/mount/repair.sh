@@ -341,15 +341,15 @@ cp -a "$STORE/a/f1" "$STORE/a/copy"
 rm -r "$PRIVATE/chunks" "$M" "$STORE"/a/f1.notepack.gz "$STORE"/a/f1.p*.gz
 repair
 start grace=0.02
-check "the objects are lost, but not what was appended: it is read as it was written" [ "$(cat "$MNT/a/f1" | od -c)" = "$(echo "the tail" | od -c)" ]
-check "… and of a copy" [ "$(cat "$MNT/a/copy" | od -c)" = "$(echo "the tail" | od -c)" ]
+check "the objects are lost, but not what was appended: it is read as it was written" [ "$(od -c "$MNT/a/f1")" = "$(echo "the tail" | od -c)" ]
+check "… and of a copy" [ "$(od -c "$MNT/a/copy")" = "$(echo "the tail" | od -c)" ]
 check "… the log says what is lost" grep -q "f1: its bytes from 0 to 21 were sealed, and their objects are lost" "$LOG"
 "$NOTEPACKCTL" wait "$MNT"
 check "… and sealed so" [ "$(zcat "$STORE/a/f1.notepack.gz" | od -c)" = "$(echo "the tail" | od -c)" ]
 echo "more" >>"$MNT/a/f1"
 stop "after an append to what is left"
 start grace=0.02
-check "… and goes on" [ "$(cat "$MNT/a/f1" | od -c)" = "$(printf 'the tail\nmore\n' | od -c)" ]
+check "… and goes on" [ "$(od -c "$MNT/a/f1")" = "$(printf 'the tail\nmore\n' | od -c)" ]
 stop "and again"
 check "… and no problem is left" quietly "$NOTEPACKCTL" check --deep "$STORE"
 fresh
@@ -358,7 +358,7 @@ repair
 start grace=0.02
 check "the last object is lost: what is before it reads" [ "$(cat "$MNT/a/f1")" = "file 1
 more 2" ]
-check "… and what was appended, under a name of its own" [ "$(cat "$MNT"/a/f1.recovered-* | od -c)" = "$(echo "the tail" | od -c)" ]
+check "… and what was appended, under a name of its own" [ "$(od -c "$MNT"/a/f1.recovered-*)" = "$(echo "the tail" | od -c)" ]
 stop "with a part lost"
 
 # ---- who may, and how ----
