@@ -143,6 +143,7 @@ status=0 daemon=0
 "$NOTEPACKCTL" umount "$MNT" >"$WORK/umount" 2>&1 || status=$?
 daemon_status || daemon=$?
 check "a drain that finds no room on btrfs exits 5, the daemon, too" [ "$status $daemon" = "5 5" ]
+check "… having written down what is left" grep -q "1 file could not be sealed" "$WORK/umount"
 start grace=1h,reserve=0
 check "nothing was lost on it" cmp -n "$size" "$MNT/big" <(noise 200M 4)
 : >"$STORE/.notepackfs/lock"
