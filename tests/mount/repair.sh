@@ -355,7 +355,7 @@ check "… and no problem is left" quietly "$NOTEPACKCTL" check --deep "$STORE"
 fresh
 rm -r "$PRIVATE/chunks" "$M" "$STORE"/a/f1.p000000003*.gz
 repair
-start grace=0.02
+start "$QUIET"
 check "the last object is lost: what is before it reads" [ "$(cat "$MNT/a/f1")" = "file 1
 more 2" ]
 check "… and what was appended, under a name of its own" [ "$(od -c "$MNT"/a/f1.recovered-*)" = "$(echo "the tail" | od -c)" ]
