@@ -141,11 +141,26 @@ static void print_summary(const struct report *r, const char *store, int storefd
 		printf("; no problem\n");
 }
 
+/* All that can be said of a store whose manifest is damaged. */
+static void print_damaged_json(struct report *r, const char *store, bool live,
+			       const char *reason)
+{
+	const struct check_problem problem = {.path = LAYOUT_MANIFEST, .reason = reason};
+	const struct check_counts counts = {.problems = 1};
+
+	buf_reset(&r->problems);
+	problem_json(&r->problems, &problem);
+	print_json(r, store, live, &counts);
+}
+
 /* check_store could not come to its end. */
-static int say_failed(const char *store, int err, const struct manifest_error *error)
+static int say_failed(struct report *r, const char *store, bool live, int err,
+		      const struct manifest_error *error)
 {
 	const char *text = *error->text ? error->text : strerror(-err);
 
+	if (err == -EBADMSG && r->json)
+		print_damaged_json(r, store, live, text);
 	if (err == -ENOENT) {
 		ctl_error("%s: has no manifest: its creation was cut short; mount it once",
 			  store);
@@ -172,7 +187,7 @@ static int check(const char *store, int storefd, bool live, struct report *r)
 	if (!err && r->problems.failed)
 		err = -ENOMEM;
 	if (err)
-		return say_failed(store, err, &error);
+		return say_failed(r, store, live, err, &error);
 	if (r->json)
 		print_json(r, store, live, &counts);
 	else

@@ -112,4 +112,13 @@ check "a raw file is not sealed yet" [ "$(jq -r '.unsealed_files, .unsealed_byte
 script -qec "'$NOTEPACKCTL' check --deep '$STORE'" "$WORK/typescript" >/dev/null
 check "on a terminal there is progress" grep -q "checking: .* of " "$WORK/typescript"
 
+# Of a store whose manifest is damaged nothing else can be said.
+truncate -s -5 "$STORE/.notepackfs/manifest"
+status=0
+"$NOTEPACKCTL" check --json "$STORE" >"$WORK/json" 2>"$WORK/err" || status=$?
+check "a damaged manifest is a problem, with --json, too" \
+	[ "$status $(jq -r '.problem_count, (.problems[0] | .path, (.reason | length > 5))' "$WORK/json" | xargs)" = \
+		"4 1 .notepackfs/manifest true" ]
+check "… and says what to do" grep -q "notepackctl repair" "$WORK/err"
+
 finish
