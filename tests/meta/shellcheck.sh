@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# The shell scripts have no findings, and the Python programs compile.
+# The shell scripts have no findings, the Python programs compile, and both can be executed.
 . "$(dirname "$0")/lib.sh"
 need shellcheck shellcheck
 need python3 python3
@@ -22,4 +22,10 @@ problems=$(sources | while IFS= read -r file; do
 	fi
 done 2>/dev/null)
 report "Python programs compile" "$problems"
+
+problems=$(sources | while IFS= read -r file; do
+	read -r first <"$file" 2>/dev/null || :
+	[[ $first != '#!'* || -x $file ]] || echo "$file: begins with #!, and is not executable"
+done 2>/dev/null)
+report "what begins with #! can be executed" "$problems"
 finish
