@@ -105,6 +105,9 @@ void state_list(int fd, const char *const *skip, struct buf *out);
 typedef void state_visit(void *ctx, int fd, const char *path);
 void state_each(int rootfd, const char *path, state_visit *visit, void *ctx);
 
+/* What was read of the file `name`: nothing that was not written at its offset. */
+void state_check_view(const struct state *s, const char *name, const uint8_t *data, size_t len);
+
 /* All bytes of a file that is open, in a new block. */
 uint8_t *state_read(int fd, size_t *len);
 

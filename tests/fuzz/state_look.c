@@ -90,6 +90,41 @@ void state_needs(const struct state *s, struct holdings *needed)
 		raw_needs(s, &s->raws[i], needed);
 }
 
+/* Is each byte one that was written at its offset, or a hole? */
+static bool are_written(const uint8_t *data, size_t len, uint64_t offset)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (data[i] != 0 && stream_of(data[i], offset + i) == STREAMS)
+			return false;
+	}
+	return true;
+}
+
+/* Where the first parts are gone the plain view begins at the first that is left: at the offset of
+ * one of state_make's, or where a raw file begins by its mark. */
+static bool begins_somewhere(const struct state *s, const uint8_t *data, size_t len)
+{
+	static const uint16_t starts[] = {0, 1, 2, 40, 80, 700, 1365, 1400, 2730};
+
+	for (size_t i = 0; i < ARRAY_LEN(starts); i++) {
+		if (are_written(data, len, starts[i]))
+			return true;
+	}
+	for (unsigned i = 0; i < s->raw_count; i++) {
+		if (are_written(data, len, s->raws[i].from))
+			return true;
+	}
+	return false;
+}
+
+void state_check_view(const struct state *s, const char *name, const uint8_t *data, size_t len)
+{
+	if (begins_somewhere(s, data, len))
+		return;
+	fprintf(stderr, "%s, of %zu bytes\n", name, len);
+	MUST(!"what was not written is read");
+}
+
 uint8_t *state_read(int fd, size_t *len)
 {
 	struct stat st;
