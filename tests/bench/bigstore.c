@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bigstore: stores with any number of records, and what their manifest costs.
+ *
+ *	bigstore make DIR N	make DIR a store with N records, of objects that are not there: 100
+ *				in each directory, stopped cleanly, so that a mount compares nothing
+ *	bigstore commit DIR COUNT	commit one record, COUNT times: p50, p99 in ms, records
+ *	bigstore load DIR	read the manifest: seconds, records, peak memory in MiB
+ *
+ * As "NAME VALUE" lines. All go through lib/manifest.h, in a process of their own, under the lock.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/layout.h"
+#include "lib/lock.h"
+#include "lib/manifest.h"
+
+#define BATCH 10000
+#define PER_DIR 100
+
+static void die(const char *what, const char *why)
+{
+	fprintf(stderr, "bigstore: %s: %s\n", what, why);
+	exit(1);
+}
+
+struct opened {
+	int fd, lock;
+	struct manifest *manifest;
+};
+
+static struct opened open_store(const char *path, bool create)
+{
+	/* With what a mount excludes by default: with something else it would compare all. */
+	struct manifest_options o = {.create = create, .exclude = NAME_DEFAULT_EXCLUDE};
+	struct manifest_error error = {.text = ""};
+	struct opened s = {.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+	int err;
+
+	if (s.fd < 0)
+		die(path, strerror(errno));
+	err = create ? layout_create(s.fd) : 0;
+	if (err)
+		die(path, strerror(-err));
+	s.lock = layout_lock(s.fd, true, "tool", 0);
+	if (s.lock < 0)
+		die(path, strerror(-s.lock));
+	err = manifest_open(s.fd, &o, &s.manifest, &error);
+	if (err)
+		die(path, error.text[0] ? error.text : strerror(-err));
+	return s;
+}
+
+static void close_store(struct opened *s)
+{
+	manifest_close(s->manifest);
+	layout_lock_note(s->lock, NULL);
+	close(s->lock);
+	close(s->fd);
+}
+
+struct range {
+	uint64_t first, count;
+	bool last;
+};
+
+static void fill(struct sealed *s, uint64_t id)
+{
+	*s = (struct sealed){
+	    .id = id,
+	    .part = 1,
+	    .raw_bytes = id * 1000,
+	    .gz_bytes = id * 300,
+	    .mtime_ns = (int64_t)id * 1000000007,
+	    .sealed_at_ns = (int64_t)id * 1000000009,
+	    .crc32 = (uint32_t)(id * 2654435761U),
+	    .mode = 0644,
+	    .uid = 1000,
+	    .gid = 1000,
+	    .level = 6,
+	};
+	for (int i = 0; i < SHA256_BYTES; i++) {
+		s->sha256[i] = (uint8_t)(id >> i % 8 * 8 ^ (uint64_t)i * 37);
+		s->raw_sha256[i] = (uint8_t)(s->sha256[i] ^ 0x5a);
+	}
+}
+
+static int put_range(struct manifest_txn *txn, void *ctx)
+{
+	const struct range *r = ctx;
+
+	for (uint64_t id = r->first; id < r->first + r->count; id++) {
+		char dir[64], name[64];
+		struct sealed s;
+		int err;
+
+		fill(&s, id);
+		snprintf(dir, sizeof(dir), "2026/%06llu", (unsigned long long)(id / PER_DIR));
+		snprintf(name, sizeof(name), "events-%08llu.jsonl", (unsigned long long)id);
+		err = manifest_put(txn, &s, dir, name);
+		if (err)
+			return err;
+	}
+	if (r->last)
+		manifest_set_clean(txn, true);
+	return 0;
+}
+
+static void put(struct manifest *m, uint64_t first, uint64_t count, bool last)
+{
+	struct range r = {.first = first, .count = count, .last = last};
+	int err = manifest_commit(m, put_range, &r);
+
+	if (err)
+		die("commit", strerror(-err));
+}
+
+static void make_dirs(int fd, uint64_t count)
+{
+	char dir[64];
+
+	if (mkdirat(fd, "2026", 0755) != 0)
+		die("2026", strerror(errno));
+	for (uint64_t i = MANIFEST_FIRST_ID / PER_DIR;
+	     i <= (MANIFEST_FIRST_ID + count - 1) / PER_DIR; i++) {
+		snprintf(dir, sizeof(dir), "2026/%06llu", (unsigned long long)i);
+		if (mkdirat(fd, dir, 0755) != 0)
+			die(dir, strerror(errno));
+	}
+}
+
+static void make(const char *path, uint64_t count)
+{
+	struct opened s;
+
+	if (mkdir(path, 0755) != 0)
+		die(path, strerror(errno));
+	s = open_store(path, true);
+	make_dirs(s.fd, count);
+	for (uint64_t done = 0; done < count; done += BATCH) {
+		uint64_t n = count - done < BATCH ? count - done : BATCH;
+
+		put(s.manifest, MANIFEST_FIRST_ID + done, n, done + n == count);
+	}
+	close_store(&s);
+}
+
+static int by_size(const void *a, const void *b)
+{
+	const int64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static void commit(const char *path, uint64_t count)
+{
+	struct opened s = open_store(path, false);
+	uint64_t first = MANIFEST_FIRST_ID + manifest_count(s.manifest);
+	int64_t *took = calloc(count, sizeof(*took));
+
+	if (!took)
+		die("commit", strerror(ENOMEM));
+	for (uint64_t i = 0; i < count; i++) {
+		int64_t start = clock_ns();
+
+		put(s.manifest, first + i, 1, false);
+		took[i] = clock_ns() - start;
+	}
+	qsort(took, count, sizeof(*took), by_size);
+	printf("p50 %.6f\np99 %.6f\nrecords %llu\n", (double)took[count / 2] / 1e6,
+	       (double)took[count * 99 / 100] / 1e6,
+	       (unsigned long long)manifest_count(s.manifest));
+	free(took);
+	close_store(&s);
+}
+
+static void load(const char *path)
+{
+	int64_t start = clock_ns();
+	struct opened s = open_store(path, false);
+	double seconds = (double)(clock_ns() - start) / 1e9;
+	struct rusage use;
+
+	getrusage(RUSAGE_SELF, &use);
+	printf("seconds %.6f\nrecords %llu\nrss_mib %.1f\n", seconds,
+	       (unsigned long long)manifest_count(s.manifest), (double)use.ru_maxrss / 1024);
+	close_store(&s);
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t count = argc == 4 ? strtoull(argv[3], NULL, 10) : 0;
+
+	if (count > 0 && strcmp(argv[1], "make") == 0) {
+		make(argv[2], count);
+	} else if (count > 0 && strcmp(argv[1], "commit") == 0) {
+		commit(argv[2], count);
+	} else if (argc == 3 && strcmp(argv[1], "load") == 0) {
+		load(argv[2]);
+	} else {
+		fprintf(stderr, "usage: bigstore make DIR N | commit DIR COUNT | load DIR\n");
+		return 2;
+	}
+	return 0;
+}
