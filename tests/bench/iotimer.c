@@ -14,7 +14,7 @@
  *	stat DIR			stat all that is in DIR, the second time: seconds, entries
  *	list DIR			list DIR, the second time: seconds, entries
  *	calls DIR SECONDS PREFIX	for so long, by turns: statx of DIR/sealed.notepack.gz, of
- *					DIR/written, of a name that is not there, and (every 50th time)
+ *					DIR/written, of a name that is not there, and (every 10th time)
  *					mkdir; none from the kernel's caches: NAME_p50, …_p99, …_max in us
  */
 #include <errno.h>

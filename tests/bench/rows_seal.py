@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""rows_seal: how fast what was written becomes sealed."""
+import hashlib
+import shutil
+import time
+
+from bench import GIB, MIB, run, same, sha256_gzip, timed
+from rows import Bar, Figure, row
+
+
+def seal_row(key, kind, level, faster=None):
+    peer = f"pigz -p2 -{level}"
+    bars = (Bar(">=", faster, peer),) if faster else ()
+    smaller = (Bar("<=", 1, peer),) if faster else ()
+
+    @row(
+        key,
+        f"seal 256 MiB {kind}, 2 threads, level {level}, verified",
+        [Figure("speed", "", "MB/s", bars), Figure("size", "output", "MB", smaller)],
+        measures="notepackctl seal of a file that was written before, from the call to its return: compressed, "
+        "decompressed again, compared, hashed (SHA-256), fsynced, recorded. pigz reads from the page cache, too, "
+        "and does none of the latter.",
+    )
+    def seal(bench):
+        source = bench.corpus(kind, bench.size(256 * MIB, 2 * MIB))
+        size = source.stat().st_size
+
+        def ours(mount):
+            shutil.copyfile(source, mount / "x")
+            bench.settle()
+            seconds = mount.timed_ctl("seal", mount / "x")
+            output = mount.object("x").stat().st_size
+            bench.check_gzip(mount.object("x"), source)
+            mount.ctl("rm", mount / "x")
+            return {"speed": size / seconds / 1e6, "size": output / 1e6}
+
+        def pigz(native):
+            seconds = timed("pigz", "-p2", f"-{level}", "-c", source, output=native / "x.gz")
+            return {"speed": size / seconds / 1e6, "size": (native / "x.gz").stat().st_size / 1e6}
+
+        with bench.mount(f"level={level}", "grace=1h") as mount, bench.native() as native:
+            yield {"notepackfs": lambda: ours(mount), peer: lambda: pigz(native)}
+
+
+seal_row("seal-6", "jsonl", 6, 1.6)
+seal_row("seal-1", "jsonl", 1, 4)
+seal_row("seal-notepack", "notepack", 6)
+seal_row("seal-log", "log", 6)
+seal_row("seal-random", "random", 6)
+
+
+@row(
+    "copy-unmount",
+    "cp 1 GiB jsonl and clean unmount",
+    [Figure("speed", "", "MB/s", (Bar(">=", 1.6, "cp; pigz -p2 -6"),))],
+    measures="cp into a new mount and notepackctl umount, which returns when all is sealed, verified and durable; "
+    "against cp to a plain directory and pigz there, which is not durable then. The mount itself is not timed.",
+)
+def copy_unmount(bench):
+    source = bench.corpus("jsonl", bench.size(GIB, 4 * MIB))
+    size = source.stat().st_size
+
+    def ours():
+        with bench.mount() as mount:
+            bench.settle()
+            seconds = timed("cp", source, mount / "x")
+            start = time.monotonic()
+            mount.umount()
+            seconds += time.monotonic() - start
+            bench.check_gzip(mount.object("x"), source)
+            return {"speed": size / seconds / 1e6}
+
+    def pigz():
+        with bench.native() as native:
+            seconds = timed("cp", source, native / "x") + timed("pigz", "-p2", "-6", native / "x")
+            return {"speed": size / seconds / 1e6}
+
+    yield {"notepackfs": ours, "cp; pigz -p2 -6": pigz}
+
+
+@row(
+    "close-listed",
+    "last close to listed as sealed, 1 GiB written at 50 MB/s, beyond grace",
+    [Figure("time", "", "ms", (Bar("<=", 200),))],
+    measures="one writer, 1 MiB writes; from its close until a stat finds the sealed name (looked for twice a "
+    "millisecond), less the grace of 1 s. The bar is 50 ms + 150 ms for the GiB.",
+    most_runs=3,
+)
+def close_listed(bench):
+    source = bench.corpus("jsonl", bench.size(GIB, 4 * MIB))
+
+    grace = bench.size(1, 0.1)
+
+    with bench.mount(f"grace={grace}") as mount:
+
+        def ours():
+            took = bench.tool("iotimer", "pace", source, mount / "x", 50, mount / "x.notepack.gz")["seconds"]
+            bench.check_gzip(mount.object("x"), source)
+            mount.ctl("rm", mount / "x")
+            return {"time": (took - grace) * 1000}
+
+        yield {"notepackfs": ours}
+
+
+@row(
+    "small-files",
+    "10,000 files of 4 KiB: created, sealed, durable",
+    [Figure("speed", "", "files/s", (Bar(">=", 4000), Bar(">=", 8, "gzip for each")))],
+    measures="one program creates the files one by one, then notepackctl wait returns when all are sealed and durable. "
+    "The peers compress files that are there already (find -exec gzip: one process for each file, and one for "
+    "all); creating them is not timed, and they are not durable then.",
+)
+def small_files(bench):
+    count = bench.size(10000, 100)
+    source = bench.corpus("jsonl", bench.size(64 * MIB, 2 * MIB))
+    with open(source, "rb") as file:
+        head = file.read(count * 4096)
+
+    def ours():
+        with bench.mount() as mount:
+            bench.settle()
+            start = time.monotonic()
+            bench.tool("iotimer", "files", source, mount.path, count, 4096)
+            mount.ctl("wait", mount.path)
+            seconds = time.monotonic() - start
+            check_small(mount, count, head)
+            return {"speed": count / seconds}
+
+    def gzip(how):
+        with bench.native() as native:
+            bench.tool("iotimer", "files", source, native, count, 4096)
+            bench.settle()
+            seconds = timed("find", native, "-type", "f", "-exec", "gzip", "{}", how)
+            return {"speed": count / seconds}
+
+    yield {"notepackfs": ours, "gzip for each": lambda: gzip(";"), "one gzip": lambda: gzip("+")}
+
+
+def check_small(mount, count, head):
+    objects = sorted(mount.store.glob("f*.notepack.gz"))
+    same("the number of objects", len(objects), count)
+    digest = hashlib.sha256(head).hexdigest()
+    same("the SHA-256 of all objects' content", sha256_gzip(*objects), digest)
+
+
+@row(
+    "rss",
+    "memory while 10 GiB are sealed with 2 threads",
+    [Figure("rss", "most resident", "MiB", (Bar("<=", 64),))],
+    measures="VmHWM of the daemon, from its start until one file of 10 GiB (1 GiB of events, ten times) is sealed.",
+    most_runs=1,
+)
+def memory(bench):
+    source = bench.corpus("jsonl", bench.size(GIB, 4 * MIB))
+    bench.need_space(20 * source.stat().st_size)
+
+    def ours():
+        with bench.mount("grace=1h", "backlog=0") as mount:
+            run("sh", "-c", 'for i in 0 1 2 3 4 5 6 7 8 9; do cat "$1"; done >"$2"', "sh", source, mount / "x")
+            mount.ctl("seal", mount / "x")
+            rss = mount.memory_mib("VmHWM")
+            size = (mount / "x").stat().st_size
+            same("bytes", size, 10 * source.stat().st_size)
+            same("parts", len(list(mount.store.glob("x*.notepack.gz"))), 1)
+            return {"rss": rss}
+
+    yield {"notepackfs": ours}
