@@ -4,8 +4,8 @@
 # are printed; the limits are a median of 15 lines, a 90th percentile of 55, and files under 500.
 . "$(dirname "$0")/lib.sh"
 
-# LICENSE is the licence; data and corpora are what they are.
-problems=$(sources | grep -vE '^(LICENSE|tests/(fuzz|unit)/(corpus|data)/.*)$' | while IFS= read -r file; do
+# LICENSE is the licence; data, corpora and measurements are what they are.
+problems=$(sources | grep -vE '^(LICENSE|tests/(fuzz|unit)/(corpus|data)/.*|tests/bench/results/.*)$' | while IFS= read -r file; do
 	head -n 5 "$file" | grep -aq 'SPDX-License-Identifier: BSD-2-Clause' || echo "$file"
 done)
 report "every file has its licence line at the top" "$problems"
