@@ -177,6 +177,12 @@ def check_damage(work):
     check("wrong data fail a row", "" if result.returncode == 1 and "SHA-256" in result.stdout else result)
 
 
+def outside_of(text):
+    """What is before and behind the marks; both must be there."""
+    head, tail = text.index(report.BEGIN), text.index(report.END)
+    return text[:head], text[tail:]
+
+
 def check_publish(work):
     """In a copy of what it writes to. The row is one that takes no time at its full size."""
     tree = work / "tree"
@@ -192,11 +198,11 @@ def check_publish(work):
     linked = re.findall(r"\]\((tests/bench/[^)]*)\)", text)
     missing = [file for file in linked if not (tree / file).exists()]
     check("what README.md shows is there then", "\n".join(missing) if any(x.endswith(".svg") for x in linked) else "no chart")
-    outside = report.fill_readme(text, "") == report.fill_readme(readme.read_text(encoding="utf-8"), "")
-    check("and nothing else of it changes", "" if outside else text)
+    check("and nothing else of it changes", "" if outside_of(text) == outside_of(readme.read_text(encoding="utf-8")) else text)
     (tree / "README.md").write_text("no marks\n")
     result = bench("--publish", "--runs", 1, "fsync", program=tree / "tests/bench/run")
-    check("a README.md without the marks is left alone", "" if result.returncode == 1 and "lacks" in result.stderr else result)
+    early = result.returncode == 1 and "lacks" in result.stderr and "fsync" not in result.stdout
+    check("a README.md without the marks is refused before anything is measured", "" if early else result)
 
 
 def check_nothing_left(work):
