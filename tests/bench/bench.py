@@ -70,6 +70,14 @@ def same(what, got, wanted):
         raise Failed(f"{what}: {got}, not {wanted}")
 
 
+def repeat(source, times, path):
+    """A file with the content of source so many times, written by one writer."""
+    with open(path, "xb") as out:
+        for _ in range(times):
+            with open(source, "rb") as file:
+                shutil.copyfileobj(file, out, MIB)
+
+
 def wait_until(condition, what):
     deadline = time.monotonic() + 60
     while not condition():
@@ -79,7 +87,7 @@ def wait_until(condition, what):
 
 
 class Mount:
-    """A store, mounted or not. grace is in seconds; files are removed by rm, so that no run sees another's."""
+    """A store, mounted or not. Rows remove their files by rm, so that no run sees another's."""
 
     def __init__(self, bench, directory, options, store):
         self.bench, self.path = bench, directory / "mnt"
@@ -119,6 +127,11 @@ class Mount:
     def object(self, name):
         """The object in the store, not in the mount."""
         return self.store / f"{name}.notepack.gz"
+
+    def cpu_seconds(self):
+        """What the daemon has used so far."""
+        fields = pathlib.Path(f"/proc/{self.status()['pid']}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def put(self, source, name):
         """A sealed file, written and verified by the mount."""

@@ -2,12 +2,13 @@
 /*
  * bigstore: stores with any number of records, and what their manifest costs.
  *
- *	bigstore make DIR N	make DIR a store with N records, of objects that are not there: 100
- *				in each directory, stopped cleanly, so that a mount compares nothing
+ *	bigstore make DIR N		make DIR a store with N records, of objects that are not
+ *					there: 100 in each directory; stopped cleanly, so that
+ *					a mount compares nothing
  *	bigstore commit DIR COUNT	commit one record, COUNT times: p50, p99 in ms, records
- *	bigstore load DIR	read the manifest: seconds, records, peak memory in MiB
+ *	bigstore load DIR		read the manifest: seconds, records, peak memory in MiB
  *
- * As "NAME VALUE" lines. All go through lib/manifest.h, in a process of their own, under the lock.
+ * As "NAME VALUE" lines. All go through lib/manifest.h, under the store's lock.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -4,6 +4,7 @@
 bar.svg has what was attained of each bar; one more for each unit that has peers has the medians of all
 sides, with the least and the most.
 """
+import itertools
 import re
 import subprocess
 
@@ -35,7 +36,8 @@ def draw(path, title, labels, commands, blocks):
     ]
     for at, block in enumerate(blocks):
         script += [f"$D{at} << EOD", *block, "EOD"]
-    result = subprocess.run(["gnuplot"], input="\n".join(script + commands) + "\n", text=True, capture_output=True, check=False)
+    text = "\n".join([*script, *commands, ""])
+    result = subprocess.run(["gnuplot"], input=text, text=True, capture_output=True, check=False)
     if result.returncode != 0 or result.stderr:
         raise ValueError(f"gnuplot: {result.stderr.strip() or result.returncode}")
 
@@ -81,11 +83,11 @@ def draw_unit(path, unit, results):
     blocks = [[] for _ in names]
     for at, result in enumerate(results):
         for side, values in result.values.items():
-            low, high = min(values), max(values)
-            blocks[names.index(side)].append(f"{result.medians[side]:.6g} {len(results) - at} {low:.6g} {high:.6g}")
+            point = f"{result.medians[side]:.6g} {len(results) - at}"
+            blocks[names.index(side)].append(f"{point} {min(values):.6g} {max(values):.6g}")
     plots = [
-        f"$D{at} using 1:2:3:4 with xerrorbars pt {5 + at} ps 0.9 lc rgb '{COLOURS[at % len(COLOURS)]}' title {quoted(name)}"
-        for at, name in enumerate(names)
+        f"$D{at} using 1:2:3:4 with xerrorbars pt {5 + at} ps 0.9 lc rgb '{colour}' title {quoted(name)}"
+        for at, (name, colour) in enumerate(zip(names, itertools.cycle(COLOURS)))
     ]
     draw(path, unit, [result.short_name for result in results], ["plot " + ", ".join(plots)], blocks)
 

@@ -2,13 +2,13 @@
 /*
  * corpus KIND BYTES [SEED]: benchmark data, the same on every machine, to the standard output.
  *
- *	jsonl		events of a Nostr relay, one JSON object a line; gzip -6 makes it 1.80 times smaller
+ *	jsonl		events of a Nostr relay, one JSON object a line; gzip -6: 1.80 times smaller
  *	notepack	the same events as a notepack segment; 1.36 times
  *	log		a web server's log with syslog lines between; 6.1 times
  *	random		incompressible; 1.0 times
  *
- * Whole records, as many as fit into BYTES (random: all of BYTES). tests/bench/smoke.py checks the
- * factors. Ids and signatures are random bytes: nothing here looks at what they sign.
+ * Whole records, as many as fit into BYTES (random: all of BYTES). smoke.py checks the factors.
+ * Ids and signatures are random bytes: nothing here looks at what they sign.
  */
 #include <errno.h>
 #include <stdarg.h>

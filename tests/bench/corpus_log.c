@@ -2,7 +2,7 @@
 /*
  * corpus_log: a web server's access log in the combined format, with syslog lines between.
  *
- * Addresses, pages and browsers recur, some much more often than others; a request's id does not.
+ * Addresses, pages and browsers recur, some much more often than others; requests' ids do not.
  */
 #include <stdio.h>
 #include <time.h>

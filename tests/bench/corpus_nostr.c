@@ -3,12 +3,12 @@
  * corpus_nostr: events as a relay stores them, as JSON lines and as notepack frames.
  *
  * The mix is that of a public relay: notes, reactions, encrypted messages (base64), zaps (an
- * invoice and the request within a tag), lists of relays. Some authors write much more than others, and events
- * refer to recent ones: both are what gzip finds in real segments.
+ * invoice and the request within a tag), lists of relays. Some authors write much more than
+ * others, and events refer to recent ones: both are what gzip finds in real segments.
  *
- * A frame: length (32 bits, little-endian), version 1, id, pubkey, sig, created_at, kind, content, tags;
- * numbers are LEB128, an element of a tag is its length << 1 | is_bytes and the bytes: hexadecimal is
- * stored as what it stands for.
+ * A frame: length (32 bits, little-endian), version 1, id, pubkey, sig, created_at, kind, content,
+ * tags; numbers are LEB128, an element of a tag is its length << 1 | is_bytes and the bytes:
+ * hexadecimal is stored as what it stands for.
  */
 #include <string.h>
 

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * iotimer COMMAND ARGUMENT…: do I/O of an exact shape, and print how long it took, as "NAME VALUE" lines.
+ * iotimer COMMAND ARGUMENT…: I/O of an exact shape, and how long it took, as "NAME VALUE" lines.
  *
- *	write SRC DST SIZE FLAGS	write all of SRC to a new DST in writes of SIZE bytes, from memory;
- *					FLAGS: append (O_APPEND) or plain. From open to close: seconds
- *	fsync SRC DST COUNT		append 4 KiB and fsync, COUNT times: p50, p99, max in us of both
- *	pace SRC DST RATE LISTED	write SRC to DST at RATE MB/s in writes of 1 MiB, close, and wait
- *					until LISTED is there: seconds from the close
- *	read FILE SIZE			read all of FILE in reads of SIZE bytes: seconds, bytes
- *	random FILE COUNT STRIDE SEED	read 4 KiB somewhere in each of COUNT pieces of STRIDE bytes, no
- *					piece twice: p50, p99, max in us
- *	files SRC DIR COUNT BYTES	create COUNT files of BYTES bytes, each of another part of SRC
+ *	write SRC DST SIZE FLAGS	all of SRC to a new DST, in writes of SIZE bytes from memory;
+ *					FLAGS: append (O_APPEND) or plain. seconds, from open to
+ *					close
+ *	fsync SRC DST COUNT		append 4 KiB and fsync, COUNT times: p50, p99, max of both
+ *	pace SRC DST RATE LISTED	SRC to DST at RATE MB/s in writes of 1 MiB, close, and wait
+ *					until LISTED is there: seconds, from the close
+ *	read FILE SIZE			all of FILE, in reads of SIZE bytes: seconds, bytes
+ *	random FILE COUNT STRIDE SEED	4 KiB somewhere in each of COUNT pieces of STRIDE bytes, no
+ *					piece twice: p50, p99, max
+ *	files SRC DIR COUNT BYTES	create COUNT files, each of other BYTES bytes of SRC: seconds
  *	stat DIR			stat all that is in DIR, the second time: seconds, entries
  *	list DIR			list DIR, the second time: seconds, entries
  *	calls DIR SECONDS PREFIX	for so long, by turns: statx of DIR/sealed.notepack.gz, of
- *					DIR/written, of a name that is not there, and (every 10th time)
- *					mkdir; none from the kernel's caches: NAME_p50, …_p99, …_max in us
+ *					DIR/written, of a name that is not there, and (every 10th
+ *					time) mkdir, none from the kernel's caches: sealed_p50 …
+ *
+ * p50, p99 and max are in microseconds.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * iotimer: what its commands share. Any failure ends the program: a figure of half a job is none.
+ * iotimer: what its commands share. Any failure ends the program: half a job has no figure.
  */
 #ifndef NOTEPACKFS_TESTS_IOTIMER_H
 #define NOTEPACKFS_TESTS_IOTIMER_H

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * passthrough SOURCE MOUNTPOINT [-f] [-o OPTIONS]: a FUSE file system that does nothing but hand each request on to
- * SOURCE: what FUSE itself costs, to compare notepackfs with.
+ * passthrough SOURCE MOUNTPOINT [-f] [-o OPTIONS]: a FUSE file system that does nothing but hand each
+ * request on to SOURCE: what FUSE itself costs, to compare notepackfs with.
  *
  * It is as libfuse's own low-level example is by default: write-through, names and attributes valid
- * for a second, one descriptor (O_PATH) for each inode, data spliced where libfuse can. It has what the rows of
- * tests/bench use, and no more: no links, no extended attributes, no locks.
+ * for a second, one descriptor (O_PATH) for each inode, data spliced where libfuse can. It has what
+ * the rows of tests/bench use, and no more: no links, no extended attributes, no locks.
  *
- * An inode is known by (st_dev, st_ino) and counted as the kernel counts its look-ups. The descriptors of the
- * inodes are opened anew through /proc/self/fd.
+ * An inode is known by (st_dev, st_ino) and counted as the kernel counts its look-ups. Files are
+ * opened anew through /proc/self/fd.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -8,13 +8,13 @@ HEAD = """<!-- SPDX-License-Identifier: BSD-2-Clause -->
 # Results of the benchmarks
 
 """
-SMOKE = """**A smoke run: sizes are tiny, and the machine may have been busy. These figures say nothing but that the
-benchmarks run.**
+SMOKE = """**A smoke run: sizes are tiny, and the machine may have been busy. These figures say nothing but
+that the benchmarks run.**
 
 """
-INTRO = """Each row is measured against its peers by turns in one run; figures are medians. `tests/bench/run` measures all
-rows again, or those that are named. Every value is in [samples.csv](results/samples.csv), medians and extremes are in
-[results.csv](results/results.csv).
+INTRO = """Each row is measured against its peers by turns in one run; figures are medians. `tests/bench/run`
+measures all rows again, or those that are named. Every value is in [samples.csv](results/samples.csv),
+medians and extremes are in [results.csv](results/results.csv).
 
 """
 
@@ -38,8 +38,8 @@ def verdict(result):
     peers = [side for side in result.values if side != result.subject]
     ratios = " · ".join(ratio(result.ratio(peer)) for peer in peers)
     bars = " · ".join(bar.text(result.figure.unit) for bar in result.figure.bars)
-    met = " · ".join("yes" if bar.attained(result.against(bar)) >= 1 else "**no**" for bar in result.figure.bars)
-    return ratios or "—", bars or "—", met or "—"
+    met = [bar.attained(result.against(bar)) >= 1 for bar in result.figure.bars]
+    return ratios or "—", bars or "—", " · ".join("yes" if x else "**no**" for x in met) or "—"
 
 
 def line(result, with_bound):
@@ -62,8 +62,9 @@ def table(results, with_bound):
 
 def machine(facts):
     return (
-        f"{facts['cpus']} CPUs ({facts['cpu']}), {facts['memory']}, Linux {facts['kernel']}, {facts['filesystem']}, "
-        f"libfuse {facts['libfuse']}, zlib {facts['zlib']}, {facts['pigz']}, {facts['gzip']}"
+        f"{facts['cpus']} CPUs ({facts['cpu']}), {facts['memory']}, Linux {facts['kernel']}, "
+        f"{facts['filesystem']}, libfuse {facts['libfuse']}, zlib {facts['zlib']}, {facts['pigz']}, "
+        f"{facts['gzip']}"
     )
 
 

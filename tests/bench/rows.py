@@ -64,7 +64,8 @@ def row(key, title, figures, measures, bound="", most_runs=1000):
     """most_runs is for rows that take minutes."""
 
     def register(function):
-        ROWS[key] = Row(key, title, tuple(figures), measures, bound, most_runs, contextlib.contextmanager(function))
+        prepare = contextlib.contextmanager(function)
+        ROWS[key] = Row(key, title, tuple(figures), measures, bound, most_runs, prepare)
         return function
 
     return register

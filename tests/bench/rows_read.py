@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """rows_read: what a reader notices. What is beneath a mount is in the page cache, for both sides."""
-from bench import GIB, MIB, run, same, sha256_of, timed
+from bench import GIB, MIB, repeat, same, sha256_of, timed
 from rows import Bar, Figure, row, speed
 
 LATENCY = (Figure("p50", "p50", "ms", (Bar("<=", 1),)), Figure("p99", "p99", "ms", (Bar("<=", 3),)))
@@ -23,8 +23,8 @@ def remount(mount):
     "read-object",
     "read a .notepack.gz through the mount",
     speed(Bar(">=", 0.95, "native")),
-    measures="the object of 256 MiB jsonl, reads of 1 MiB, first time after a mount, against the same file in the store. "
-    "The store's file is in the page cache.",
+    measures="the object of 256 MiB jsonl, reads of 1 MiB, first time after a mount, against the same file "
+    "in the store. The store's file is in the page cache.",
 )
 def read_object(bench):
     source = bench.corpus("jsonl", bench.size(256 * MIB, 4 * MIB))
@@ -45,8 +45,8 @@ def read_object(bench):
     "read-first",
     "read a plain name, 256 MiB, first time",
     speed(Bar(">=", 2, "zcat")),
-    measures="reads of 1 MiB by the plain name, decompressed and checked by the daemon, first time after a mount, against "
-    "zcat of the same object to /dev/null.",
+    measures="reads of 1 MiB by the plain name, decompressed and checked by the daemon, first time after a "
+    "mount, against zcat of the same object to /dev/null.",
 )
 def read_first(bench):
     source = bench.corpus("jsonl", bench.size(256 * MIB, 4 * MIB))
@@ -69,7 +69,8 @@ def read_first(bench):
     "read-again",
     "read a plain name, 256 MiB, again",
     speed(Bar(">=", 0.8, "native")),
-    measures="the same once more, without a mount between, against the file itself in a plain directory, in the page cache.",
+    measures="the same once more, without a mount between, against the file itself in a plain directory, in "
+    "the page cache.",
 )
 def read_again(bench):
     source = bench.corpus("jsonl", bench.size(256 * MIB, 4 * MIB))
@@ -94,7 +95,8 @@ def random_reads(bench, mount, count, seed):
     "random",
     "4 KiB at random from 256 MiB plain, cold in the daemon",
     LATENCY,
-    measures="preads of the plain name after a new mount, each of another chunk of 256 KiB; the object is in the page cache.",
+    measures="preads of the plain name after a new mount, each of another chunk of 256 KiB; the object is in "
+    "the page cache.",
 )
 def random_256m(bench):
     source = bench.corpus("jsonl", bench.size(256 * MIB, 8 * MIB))
@@ -114,8 +116,8 @@ def random_256m(bench):
     "random-20g",
     "4 KiB at random from a 20 GiB segment, after the first use of its index",
     LATENCY,
-    measures="as the row before, from one part of 20 GiB (1 GiB of log, twenty times, level 1), after one read. The object is "
-    "in the page cache, as far as it fits.",
+    measures="as the row before, from one part of 20 GiB (1 GiB of log, twenty times, level 1), after one "
+    "read. The object is in the page cache, as far as it fits.",
     most_runs=3,
 )
 def random_20g(bench):
@@ -123,8 +125,7 @@ def random_20g(bench):
     bench.need_space(30 * source.stat().st_size)
     seeds = iter(range(1000))
     with bench.mount("grace=1h", "backlog=0", "level=1") as mount:
-        many = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20"
-        run("sh", "-c", many + '; do cat "$1"; done >"$2"', "sh", source, mount / "x")
+        repeat(source, 20, mount / "x")
         mount.ctl("seal", mount / "x")
         same("parts", len(list(mount.store.glob("x*.notepack.gz"))), 1)
 

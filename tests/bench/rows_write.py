@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""rows_write: what a writer notices. Nothing is sealed meanwhile: grace is an hour, and each file is removed."""
+"""rows_write: what a writer notices. Nothing is sealed meanwhile: grace is an hour; files are removed."""
 from bench import GIB, MIB, Failed
 from rows import Bar, Figure, row, speed
 
@@ -12,8 +12,9 @@ def write_row(key, title, size, shape, full, bars):
         key,
         title,
         speed(*bars),
-        measures=f"one writer of {size:,} byte writes from memory, {'with' if shape == 'append' else 'without'} "
-        f"O_APPEND, from open to close, into the page cache; {full // MIB:,} MiB. Nothing is sealed meanwhile.",
+        measures=f"one writer of {size:,} byte writes from memory, "
+        f"{'with' if shape == 'append' else 'without'} O_APPEND, from open to close, into the page cache; "
+        f"{full // MIB:,} MiB. Nothing is sealed meanwhile.",
     )
     def write(bench):
         source = bench.corpus("jsonl", bench.size(full, MIB))
@@ -47,15 +48,22 @@ write_row(
     GIB,
     (Bar(">=", 0.22, "native"), Bar(">=", 1, "passthrough")),
 )
-write_row("lines", "a line writer without O_APPEND, 200 B", 200, "plain", 64 * MIB, (Bar(">=", 1, "passthrough"),))
+write_row(
+    "lines",
+    "a line writer without O_APPEND, 200 B",
+    200,
+    "plain",
+    64 * MIB,
+    (Bar(">=", 1, "passthrough"),),
+)
 
 
 @row(
     "fsync",
     "fsync of a 4 KiB append",
     [Figure("p50", "p50", "µs", (Bar("<=", 1.5, "native"),)), Figure("p99", "p99", "µs")],
-    measures="write of 4 KiB with O_APPEND, and fsync, one after the other; both together are timed. Default options: what "
-    "was fsynced is sealed in the background.",
+    measures="write of 4 KiB with O_APPEND, and fsync, one after the other; both together are timed. Default "
+    "options: what was fsynced is sealed in the background.",
 )
 def fsync(bench):
     count = bench.size(1000, 20)

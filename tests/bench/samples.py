@@ -15,6 +15,7 @@ import subprocess
 
 import rows
 
+SUMMARY = ("row", "figure", "unit", "side", "median", "least", "most", "runs")
 COLUMNS = ("row", "figure", "unit", "side", "run", "value", "commit", "taken")
 
 
@@ -64,7 +65,9 @@ class Samples:
         if not file.exists():
             return
         if json.loads(file.read_text()) != self.facts:
-            raise ValueError(f"{self.directory} has figures of another machine, or of a smoke run; name another --out")
+            raise ValueError(
+                f"{self.directory} has figures of another machine, or of a smoke run; name another --out"
+            )
         with open(self.directory / "samples.csv", newline="", encoding="utf-8") as csv_file:
             known = [line for line in csv.DictReader(csv_file) if line["row"] in rows.ROWS]
         self.lines = [{**line, "run": int(line["run"]), "value": float(line["value"])} for line in known]
@@ -78,13 +81,8 @@ class Samples:
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "machine.json").write_text(json.dumps(self.facts, indent=1) + "\n")
         write_csv(self.directory / "samples.csv", COLUMNS, self.lines)
-        table = [
-            {"row": r.row.key, "figure": r.figure.key, "unit": r.figure.unit, "side": side, "median": f"{median:.6g}"}
-            | {"least": f"{min(r.values[side]):.6g}", "most": f"{max(r.values[side]):.6g}", "runs": len(r.values[side])}
-            for r in self.results()
-            for side, median in r.medians.items()
-        ]
-        write_csv(self.directory / "results.csv", ("row", "figure", "unit", "side", "median", "least", "most", "runs"), table)
+        table = [line for result in self.results() for line in result.lines()]
+        write_csv(self.directory / "results.csv", SUMMARY, table)
 
     def results(self):
         """A Result for each figure that was measured, in the order of the rows."""
@@ -129,6 +127,14 @@ class Result:
     @property
     def short_name(self):
         return f"{self.row.key}, {self.figure.label}" if self.figure.label else self.row.key
+
+    def lines(self):
+        """For results.csv: one for each side."""
+        for side, values in self.values.items():
+            points = (statistics.median(values), min(values), max(values))
+            texts = (f"{point:.6g}" for point in points)
+            name = (self.row.key, self.figure.key, self.figure.unit, side)
+            yield dict(zip(SUMMARY, (*name, *texts, len(values))))
 
     def ratio(self, peer):
         return self.medians[self.subject] / self.medians[peer]
