@@ -7,10 +7,14 @@ files that come out; rows are kept, replaced and refused as `run` says; a row th
 """
 import contextlib
 import csv
+import importlib.machinery
+import importlib.util
+import json
 import os
 import pathlib
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -72,8 +76,19 @@ def check_corpora():
         packed = subprocess.run(["gzip", "-6"], input=data, capture_output=True, check=True).stdout
         got = len(data) / len(packed)
         check(f"{kind}: gzip -6 makes it {factor} times smaller", abs(got / factor - 1) <= 0.03, got)
+
+
+def check_events():
+    """Line and frame are of the same event, as another encoder has it."""
+    program = README.with_name("contrib") / "pack-sample-events"
+    loader = importlib.machinery.SourceFileLoader("pack", str(program))
+    pack = importlib.util.module_from_spec(importlib.util.spec_from_loader("pack", loader))
+    loader.exec_module(pack)
     lines = corpus("jsonl", "1000000").splitlines()
-    check("jsonl: whole lines", all(line[:1] == b"{" and line[-1:] == b"}" for line in lines))
+    payloads = [pack.payload(json.loads(line)) for line in lines]
+    wanted = b"".join(struct.pack("<I", len(payload)) + payload for payload in payloads)
+    got = corpus("notepack", "1000000")
+    check("jsonl and notepack are the same events", len(lines) > 500 and got[: len(wanted)] == wanted)
 
 
 def check_records(directory):
@@ -240,6 +255,7 @@ def main():
         os.environ["TMPDIR"] = directory
         out = work / "out"
         check_corpora()
+        check_events()
         check_records(work)
         result = bench("--smoke", "--runs", RUNS, "--out", out)
         check("all rows run", result.returncode == 0, result.stdout, result.stderr)
