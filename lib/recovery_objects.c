@@ -119,51 +119,64 @@ static int find_neighbour(void *ctx, const struct sealed *rec, const char *dir,
 	return 0;
 }
 
-/* Does this raw file hold the object's bytes, where they should be? 1, 0, or -errno: it cannot be
- * told now. */
-static int raw_agrees(struct store *s, const struct found_raw *raw, const struct candidate *c)
+/* The raw file of this name, if it has a mark, and the object's bytes where they should be. 1, 0, or
+ * -errno: it cannot be told now. */
+static int match_raw(struct store *s, struct candidate *c, const char *name)
 {
 	uint64_t end = c->rec.offset + c->rec.raw_bytes;
-	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
+	CLEANUP_FD int dfd = recovery_open_dir(s, c->at->dir);
 	CLEANUP_FD int fd =
-	    dfd < 0 ? dfd : io_open(dfd, raw->at.name, O_RDONLY | O_NOFOLLOW, 0);
+	    dfd < 0 ? dfd : io_open(dfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 	uint8_t sha256[SHA256_BYTES];
-	int err;
+	struct raw_mark mark;
+	struct stat st;
+	int err = fd < 0 ? fd : io_fstat(fd, &st);
 
-	if (fd < 0)
-		return fd;
-	if (raw->base > c->rec.offset || raw->bytes < end)
+	if (!err)
+		err = raw_read_mark(fd, &mark);
+	if (err == -ENOENT || err == -EINVAL || err == -ELOOP || err == -ENODATA)
+		return 0;
+	if (err)
+		return err;
+	if (!mark.id || manifest_knows(s->manifest, mark.id, c->part) ||
+	    mark.base > c->rec.offset || (uint64_t)st.st_size < end)
 		return 0;
 	err = digest_range(fd, c->rec.offset, c->rec.raw_bytes, sha256);
 	if (err)
 		return err == -EIO ? 0 : err;
-	return memcmp(sha256, c->rec.raw_sha256, SHA256_BYTES) == 0;
+	if (memcmp(sha256, c->rec.raw_sha256, SHA256_BYTES) != 0)
+		return 0;
+	c->rec.id = mark.id;
+	return 1;
 }
 
-static int find_owner(struct store *s, struct differences *diff, struct candidate *c)
+/* In either spelling; also under a name that is excluded, where no raw file is sealed: it may have been
+ * renamed when its object was on the way. */
+static int match_raws(struct store *s, struct candidate *c)
+{
+	const char *suffix = store_suffix(s);
+	char name[NAME_BYTES + 1];
+	int n = snprintf(name, sizeof(name), "%s%s", c->plain, suffix), r = 0;
+
+	if (!name_stem_needs_suffix(c->plain, strlen(c->plain), suffix))
+		r = match_raw(s, c, c->plain);
+	if (r || n > NAME_BYTES)
+		return r;
+	r = match_raw(s, c, name);
+	if (r > 0)
+		snprintf(c->plain, sizeof(c->plain), "%s", name);
+	return r;
+}
+
+static int find_owner(struct store *s, struct candidate *c)
 {
 	struct neighbours n = {
 	    .stem = c->plain, .suffix = store_suffix(s), .end = c->rec.offset, .part = c->part};
 	struct sealed other;
+	int r = match_raws(s, c);
 
-	for (size_t i = 0; i < diff->raw_count; i++) {
-		const struct found_raw *raw = &diff->raws[i];
-		int agrees =
-		    raw->id && strcmp(raw->at.dir, c->at->dir) == 0 &&
-			    name_stem_len(raw->at.name, n.suffix) == strlen(c->plain) &&
-			    memcmp(raw->at.name, c->plain, strlen(c->plain)) == 0 &&
-			    !manifest_knows(s->manifest, raw->id, c->part)
-			? raw_agrees(s, raw, c)
-			: 0;
-
-		if (agrees < 0)
-			return agrees;
-		if (agrees) {
-			c->rec.id = raw->id;
-			snprintf(c->plain, sizeof(c->plain), "%s", raw->at.name);
-			return 0;
-		}
-	}
+	if (r)
+		return MIN(r, 0);
 	if (c->part > 1)
 		manifest_each_in_dir(s->manifest, c->at->dir, find_neighbour, &n);
 	/* A record of this part, elsewhere, would be replaced. */
@@ -183,7 +196,7 @@ static int find_owner(struct store *s, struct differences *diff, struct candidat
 }
 
 /* Check every byte of it, and record it. 1: it is damaged. */
-static int adopt(struct store *s, struct differences *diff, struct candidate *c)
+static int adopt(struct store *s, struct candidate *c)
 {
 	struct seekgz_damage damage;
 	int err = object_verify(c->fd, &c->rec, NULL, NULL, &damage);
@@ -201,7 +214,7 @@ static int adopt(struct store *s, struct differences *diff, struct candidate *c)
 		return 1;
 	}
 	if (!err)
-		err = find_owner(s, diff, c);
+		err = find_owner(s, c);
 	if (err)
 		return err;
 	c->rec.mode = (c->st.st_mode & 0777) | 0200;
@@ -286,7 +299,7 @@ static int examine(struct store *s, struct differences *diff, struct candidate *
 		r = finish_removal(s, c);
 	if (r || excluded)
 		return r < 0 ? r : 0;
-	r = adopt(s, diff, c);
+	r = adopt(s, c);
 	return r == 1 ? set_aside(s, c) : r;
 }
 
