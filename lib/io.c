@@ -381,8 +381,13 @@ bool io_is_named(int fd, int dirfd, const char *name)
 
 int io_rename_resume(int from_dirfd, const char *from, int to_dirfd, const char *to)
 {
-	int err = io_rename_noreplace(from_dirfd, from, to_dirfd, to);
+	struct stat st;
+	int err;
 
+	/* One name: to remove it is to lose the file. */
+	if (strcmp(from, to) == 0 && io_same_file(from_dirfd, ".", to_dirfd, "."))
+		return io_stat(from_dirfd, from, &st);
+	err = io_rename_noreplace(from_dirfd, from, to_dirfd, to);
 	if (err == -EEXIST && io_same_file(from_dirfd, from, to_dirfd, to))
 		err = io_unlink(from_dirfd, from, 0);
 	return err;

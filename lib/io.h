@@ -85,8 +85,8 @@ int io_rename(int from_dirfd, const char *from, int to_dirfd, const char *to, un
  */
 int io_rename_noreplace(int from_dirfd, const char *from, int to_dirfd, const char *to);
 
-/* The same for a start after such a crash: if `to` is the same file already, `from` goes. The two
- * names must not be one. */
+/* The same for a start after such a crash: if `to` is the same file already, `from` goes, unless
+ * they are one name. */
 int io_rename_resume(int from_dirfd, const char *from, int to_dirfd, const char *to);
 
 /* Are they names of one file? */

@@ -90,6 +90,10 @@ static void a_renaming_cut_between_link_and_unlink_is_resumed(void)
 	CHECK_EQ(io_rename_resume(s.fd, "b", s.fd, "d"), 0);
 	CHECK(!scratch_has(&s, "b"));
 	check_text(&s, "d", "half");
+
+	/* Named bug: it was removed (mv a a.notepack renames no object). */
+	CHECK_EQ(io_rename_resume(s.fd, "d", s.fd, "d"), 0);
+	check_text(&s, "d", "half");
 	scratch_release(&s);
 }
 
