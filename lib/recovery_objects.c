@@ -195,6 +195,24 @@ static int find_owner(struct store *s, struct candidate *c)
 	return 0;
 }
 
+/*
+ * Under an excluded name it is ours only if its file was renamed when it was on the way: then the raw
+ * file has its bytes. One that a user has written has a mark. 1, 0, or -errno.
+ */
+static int is_ours(struct store *s, struct candidate *c)
+{
+	struct raw_mark mark;
+	struct seekgz_damage damage;
+	int err = raw_read_mark(c->fd, &mark);
+
+	if (err != -ENODATA)
+		return err;
+	err = object_verify(c->fd, &c->rec, NULL, NULL, &damage);
+	if (err)
+		return err == -EBADMSG || err == -EFBIG ? 0 : err;
+	return c->rec.part == c->part ? match_raws(s, c) : 0;
+}
+
 /* Check every byte of it, and record it. 1: it is damaged. */
 static int adopt(struct store *s, struct candidate *c)
 {
@@ -297,6 +315,8 @@ static int examine(struct store *s, struct differences *diff, struct candidate *
 	r = match_missing(s, diff, c);
 	if (!r)
 		r = finish_removal(s, c);
+	if (!r && excluded && is_ours(s, c) == 1)
+		excluded = false;
 	if (r || excluded)
 		return r < 0 ? r : 0;
 	r = adopt(s, c);

@@ -402,4 +402,19 @@ for i in 1 2; do
 	check "… both are listed ($i)" [ "$(cd "$MNT" && ls renamed.tmp*)" = "$(printf 'renamed.tmp\nrenamed.tmp.notepack.gz')" ]
 	stop "with an excluded file ($i)"
 done
+
+# Named bug: the same in an excluded directory: the object stayed there as a second file.
+start grace=1h
+mkdir "$MNT/new.part"
+echo sealed >"$MNT/new.part/moved"
+echo sealed >"$MNT/new.part/users"
+cp "$MNT/moved.notepack.gz" "$MNT/new.part/users.notepack.gz"
+crash
+cp -p "$STORE/moved.notepack.gz" "$STORE/new.part/moved.notepack.gz"
+start grace=1h
+check "an object without a record belongs to the file of its name, in an excluded directory, too" \
+	[ "$(cat "$MNT/new.part/moved") $(ls "$MNT/new.part" | grep moved | xargs)" = "sealed moved.notepack.gz" ]
+check "… a user's own file of such a name stays one" \
+	sh -c "echo more >>'$MNT/new.part/users.notepack.gz' && [ -e '$MNT/new.part/users' ]"
+stop "with an excluded directory"
 finish
