@@ -55,12 +55,15 @@ bool holdings_cover(const struct holdings *h, const struct holdings *least)
 	return true;
 }
 
+/* Has b what a has, under another spelling of its name, as far as marks tell? Of two that are the same
+ * the first is kept. */
 static bool is_copy(const struct state *s, const struct made_raw *a, const struct made_raw *b)
 {
 	size_t stem = name_stem_len(a->name, s->suffix);
 
-	return a->id == b->id && a->stream == b->stream && a->from == b->from &&
-	       a->to == b->to && strcmp(a->dir, b->dir) == 0 &&
+	return (a->id == b->id || !a->id || !b->id) && a->stream == b->stream &&
+	       b->from <= a->from && b->to >= a->to &&
+	       (b < a || b->from < a->from || b->to > a->to) && strcmp(a->dir, b->dir) == 0 &&
 	       stem == name_stem_len(b->name, s->suffix) && !memcmp(a->name, b->name, stem);
 }
 
@@ -74,8 +77,8 @@ static void raw_needs(const struct state *s, const struct made_raw *raw,
 		if (s->removed_id[i] == raw->id)
 			from = MAX(from, s->removed_end[i]);
 	}
-	for (const struct made_raw *other = s->raws; other < raw; other++) {
-		if (is_copy(s, other, raw))
+	for (unsigned i = 0; i < s->raw_count; i++) {
+		if (&s->raws[i] != raw && is_copy(s, raw, &s->raws[i]))
 			return;
 	}
 	for (uint64_t i = from; i < raw->to; i++)
