@@ -157,8 +157,7 @@ static int read_facts(struct store *s, struct dir *d, const char *name, struct r
 	return err;
 }
 
-/* A raw file without a mark was put here by someone else, or by a store without attributes. A copy
- * keeps its base: it has no more bytes than what it was copied from. */
+/* A raw file without a mark was put here by someone else, or by a store without attributes. */
 static int give_mark(struct store *s, struct dir *d, const char *name, struct raw_facts *facts)
 {
 	int dfd, fd, err = 0;
@@ -167,6 +166,7 @@ static int give_mark(struct store *s, struct dir *d, const char *name, struct ra
 		err = manifest_new_id(s->manifest, &facts->mark.id);
 	else
 		facts->mark.id = (uint64_t)1 << 40 | facts->st.st_ino;
+	facts->mark.base = 0;
 	if (err || s->options.read_only || !s->have_xattrs)
 		return err;
 	dfd = dirfd_get(s, d);
@@ -182,30 +182,12 @@ static int give_mark(struct store *s, struct dir *d, const char *name, struct ra
 	return 0;
 }
 
-/*
- * The raw file has only zeroes before its base, and what was there is in no part: the objects are lost,
- * and their records. Zeroes are not what was written: the file begins with what is left, and a gap
- * behind a part cannot be read.
- */
-static void skip_lost_locked(struct store *s, struct file *f, const char *name, uint64_t base)
+/* Give the file its raw bytes. */
+static void attach_locked(struct store *s, struct file *f, const struct raw_facts *facts)
     REQUIRES(s->lock)
 {
-	log_warning("%s: its bytes from %llu to %llu were sealed, and their objects are lost",
-		    name, (unsigned long long)f->sealed_end, (unsigned long long)base);
-	f->sealed_end = base;
-	if (!f->part_count)
-		f->base = base;
-}
-
-/* Give the file its raw bytes. */
-static void attach_locked(struct store *s, struct file *f, const char *name,
-			  const struct raw_facts *facts) REQUIRES(s->lock)
-{
 	uint64_t bytes = (uint64_t)facts->st.st_size;
-	uint64_t base = MIN(facts->mark.base, bytes);
 
-	if (base > f->sealed_end)
-		skip_lost_locked(s, f, name, base);
 	f->raw_present = true;
 	f->raw_recovered = true;
 	f->raw_durable = true; /* what is not is not ours to promise */
@@ -283,7 +265,7 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 	f->reason = reason;
 	reason = NULL;
 	lock_take(&s->lock);
-	attach_locked(s, f, name, &facts);
+	attach_locked(s, f, &facts);
 	f->raw_unproven = f->n.linked && is_unproven_locked(s, f);
 	if (!f->n.linked) {
 		err = catalog_link_locked(s, d, &f->n, name);

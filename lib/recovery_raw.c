@@ -233,7 +233,7 @@ static bool is_displaced(const struct differences *diff, const struct found_raw 
 static int displace(struct store *s, const struct differences *diff, struct found_raw *raw,
 		    int dfd, int fd)
 {
-	struct raw_mark mark = {.base = raw->base};
+	struct raw_mark mark = {0};
 	char name[NAME_BYTES + 1];
 	char *copy;
 	int err;
@@ -284,8 +284,6 @@ static int judge(struct store *s, const struct differences *diff, struct found_r
 	ours = raw->id && raw->id != r.list[0].id ? 0 : agrees(fd, raw, &r);
 	whole = ours == 1 ? all_whole(s, raw, dfd, &r) : 1;
 	if (ours == 1 && whole == 1 && has_gap(s, raw, &r))
-		whole = 0;
-	if (ours == 1 && whole == 1 && raw->base > sealed_end(&r))
 		whole = 0;
 	if (ours < 0 || whole < 0) {
 		err = ours < 0 ? ours : whole;
@@ -383,14 +381,13 @@ int recovery_raws(struct store *s, struct differences *diff)
 	for (size_t i = 0; i < diff->raw_count; i++) {
 		struct found_raw *raw = &diff->raws[i];
 		int err = judge(s, diff, raw);
-		uint64_t sealed = MAX(raw->sealed_end, raw->base);
 
 		if (err && recovery_leave(s, raw, err) != 0)
 			return err;
-		if (raw->bytes > sealed && !err) {
+		if (raw->bytes > raw->sealed_end && !err) {
 			log_info(PLACE_FORMAT ": %llu bytes were not sealed yet",
 				 PLACE_PATH(raw->at.dir, raw->at.name),
-				 (unsigned long long)(raw->bytes - sealed));
+				 (unsigned long long)(raw->bytes - raw->sealed_end));
 			recovery_event_at(s, "queued", raw->at.dir, raw->at.name);
 		}
 		if (!err && !raw->gone) {

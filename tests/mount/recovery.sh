@@ -413,7 +413,7 @@ crash
 cp -p "$STORE/moved.notepack.gz" "$STORE/new.part/moved.notepack.gz"
 start grace=1h
 check "an object without a record belongs to the file of its name, in an excluded directory, too" \
-	[ "$(cat "$MNT/new.part/moved") $(ls "$MNT/new.part" | grep moved | xargs)" = "sealed moved.notepack.gz" ]
+	[ "$(cat "$MNT/new.part/moved") $(cd "$MNT/new.part" && echo moved*)" = "sealed moved.notepack.gz" ]
 check "… a user's own file of such a name stays one" \
 	sh -c "echo more >>'$MNT/new.part/users.notepack.gz' && [ -e '$MNT/new.part/users' ]"
 stop "with an excluded directory"

@@ -230,16 +230,6 @@ repairs "a missing manifest" 15
 fresh
 head -c 5000 /dev/urandom >"$M"
 repairs "a manifest of another format" 15
-fresh
-rm "$M"
-mkdir "$M"
-: >"$M/in it"
-repairs "a directory in the manifest's place" 15
-check "… which is kept" [ -e "$PRIVATE/quarantine/manifest.1/manifest/in it" ]
-fresh
-rm "$M"
-ln -s /etc/passwd "$M"
-repairs "a link in the manifest's place" 15
 
 for n in 1 2 4; do
 	fresh
@@ -257,11 +247,6 @@ for n in 1 2 4; do
 	fresh
 	echo '{"not":"ours"}' >"$(chunk $n)"
 	repairs "chunk file $n, of another format" 20
-	fresh
-	NAME=$(chunk $n)
-	rm "$NAME"
-	mkdir "$NAME"
-	repairs "a directory in the place of chunk file $n" 20
 done
 fresh
 rm "$PRIVATE"/chunks/*
@@ -333,33 +318,6 @@ check "one of ours goes to quarantine" said "a/f11.notepack.gz: was moved to"
 check "an import, too" said "c/foreign.notepack.gz: was moved to"
 check "with their bytes" [ "$(find "$PRIVATE/quarantine" -maxdepth 1 -name '*.gz' | wc -l)" -eq 2 ]
 check "the old chunk files were kept before" [ -e "$PRIVATE/quarantine/manifest.1" ]
-
-# Named bug: the raw file of an append has zeroes where the sealed bytes were. With their objects and
-# records lost, these zeroes were read, and sealed, as if they had been written.
-fresh
-cp -a "$STORE/a/f1" "$STORE/a/copy"
-rm -r "$PRIVATE/chunks" "$M" "$STORE"/a/f1.notepack.gz "$STORE"/a/f1.p*.gz
-repair
-start grace=0.02
-check "the objects are lost, but not what was appended: it is read as it was written" [ "$(od -c "$MNT/a/f1")" = "$(echo "the tail" | od -c)" ]
-check "… and of a copy" [ "$(od -c "$MNT/a/copy")" = "$(echo "the tail" | od -c)" ]
-check "… the log says what is lost" grep -q "f1: its bytes from 0 to 21 were sealed, and their objects are lost" "$LOG"
-"$NOTEPACKCTL" wait "$MNT"
-check "… and sealed so" [ "$(zcat "$STORE/a/f1.notepack.gz" | od -c)" = "$(echo "the tail" | od -c)" ]
-echo "more" >>"$MNT/a/f1"
-stop "after an append to what is left"
-start grace=0.02
-check "… and goes on" [ "$(od -c "$MNT/a/f1")" = "$(printf 'the tail\nmore\n' | od -c)" ]
-stop "and again"
-check "… and no problem is left" quietly "$NOTEPACKCTL" check --deep "$STORE"
-fresh
-rm -r "$PRIVATE/chunks" "$M" "$STORE"/a/f1.p000000003*.gz
-repair
-start "$QUIET"
-check "the last object is lost: what is before it reads" [ "$(cat "$MNT/a/f1")" = "file 1
-more 2" ]
-check "… and what was appended, under a name of its own" [ "$(od -c "$MNT"/a/f1.recovered-*)" = "$(echo "the tail" | od -c)" ]
-stop "with a part lost"
 
 # ---- who may, and how ----
 
