@@ -119,27 +119,43 @@ static int find_neighbour(void *ctx, const struct sealed *rec, const char *dir,
 	return 0;
 }
 
-/* The raw file of this name, if it has a mark, and the object's bytes where they should be. 1, 0, or
- * -errno: it cannot be told now. */
+/* The raw file of this name, open, with its mark. -ENOENT: there is none. */
+static int open_raw(struct store *s, const struct candidate *c, const char *name,
+		    struct raw_mark *mark)
+{
+	CLEANUP_FD int dfd = recovery_open_dir(s, c->at->dir);
+	int fd = dfd < 0 ? dfd : io_open(dfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	int err = fd < 0 ? fd : raw_read_mark(fd, mark);
+
+	if (err == -EINVAL || err == -ELOOP || err == -ENODATA || (!err && !mark->id))
+		err = -ENOENT;
+	if (err && fd >= 0)
+		close(fd);
+	return err ? err : fd;
+}
+
+static int has_raw(struct store *s, struct candidate *c, const char *name)
+{
+	struct raw_mark mark;
+	CLEANUP_FD int fd = open_raw(s, c, name, &mark);
+
+	return fd >= 0 ? 1 : fd == -ENOENT ? 0 : fd;
+}
+
+/* The raw file of this name has the object's bytes where they should be. */
 static int match_raw(struct store *s, struct candidate *c, const char *name)
 {
 	uint64_t end = c->rec.offset + c->rec.raw_bytes;
-	CLEANUP_FD int dfd = recovery_open_dir(s, c->at->dir);
-	CLEANUP_FD int fd =
-	    dfd < 0 ? dfd : io_open(dfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-	uint8_t sha256[SHA256_BYTES];
 	struct raw_mark mark;
+	CLEANUP_FD int fd = open_raw(s, c, name, &mark);
+	uint8_t sha256[SHA256_BYTES];
 	struct stat st;
 	int err = fd < 0 ? fd : io_fstat(fd, &st);
 
-	if (!err)
-		err = raw_read_mark(fd, &mark);
-	if (err == -ENOENT || err == -EINVAL || err == -ELOOP || err == -ENODATA)
-		return 0;
 	if (err)
-		return err;
-	if (!mark.id || manifest_knows(s->manifest, mark.id, c->part) ||
-	    mark.base > c->rec.offset || (uint64_t)st.st_size < end)
+		return err == -ENOENT ? 0 : err;
+	if (manifest_knows(s->manifest, mark.id, c->part) || mark.base > c->rec.offset ||
+	    (uint64_t)st.st_size < end)
 		return 0;
 	err = digest_range(fd, c->rec.offset, c->rec.raw_bytes, sha256);
 	if (err)
@@ -150,19 +166,23 @@ static int match_raw(struct store *s, struct candidate *c, const char *name)
 	return 1;
 }
 
-/* In either spelling; also under a name that is excluded, where no raw file is sealed: it may have been
- * renamed when its object was on the way. */
-static int match_raws(struct store *s, struct candidate *c)
+/*
+ * Look at the raw file in either spelling; also under a name that is excluded, where no raw file is
+ * sealed: it may have been renamed when its object was on the way. look says 1, 0, or -errno: it cannot
+ * be told now.
+ */
+static int each_spelling(struct store *s, struct candidate *c,
+			 int (*look)(struct store *, struct candidate *, const char *))
 {
 	const char *suffix = store_suffix(s);
 	char name[NAME_BYTES + 1];
 	int n = snprintf(name, sizeof(name), "%s%s", c->plain, suffix), r = 0;
 
 	if (!name_stem_needs_suffix(c->plain, strlen(c->plain), suffix))
-		r = match_raw(s, c, c->plain);
+		r = look(s, c, c->plain);
 	if (r || n > NAME_BYTES)
 		return r;
-	r = match_raw(s, c, name);
+	r = look(s, c, name);
 	if (r > 0)
 		snprintf(c->plain, sizeof(c->plain), "%s", name);
 	return r;
@@ -173,7 +193,7 @@ static int find_owner(struct store *s, struct candidate *c)
 	struct neighbours n = {
 	    .stem = c->plain, .suffix = store_suffix(s), .end = c->rec.offset, .part = c->part};
 	struct sealed other;
-	int r = match_raws(s, c);
+	int r = each_spelling(s, c, match_raw);
 
 	if (r)
 		return MIN(r, 0);
@@ -195,22 +215,55 @@ static int find_owner(struct store *s, struct candidate *c)
 	return 0;
 }
 
+static int record(struct store *s, struct candidate *c)
+{
+	int err;
+
+	c->rec.mode = (c->st.st_mode & 0777) | 0200;
+	c->rec.uid = c->st.st_uid;
+	c->rec.gid = c->st.st_gid;
+	c->rec.mtime_ns = ns_of_timespec(&c->st.st_mtim);
+	c->rec.sealed_at_ns = clock_wall_ns();
+	err = manifest_commit(s->manifest, put_candidate, c);
+	if (!err) {
+		if (!s->adopted)
+			log_notice("%s: was sealed and not yet in the manifest; it is now",
+				   c->path);
+		recovery_event(s, "adopted", c->path);
+	}
+	/* A part that was removed cannot come back (L19). */
+	return err == -EINVAL ? 1 : err;
+}
+
 /*
- * Under an excluded name it is ours only if its file was renamed when it was on the way: then the raw
- * file has its bytes. One that a user has written has a mark. 1, 0, or -errno.
+ * Under an excluded name: it is ours only if its file got that name when it was on the way, and then the
+ * raw file has its bytes. One that a user has written has a mark. 1, 0, or -errno: it cannot be told now.
  */
 static int is_ours(struct store *s, struct candidate *c)
 {
-	struct raw_mark mark;
 	struct seekgz_damage damage;
-	int err = raw_read_mark(c->fd, &mark);
+	struct raw_mark mark;
+	int r = raw_read_mark(c->fd, &mark);
 
-	if (err != -ENODATA)
-		return err;
-	err = object_verify(c->fd, &c->rec, NULL, NULL, &damage);
-	if (err)
-		return err == -EBADMSG || err == -EFBIG ? 0 : err;
-	return c->rec.part == c->part ? match_raws(s, c) : 0;
+	if (r != -ENODATA)
+		return r;
+	r = each_spelling(s, c, has_raw);
+	if (r <= 0)
+		return r;
+	r = object_verify(c->fd, &c->rec, NULL, NULL, &damage);
+	if (r)
+		return r == -EBADMSG || r == -EFBIG ? 0 : r;
+	return c->rec.part == c->part ? each_spelling(s, c, match_raw) : 0;
+}
+
+static int adopt_excluded(struct store *s, struct candidate *c)
+{
+	int r = is_ours(s, c);
+
+	if (r >= 0 || r == -ENOMEM)
+		return r > 0 ? record(s, c) : r;
+	log_error("%s: cannot be looked at (%s), and is left as it is", c->path, strerror(-r));
+	return 0;
 }
 
 /* Check every byte of it, and record it. 1: it is damaged. */
@@ -233,22 +286,7 @@ static int adopt(struct store *s, struct candidate *c)
 	}
 	if (!err)
 		err = find_owner(s, c);
-	if (err)
-		return err;
-	c->rec.mode = (c->st.st_mode & 0777) | 0200;
-	c->rec.uid = c->st.st_uid;
-	c->rec.gid = c->st.st_gid;
-	c->rec.mtime_ns = ns_of_timespec(&c->st.st_mtim);
-	c->rec.sealed_at_ns = clock_wall_ns();
-	err = manifest_commit(s->manifest, put_candidate, c);
-	if (!err) {
-		if (!s->adopted)
-			log_notice("%s: was sealed and not yet in the manifest; it is now",
-				   c->path);
-		recovery_event(s, "adopted", c->path);
-	}
-	/* A part that was removed cannot come back (L19). */
-	return err == -EINVAL ? 1 : err;
+	return err ? err : record(s, c);
 }
 
 int recovery_quarantine(struct store *s, const struct place *at, const char *path)
@@ -315,11 +353,9 @@ static int examine(struct store *s, struct differences *diff, struct candidate *
 	r = match_missing(s, diff, c);
 	if (!r)
 		r = finish_removal(s, c);
-	if (!r && excluded && is_ours(s, c) == 1)
-		excluded = false;
-	if (r || excluded)
-		return r < 0 ? r : 0;
-	r = adopt(s, c);
+	if (r)
+		return MIN(r, 0);
+	r = excluded ? adopt_excluded(s, c) : adopt(s, c);
 	return r == 1 ? set_aside(s, c) : r;
 }
 
