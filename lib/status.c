@@ -124,6 +124,29 @@ static ino_t pid_namespace(void)
 	return stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
 }
 
+static void add_options(struct store *s, struct buf *out)
+{
+	const struct store_options *o = &s->options;
+
+	buf_printf(out,
+		   "{\"level\":%d,\"threads\":%u,\"grace\":%.3f,\"backlog\":%llu,"
+		   "\"suffix\":\"%s\","
+		   "\"exclude\":",
+		   o->level, o->threads, (double)o->grace_ns / 1e9,
+		   (unsigned long long)o->backlog_bytes, store_suffix(s));
+	buf_json_string(out, o->exclude, strlen(o->exclude));
+	buf_printf(out,
+		   ",\"fsync\":\"%s\",\"cut_size\":%llu,\"cut_age\":%.3f,\"scrub\":%.3f,"
+		   "\"allow_delete\":",
+		   o->fsync_seals ? "seal" : "sync", (unsigned long long)o->cut_bytes,
+		   (double)o->cut_age_ns / 1e9, (double)o->scrub_ns / 1e9);
+	if (o->allow_delete || !o->allow_delete_globs)
+		buf_str(out, o->allow_delete ? "true" : "false");
+	else
+		buf_json_string(out, o->allow_delete_globs, strlen(o->allow_delete_globs));
+	buf_str(out, "}");
+}
+
 void store_status(struct store *s, bool names, struct buf *out)
 {
 	const struct store_options *o = &s->options;
@@ -170,23 +193,9 @@ void store_status(struct store *s, bool names, struct buf *out)
 	if (names && damaged.data)
 		buf_add(out, damaged.data, damaged.len);
 	buf_printf(out, "],\"scrub\":%s", scrub.data ? scrub.data : "null");
-	buf_printf(out,
-		   ",\"options\":{\"level\":%d,\"threads\":%u,\"grace\":%.3f,\"backlog\":%llu,"
-		   "\"suffix\":\"%s\","
-		   "\"exclude\":",
-		   o->level, o->threads, (double)o->grace_ns / 1e9,
-		   (unsigned long long)o->backlog_bytes, store_suffix(s));
-	buf_json_string(out, o->exclude, strlen(o->exclude));
-	buf_printf(out,
-		   ",\"fsync\":\"%s\",\"cut_size\":%llu,\"cut_age\":%.3f,\"scrub\":%.3f,"
-		   "\"allow_delete\":",
-		   o->fsync_seals ? "seal" : "sync", (unsigned long long)o->cut_bytes,
-		   (double)o->cut_age_ns / 1e9, (double)o->scrub_ns / 1e9);
-	if (o->allow_delete || !o->allow_delete_globs)
-		buf_str(out, o->allow_delete ? "true" : "false");
-	else
-		buf_json_string(out, o->allow_delete_globs, strlen(o->allow_delete_globs));
-	buf_str(out, "}}\n");
+	buf_str(out, ",\"options\":");
+	add_options(s, out);
+	buf_str(out, "}\n");
 }
 
 void store_progress(struct store *s, struct store_progress *out)
