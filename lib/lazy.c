@@ -39,6 +39,7 @@ struct change {
 	struct file *file; /* busy and referenced for us */
 	struct attrs attrs;
 	bool has_attrs; /* else only its path has changed */
+	bool settled;	/* and its names are where the records will say */
 	uint32_t *parts;
 	uint32_t part_count;
 	char *dir;
@@ -68,7 +69,7 @@ static int put_change(struct manifest_txn *txn, const struct change *c)
 		if (err)
 			return err;
 	}
-	return 0;
+	return c->settled ? manifest_done_file(txn, c->file->id) : 0;
 }
 
 static int put_changes(struct manifest_txn *txn, void *ctx)
@@ -102,6 +103,7 @@ static int take_change_locked(struct store *s, struct file *f, struct change *c)
 	c->dir = path.data;
 	c->attrs = f->attrs;
 	c->has_attrs = !f->raw_present;
+	c->settled = !s->unsettled;
 	c->file = f;
 	snprintf(c->plain, sizeof(c->plain), "%s", f->n.name);
 	f->n.busy = BUSY_HELD;

@@ -304,7 +304,7 @@ static int save_locked(struct manifest *m, struct overlay *o) REQUIRES(&m->lock)
 
 static void lead_locked(struct manifest *m) REQUIRES(&m->lock)
 {
-	struct member *group = m->queue;
+	struct member *group = m->queue, undone = {.fn = manifest_done_undone};
 	struct overlay o;
 	int err = 0;
 
@@ -312,6 +312,7 @@ static void lead_locked(struct manifest *m) REQUIRES(&m->lock)
 	m->queue = NULL;
 	m->queue_end = &m->queue;
 	manifest_overlay_init(&o, m->next_seq);
+	run_member_locked(m, &o, &undone);
 	for (struct member *i = group; i; i = i->next)
 		run_member_locked(m, &o, i);
 	if (manifest_overlay_changed(&o))
@@ -391,22 +392,25 @@ int manifest_new_id(struct manifest *m, uint64_t *id)
 	}
 }
 
+static int nothing(struct manifest_txn *txn, void *ctx)
+{
+	(void)txn;
+	(void)ctx;
+	return 0;
+}
+
+void manifest_undone(struct manifest *m, uint64_t intent_seq)
+{
+	lock_take(&m->lock);
+	manifest_intents_undo(&m->intents, intent_seq);
+	lock_drop(&m->lock);
+	(void)manifest_commit(m, nothing, NULL);
+}
+
 size_t manifest_intents(struct manifest *m, const struct manifest_intent **out)
 {
 	*out = m->loaded_intents;
 	return m->loaded_intent_count;
-}
-
-int manifest_done_all(struct manifest_txn *txn)
-{
-	const struct intents *open = &txn->m->intents;
-	int err = 0;
-
-	for (size_t i = 0; i < open->count && !err; i++) {
-		if (!manifest_overlay_is_done(txn->overlay, open->items[i].seq))
-			err = manifest_done(txn, open->items[i].seq);
-	}
-	return err;
 }
 
 size_t manifest_removals(struct manifest *m, const struct manifest_removal **out)

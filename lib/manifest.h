@@ -109,6 +109,8 @@ int manifest_commit(struct manifest *m, int (*fn)(struct manifest_txn *txn, void
 		    void *ctx);
 int manifest_commit_if(struct manifest *m, int (*fn)(struct manifest_txn *txn, void *ctx),
 		       void *ctx);
+/* The rename of this intent was undone: it ends now, or with the next commit. */
+void manifest_undone(struct manifest *m, uint64_t intent_seq);
 
 /* Within fn. All return 0 or -ENOMEM / -EINVAL (sticky in the txn: the commit fails with it).
  * s->seq is assigned by put; for an existing (id, part) put replaces the record, unless it says
@@ -122,7 +124,10 @@ int manifest_move_dir(struct manifest_txn *txn, const char *from, const char *to
 int manifest_intent(struct manifest_txn *txn, uint64_t id, const char *from, const char *to,
 		    uint64_t *seq);
 int manifest_done(struct manifest_txn *txn, uint64_t intent_seq);
-int manifest_done_all(struct manifest_txn *txn); /* intents whose end could not be committed */
+/* Those of this file, whose records now say where it is: an intent whose end could not be committed
+ * would move it at the next start. */
+int manifest_done_file(struct manifest_txn *txn, uint64_t id);
+int manifest_done_all(struct manifest_txn *txn);
 void manifest_set_clean(struct manifest_txn *txn, bool clean);
 /* The record as this txn sees it; false if there is none. */
 bool manifest_txn_get(struct manifest_txn *txn, uint64_t id, uint32_t part, struct sealed *out);

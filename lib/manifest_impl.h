@@ -94,6 +94,7 @@ struct memory {
 struct intent {
 	uint64_t seq, id;
 	char *from, *to;
+	bool undone; /* nothing was moved: its end is in the next commit */
 };
 
 struct intents {
@@ -274,6 +275,8 @@ int manifest_intents_reserve(struct intents *list, size_t extra);
 bool manifest_intents_has(const struct intents *list, uint64_t seq);
 void manifest_intents_drop(struct intents *list, uint64_t seq);
 void manifest_intents_truncate(struct intents *list, size_t count);
+void manifest_intents_undo(struct intents *list, uint64_t seq);
+int manifest_done_undone(struct manifest_txn *txn, void *ctx);
 
 /* manifest_overlay.c */
 void manifest_overlay_init(struct overlay *o, uint64_t next_seq);

@@ -23,13 +23,6 @@ static int begin_intent(struct manifest_txn *txn, void *ctx)
 	return manifest_intent(txn, id, r->from_path.data, r->to_path.data, &r->intent);
 }
 
-static int end_intent(struct manifest_txn *txn, void *ctx)
-{
-	struct rename *r = ctx;
-
-	return manifest_done(txn, r->intent);
-}
-
 /* ---- a file ---- */
 
 static bool same_stem_names(const struct rename *r)
@@ -104,7 +97,7 @@ static int put_moved(struct manifest_txn *txn, void *ctx)
 		if (err)
 			return err;
 	}
-	return manifest_done(txn, m->r->intent);
+	return manifest_done_file(txn, m->f->id); /* this, and earlier ones that have no end */
 }
 
 static int finish_intent(struct rename *r, struct file *f)
@@ -227,7 +220,7 @@ static int move_file(struct rename *r)
 	if (r->stuck)
 		leave_to_recovery(r, err);
 	else if (err && many)
-		(void)manifest_commit(r->s->manifest, end_intent, r); /* else at the stop */
+		manifest_undone(r->s->manifest, r->intent);
 	else if (many && finish_intent(r, f) != 0)
 		log_warning("%s: renamed; the manifest follows later", r->to_path.data);
 	return err;
@@ -292,7 +285,7 @@ static int move_other(struct rename *r)
 	if (r->stuck)
 		leave_to_recovery(r, err);
 	else if (err && recorded)
-		(void)manifest_commit(m, end_intent, r); /* else at the stop */
+		manifest_undone(m, r->intent);
 	return err;
 }
 

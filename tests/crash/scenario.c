@@ -120,6 +120,7 @@ static void rename_files(struct world *w)
 {
 	struct store *s = world_open(w, NEVER_NS);
 	struct promise *inside = world_find(w, "a/inside"), *unsealed, *later;
+	struct promise *several = world_find(w, "several");
 	struct writer wr;
 
 	if (!s)
@@ -127,7 +128,8 @@ static void rename_files(struct world *w)
 	unsealed = world_put(w, s, "unsealed", 2000);
 	later = world_put(w, s, "later.tmp", 2500);
 	world_rename(w, s, world_find(w, "one"), "b/uno");
-	world_rename(w, s, world_find(w, "several"), "b/varios");
+	world_rename(w, s, several, "several.notepack"); /* its objects keep their names */
+	world_rename(w, s, several, "b/varios");
 	world_rename(w, s, unsealed, "a/aun");
 	world_rename(w, s, later, "luego");
 	world_rename(w, s, inside, "dentro");

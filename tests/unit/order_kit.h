@@ -25,6 +25,7 @@
 
 #define LINES 1000
 #define MANIFEST "name .notepackfs/manifest"
+#define SAVE "sync .notepackfs/manifest.new.*"
 
 static pthread_mutex_t trace_lock = PTHREAD_MUTEX_INITIALIZER;
 static char trace[LINES][PATH_MAX];
@@ -257,6 +258,11 @@ static inline int failures_left(void)
 	return left;
 }
 
+static inline void fail_the_next_save(void)
+{
+	fail_next(SAVE, 1);
+}
+
 static inline void then(const char *pattern, void (*fn)(void))
 {
 	then_at = pattern;
@@ -280,6 +286,16 @@ static inline void end(void)
 
 /* ---- kit ---- */
 
+static inline void quiet(void)
+{
+	log_open("order_kit", false, LOG_EMERG);
+}
+
+static inline void loud(void)
+{
+	log_open("order_kit", false, LOG_ERR);
+}
+
 static inline struct store *start(int64_t grace_ns)
 {
 	return open_store(&dir, 1, grace_ns);
@@ -295,6 +311,19 @@ static inline void sealed_store(const char *const *names)
 		seal_all(s);
 	}
 	CHECK_EQ(store_close(s), 0);
+}
+
+/* Part 1 is "a", part 2 "more". */
+static inline struct store *with_two_parts(void)
+{
+	static const char *const names[] = {"a", NULL};
+	struct store *s;
+
+	sealed_store(names);
+	s = start(NEVER_NS);
+	append(s, "a", "more", 4);
+	seal_all(s);
+	return s;
 }
 
 struct change {
@@ -334,6 +363,23 @@ static inline uint64_t crash(const char *from, const char *to, bool directory)
 	manifest_close(m);
 	forget();
 	return id;
+}
+
+/* What is done in a process that is killed then. */
+static inline void killed_in(void (*fn)(void))
+{
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		quiet();
+		fn();
+		_exit(0); /* as by SIGKILL */
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
 }
 
 static inline int rename_to(struct store *s, const char *from, const char *to)

@@ -4,31 +4,6 @@
  */
 #include "tests/unit/order_kit.h"
 
-#define SAVE "sync .notepackfs/manifest.new.*"
-
-static void quiet(void)
-{
-	log_open("test_order_names", false, LOG_EMERG);
-}
-
-static void loud(void)
-{
-	log_open("test_order_names", false, LOG_ERR);
-}
-
-/* Part 1 is "a", part 2 "more". */
-static struct store *with_two_parts(void)
-{
-	static const char *const names[] = {"a", NULL};
-	struct store *s;
-
-	sealed_store(names);
-	s = start(NEVER_NS);
-	append(s, "a", "more", 4);
-	seal_all(s);
-	return s;
-}
-
 /* The file e in the directory d, with four bytes; open. */
 static struct handle *create_in_dir(struct store *s)
 {
@@ -69,23 +44,6 @@ static void names_that_cannot_be_moved_back_are_left_to_the_next_start(void)
 	CHECK(seals_to("b.notepack.gz", "a"));
 	CHECK(seals_to("b.p000000002.notepack.gz", "more"));
 	end();
-}
-
-/* What is done in a process that is killed then. */
-static void killed_in(void (*fn)(void))
-{
-	int status;
-	pid_t pid;
-
-	fflush(stdout);
-	pid = fork();
-	if (pid == 0) {
-		quiet();
-		fn();
-		_exit(0); /* as by SIGKILL */
-	}
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK_EQ(status, 0);
 }
 
 static void fail_to_rename_a_file(void)
@@ -141,11 +99,6 @@ static void a_renaming_that_is_complete_is_not_repeated_by_the_next_start(void)
 	CHECK(seals_to("c.notepack.gz", "a"));
 	CHECK(seals_to("c.p000000002.notepack.gz", "more"));
 	end();
-}
-
-static void fail_the_next_save(void)
-{
-	fail_next(SAVE, 1);
 }
 
 static void rename_without_its_end_and_use_the_name_again(void)

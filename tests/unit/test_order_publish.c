@@ -9,16 +9,6 @@
 
 static struct store *looked_at;
 
-static void quiet(void)
-{
-	log_open("test_order_publish", false, LOG_EMERG);
-}
-
-static void loud(void)
-{
-	log_open("test_order_publish", false, LOG_ERR);
-}
-
 /* ---- what the manifest says, as the disk has it ---- */
 
 struct name {
