@@ -21,6 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/bytes.h"
+
 #define JOBS_MAX 64
 #define REPORTED 20
 
@@ -69,7 +71,7 @@ static const struct row rows[] = {
 struct job {
 	pid_t pid; /* 0: free */
 	struct point point;
-	const char *mode;
+	unsigned mode; /* of the row's */
 	struct verdict verdict;
 	struct disk disk; /* its own, if the row has disks */
 };
@@ -79,7 +81,10 @@ static unsigned job_count = 8;
 static long injected, points, violations, in_json_c;
 static long stops[7]; /* by world.close_status, of those with a fault */
 static bool verbose, first_only;
+static const struct row *row;
 static const char *disk_kind, *only_scenario;
+/* What has met a fault; of the file systems, the one in hand. */
+static bool mode_hit[8], *scenario_hit, disk_hit;
 
 static uint64_t mix(uint64_t z)
 {
@@ -89,23 +94,32 @@ static uint64_t mix(uint64_t z)
 	return z ^ (z >> 31);
 }
 
+static void note_hit(const struct job *j)
+{
+	mode_hit[j->mode] = true;
+	scenario_hit[j->point.scenario - scenarios] = true;
+	disk_hit = true;
+}
+
 static void report(const struct job *j)
 {
 	const struct verdict *v = &j->verdict;
 
 	points++;
 	injected += v->injected > 0;
+	if (v->injected)
+		note_hit(j);
 	in_json_c += v->in_json_c;
 	if (v->injected && v->close_status >= 0 && v->close_status < 7)
 		stops[v->close_status]++;
 	if (v->violations && violations++ < REPORTED)
 		printf("# %s%s SEED=%llu inject %s %s %ld %ld (%s): %s\n",
 		       disk_kind ? "DISK=" : "", disk_kind ? disk_kind : "",
-		       (unsigned long long)j->point.seed, j->point.scenario->name, j->mode,
-		       j->point.at, j->point.span, v->what, v->text);
+		       (unsigned long long)j->point.seed, j->point.scenario->name,
+		       row->modes[j->mode], j->point.at, j->point.span, v->what, v->text);
 	if (v->silent && verbose)
-		printf("# silent: %s %s %ld: %s\n", j->point.scenario->name, j->mode,
-		       j->point.at, v->what);
+		printf("# silent: %s %s %ld: %s\n", j->point.scenario->name,
+		       row->modes[j->mode], j->point.at, v->what);
 	fflush(stdout);
 }
 
@@ -130,7 +144,7 @@ static void wait_one(void)
 	exit(1);
 }
 
-static void start(const struct point *p, const char *mode)
+static void start(const struct point *p, unsigned mode)
 {
 	unsigned i = 0;
 	pid_t pid;
@@ -177,6 +191,11 @@ static bool can_inject(const char *mode)
 #endif
 }
 
+static bool is_wanted(unsigned scenario)
+{
+	return !only_scenario || strcmp(scenarios[scenario].name, only_scenario) == 0;
+}
+
 /* How many calls of this mode there are. */
 static long measure(const struct scenario *s, const struct shim_mode *mode, uint64_t seed)
 {
@@ -199,9 +218,9 @@ static bool is_over(void)
 }
 
 /* count points of one scenario and one mode: one in each of count equal pieces of the calls. */
-static void spread(const struct scenario *s, const char *name, long count, uint64_t seed)
+static void spread(const struct scenario *s, unsigned m, long count, uint64_t seed)
 {
-	const struct shim_mode *mode = shim_mode_find(name);
+	const struct shim_mode *mode = shim_mode_find(row->modes[m]);
 	long total = measure(s, mode, seed);
 
 	for (long i = 0; i < count && total > 0 && !is_over(); i++) {
@@ -215,25 +234,25 @@ static void spread(const struct scenario *s, const char *name, long count, uint6
 		 * retry doubles each time.) */
 		if ((mode->action == SHIM_ERROR || mode->action == SHIM_DEVICE) && i % 3 == 2)
 			p.span = 2 + (long)((dice >> 20) % 5);
-		start(&p, name);
+		start(&p, m);
 	}
 }
 
 /* Of each scenario, all modes. */
-static void spread_all(const struct row *row, long each, uint64_t seed)
+static void spread_all(long each, uint64_t seed)
 {
 	for (unsigned s = 0; s < scenario_count; s++) {
-		if (only_scenario && strcmp(scenarios[s].name, only_scenario) != 0)
+		if (!is_wanted(s))
 			continue;
 		for (unsigned m = 0; row->modes[m] && !is_over(); m++) {
 			if (!can_inject(row->modes[m]))
 				continue;
-			spread(&scenarios[s], row->modes[m], each, mix(seed + s * 100 + m));
+			spread(&scenarios[s], m, each, mix(seed + s * 100 + m));
 		}
 	}
 }
 
-static unsigned disks_of(const struct row *row)
+static unsigned disks_of(void)
 {
 	unsigned count = 0;
 
@@ -254,39 +273,64 @@ static void close_disks(void)
 		disk_close(&jobs[i].disk);
 }
 
-/* Until want faults were injected in all. */
-static void run_share(const struct row *row, long want, uint64_t seed)
+/* What of the row has met no fault yet; NULL: nothing. */
+static const char *lacking(void)
+{
+	for (unsigned m = 0; row->modes[m]; m++) {
+		if (can_inject(row->modes[m]) && !mode_hit[m])
+			return row->modes[m];
+	}
+	for (unsigned s = 0; s < scenario_count; s++) {
+		if (is_wanted(s) && !scenario_hit[s])
+			return scenarios[s].name;
+	}
+	return disk_hit ? NULL : disk_kind;
+}
+
+/* Until want faults were injected in all, and some of each kind. */
+static void run_share(long want, uint64_t seed)
 {
 	unsigned modes = 0, turn = 0, among = only_scenario ? 1 : scenario_count;
 
 	for (unsigned m = 0; row->modes[m]; m++)
 		modes += can_inject(row->modes[m]);
 	/* A point whose calls came in another order may miss: then there are more. */
-	while (injected < want && turn < 8 && !violations) {
-		long each = (want - injected) / (modes * among) + 1;
+	while ((injected < want || lacking()) && turn < 8 && !violations) {
+		long each = MAX(want - injected, 0) / (modes * among) + 1;
 
-		spread_all(row, each, seed + turn * 1000);
+		spread_all(each, seed + turn * 1000);
 		wait_all();
 		turn++;
 	}
 }
 
-static int run_row(const struct row *row, bool in_full, uint64_t seed)
+static int run_row(bool in_full, uint64_t seed)
 {
 	const char *points_text = getenv("POINTS");
-	unsigned tests = 2;
+	const char *none = NULL;
+	unsigned tests = 3;
 	long want = points_text ? atol(points_text) : in_full ? row->in_full : row->gate;
 
+	if (want <= 0) {
+		fprintf(stderr, "inject: POINTS must be a number above 0: %s\n", points_text);
+		return 2;
+	}
 	printf("# SEED=%llu\n", (unsigned long long)seed);
-	if (!row->disks[0])
-		run_share(row, want, seed);
+	if (!row->disks[0]) {
+		run_share(want, seed);
+		none = lacking();
+	}
 	for (unsigned d = 0; row->disks[d] && !is_over(); d++) {
 		long before = injected;
 
 		disk_kind = row->disks[d];
+		memset(mode_hit, 0, sizeof(mode_hit));
+		memset(scenario_hit, 0, scenario_count * sizeof(*scenario_hit));
+		disk_hit = false;
 		open_disks();
-		run_share(row, want * (d + 1) / disks_of(row), seed + d);
+		run_share(want * (d + 1) / disks_of(), seed + d);
 		close_disks();
+		none = none ? none : lacking();
 		printf("# with %s: %ld\n", disk_kind, injected - before);
 	}
 	if (in_json_c)
@@ -298,6 +342,8 @@ static int run_row(const struct row *row, bool in_full, uint64_t seed)
 	printf("%sok 1 - %s: at least %ld faults\n", injected >= want ? "" : "not ", row->title,
 	       want);
 	printf("%sok 2 - … and no promise was broken\n", violations ? "not " : "");
+	printf("%sok 3 - … of each kind, in each scenario%s%s\n", none ? "not " : "",
+	       none ? ", but none of " : "", none ? none : "");
 	for (unsigned m = 0; row->modes[m]; m++) {
 		if (!can_inject(row->modes[m]))
 			printf("ok %u - %s # SKIP not under AddressSanitizer, whose allocator "
@@ -305,7 +351,7 @@ static int run_row(const struct row *row, bool in_full, uint64_t seed)
 			       ++tests, row->modes[m]);
 	}
 	printf("1..%u\n", tests);
-	return injected < want || violations;
+	return injected < want || violations || none;
 }
 
 static int run_point(char **argv, int argc, uint64_t seed)
@@ -363,14 +409,16 @@ int main(int argc, char **argv)
 		job_count = 8;
 	jobs = mmap(NULL, job_count * sizeof(*jobs), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (jobs == MAP_FAILED)
+	scenario_hit = calloc(scenario_count, sizeof(*scenario_hit));
+	if (jobs == MAP_FAILED || !scenario_hit)
 		return 2;
 	for (size_t i = 0; argc >= 2 && i < sizeof(rows) / sizeof(*rows); i++) {
 		if (strcmp(rows[i].name, argv[1]) != 0)
 			continue;
 		if (rows[i].disks[0])
 			job_count = 2;
-		return run_row(&rows[i], in_full, seed);
+		row = &rows[i];
+		return run_row(in_full, seed);
 	}
 	if (argc == 4 || argc == 5)
 		return run_point(argv, argc, seed);

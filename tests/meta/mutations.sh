@@ -6,7 +6,7 @@
 need patch patch
 
 patches=tests/crash/mutations
-calls='(fsync|fdatasync|syncfs|io_fsync|io_syncdir|dirfd_sync|raw_sync|replace_file|replace_commit|manifest_commit|manifest_commit_if)\('
+calls='(io_)?(fsync|fdatasync|syncfs|sync_file_range|syncdir|sync)|dirfd_sync|raw_sync|replace_file|replace_commit|manifest_commit|manifest_commit_if|O_D?SYNC|RWF_D?SYNC'
 
 # "FILE:LINE" for each line of the sources that has such a call; definitions and declarations aside,
 # which begin in the first column, and comments.
