@@ -38,13 +38,13 @@ static void add_pending_locked(struct store *s, const struct file *f, int64_t no
 {
 	CLEANUP_BUF struct buf path = {0};
 	int64_t since_ns = f->segments ? f->segments->cut_ns : f->dirty_since_ns;
-	char fsync[80] = "";
+	char lost[80] = "";
 	const char *error = f->segments ? f->segments->error : f->reason ? f->reason : "";
 
 	if (f->error)
-		snprintf(fsync, sizeof(fsync), "fsync: %s", strerror(-f->error));
+		snprintf(lost, sizeof(lost), "fsync: %s", strerror(-f->error));
 	if (!*error)
-		error = fsync;
+		error = lost;
 	catalog_path_locked(s, &f->n, 0, &path);
 	if (path.failed)
 		return;

@@ -6,13 +6,21 @@
 need patch patch
 
 patches=tests/crash/mutations
-calls='(io_)?(fsync|fdatasync|syncfs|sync_file_range|syncdir|sync)|dirfd_sync|raw_sync|replace_file|replace_commit|manifest_commit|manifest_commit_if|O_D?SYNC|RWF_D?SYNC'
+calls='(io_)?(fsync|fdatasync|syncfs|syncdir|sync)|dirfd_sync|raw_sync|replace_file|replace_commit|manifest_commit(_if)?'
 
-# "FILE:LINE" for each line of the sources that has such a call; definitions and declarations aside,
-# which begin in the first column, and comments.
+# "FILE:LINE" for each line of the sources that has such a call, or hands the function to another, or
+# a flag that has each write synced; definitions and declarations aside, which begin in the first
+# column, and what is said of it in comments and strings.
 calls_in_sources() {
-	grep -nE "^[[:blank:]].*\\b$calls" lib/*.[ch] fs/*.[ch] mount/*.[ch] |
-		grep -vE '^[^:]*:[0-9]+:[[:blank:]]*/?\*' | sed -E 's/^([^:]*):[0-9]+:/\1:/'
+	awk -v calls="(^|[^A-Za-z0-9_])(($calls)[[:blank:]]*[(,)]|(O|RWF)_D?SYNC([^A-Za-z0-9_]|\$))" '
+		/^[^[:blank:]]/ || /^[[:blank:]]*\*([[:blank:]]|\/|$)/ { next }
+		{
+			line = $0
+			gsub(/"([^"\\]|\\.)*"/, "\"\"", line)
+			gsub(/\/\*.*(\*\/|$)/, "", line)
+			if (line ~ calls)
+				print FILENAME ":" $0
+		}' lib/*.[ch] fs/*.[ch] mount/*.[ch]
 }
 
 # How far from where it says each hunk of a patch is.
