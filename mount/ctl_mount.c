@@ -162,7 +162,8 @@ int ctl_mount_need(const char *path, struct ctl_mount *out, char **rel)
 		return 0;
 	if (r == 1)
 		ctl_error("%s: is in no notepackfs mount (findmnt -t " MOUNTINFO_TYPE
-			  " lists them)",
+			  " lists them; for a store whose unmount goes on there is notepackctl "
+			  "wait STORE)",
 			  path);
 	else if (r == -ENOTCONN)
 		ctl_error(

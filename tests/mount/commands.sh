@@ -33,6 +33,8 @@ check "wrong usage is exit 2" status_of 2 "$NOTEPACKCTL" init 2>"$WORK/err"
 check "an unknown command is exit 2" status_of 2 "$NOTEPACKCTL" frobnicate 2>"$WORK/err"
 check_refused "a path outside of any mount is refused" "in no notepackfs mount" \
 	"$NOTEPACKCTL" status "$WORK"
+check_refused "… naming what is there for one whose unmount goes on" "notepackctl wait STORE" \
+	"$NOTEPACKCTL" umount "$WORK"
 
 # ---- status ----
 
