@@ -91,6 +91,16 @@ int io_memory_file(void)
 	return fd < 0 ? -errno : fd;
 }
 
+int io_next_data(int fd, uint64_t offset, uint64_t *at)
+{
+	off_t r = lseek(fd, (off_t)offset, SEEK_DATA);
+
+	if (r < 0)
+		return -errno;
+	*at = (uint64_t)r;
+	return 0;
+}
+
 ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset)
 {
 	size_t done = 0;

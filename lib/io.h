@@ -39,6 +39,10 @@ int io_reopen_unseen(int fd);
  * count. */
 ssize_t io_pread(int fd, void *buf, size_t len, uint64_t offset);
 
+/* Where the next data begins at or behind offset (SEEK_DATA; the descriptor's own position moves).
+ * -ENXIO: there is only a hole. -EINVAL: the file system cannot tell. */
+int io_next_data(int fd, uint64_t offset, uint64_t *at);
+
 /* Write all of buf at offset. A short write that makes no progress is -ENOSPC. */
 int io_pwrite(int fd, const void *buf, size_t len, uint64_t offset);
 

@@ -123,6 +123,7 @@ static int load_records(struct store *s, struct dir *d)
 struct raw_facts {
 	struct stat st;
 	struct raw_mark mark;
+	uint64_t begin; /* of its own bytes: raw_begin() */
 	bool marked;
 	char *reason; /* why it was refused as an import; owned */
 };
@@ -147,6 +148,7 @@ static int read_facts(struct store *s, struct dir *d, const char *name, struct r
 		facts->marked = !err;
 		if (err == -ENODATA)
 			err = 0;
+		facts->begin = raw_begin(fd, &facts->st, facts->mark.base);
 		if (name_is_refused(name, store_suffix(s)))
 			(void)raw_read_reason(fd, &facts->reason);
 		close(fd);
@@ -157,7 +159,8 @@ static int read_facts(struct store *s, struct dir *d, const char *name, struct r
 	return err;
 }
 
-/* A raw file without a mark was put here by someone else, or by a store without attributes. */
+/* A raw file without a mark was put here by someone else, or by a store without attributes. A copy
+ * keeps its base: its bytes are the same. */
 static int give_mark(struct store *s, struct dir *d, const char *name, struct raw_facts *facts)
 {
 	int dfd, fd, err = 0;
@@ -166,7 +169,6 @@ static int give_mark(struct store *s, struct dir *d, const char *name, struct ra
 		err = manifest_new_id(s->manifest, &facts->mark.id);
 	else
 		facts->mark.id = (uint64_t)1 << 40 | facts->st.st_ino;
-	facts->mark.base = 0;
 	if (err || s->options.read_only || !s->have_xattrs)
 		return err;
 	dfd = dirfd_get(s, d);
@@ -182,12 +184,21 @@ static int give_mark(struct store *s, struct dir *d, const char *name, struct ra
 	return 0;
 }
 
-/* Give the file its raw bytes. */
-static void attach_locked(struct store *s, struct file *f, const struct raw_facts *facts)
-    REQUIRES(s->lock)
+/* Give the file its raw bytes. Where it has no part, and what was before its base is lost, it begins with
+ * what is left. */
+static void attach_locked(struct store *s, struct file *f, const char *name,
+			  const struct raw_facts *facts) REQUIRES(s->lock)
 {
 	uint64_t bytes = (uint64_t)facts->st.st_size;
 
+	if (facts->mark.base > f->sealed_end) {
+		log_error(
+		    "%s: its bytes from 0 to %llu were sealed, and no object of this name "
+		    "has them; it begins with what is left; restore the rest from a backup, "
+		    "under another name",
+		    name, (unsigned long long)facts->mark.base);
+		f->base = f->sealed_end = facts->mark.base;
+	}
 	f->raw_present = true;
 	f->raw_recovered = true;
 	f->raw_durable = true; /* what is not is not ours to promise */
@@ -219,12 +230,22 @@ static void arm_found_locked(struct store *s, struct file *f) REQUIRES(s->lock)
 	}
 }
 
+/* Sealed bytes of that name (f; NULL: there are none): the raw file belongs to them if its mark says
+ * so, and if it goes on where they end. Where they are not all there its base is where it begins. */
+static bool belongs(const struct file *f, struct raw_facts *facts)
+{
+	uint64_t end = f ? f->sealed_end : 0;
+
+	if (facts->mark.base > end)
+		facts->mark.base = MIN(facts->begin, (uint64_t)facts->st.st_size);
+	return !f || (facts->marked && facts->mark.id == f->id && facts->mark.base <= end);
+}
+
 static int load_raw_file(struct store *s, struct dir *d, const char *name)
 {
 	struct raw_facts facts = {0};
 	struct file *f;
-	uint64_t id;
-	bool copied;
+	bool copied, other;
 	int err = read_facts(s, d, name, &facts);
 	CLEANUP_FREE char *reason = facts.reason;
 
@@ -234,10 +255,9 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 		say_odd(name, "has the name of a part: it is not sealed; rename it");
 	lock_take(&s->lock);
 	f = catalog_find_stem_locked(s, d, name);
-	id = f ? f->id : 0;
+	other = !belongs(f, &facts);
 	copied = !f && facts.marked && !ids_claim_locked(s, facts.mark.id);
-	if (f && (!facts.marked || facts.mark.id != id) && !s->options.read_only &&
-	    !catalog_excluded_locked(s, d, name))
+	if (other && !s->options.read_only && !catalog_excluded_locked(s, d, name))
 		s->unsettled = true; /* the next start gives it another name */
 	lock_drop(&s->lock);
 	if (copied) {
@@ -246,8 +266,7 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 		    name);
 		facts.marked = false;
 	}
-	/* Sealed bytes of that name: the raw file belongs to them if its mark says so. */
-	if (f && (!facts.marked || facts.mark.id != id)) {
+	if (other) {
 		say_odd(name,
 			"is a raw file whose name belongs to a sealed file; it is not shown");
 		return 0;
@@ -258,14 +277,12 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 		return err;
 	if (!f)
 		f = catalog_new_file(facts.mark.id);
-	else
-		id = 1; /* linked already */
 	if (!f)
 		return -ENOMEM;
 	f->reason = reason;
 	reason = NULL;
 	lock_take(&s->lock);
-	attach_locked(s, f, &facts);
+	attach_locked(s, f, name, &facts);
 	f->raw_unproven = f->n.linked && is_unproven_locked(s, f);
 	if (!f->n.linked) {
 		err = catalog_link_locked(s, d, &f->n, name);

@@ -50,6 +50,44 @@ int raw_write_mark(struct store *s, int fd, const struct raw_mark *mark)
 	return fsetxattr(fd, MARK, text, (size_t)n, 0) == 0 ? 0 : -errno;
 }
 
+/* The first byte of from … to that is not zero, or that cannot be read; or `to`. */
+static uint64_t skip_zeroes(int fd, uint64_t from, uint64_t to)
+{
+	uint8_t buf[4096];
+
+	while (from < to) {
+		ssize_t n = io_pread(fd, buf, (size_t)MIN(sizeof(buf), to - from), from);
+
+		if (n <= 0)
+			break;
+		for (ssize_t i = 0; i < n; i++, from++) {
+			if (buf[i])
+				return from;
+		}
+	}
+	return from;
+}
+
+uint64_t raw_begin(int fd, const struct stat *st, uint64_t base)
+{
+	uint64_t bytes = (uint64_t)st->st_size, block = (uint64_t)st->st_blksize, at = 0;
+	uint64_t end = MIN(base, bytes);
+	uint64_t begin;
+	int err = base ? io_next_data(fd, 0, &at) : 0;
+
+	if (err == -ENXIO)
+		return bytes && bytes <= base ? RAW_HOLLOW : end;
+	if (err)
+		return 0;
+	if (at >= end)
+		return end;
+	begin = skip_zeroes(fd, at, MIN(end, (at / block + 1) * block));
+	/* No hole is in front of it, and it is not the block of base, or has other bytes, too. */
+	if (!at && (base / block || begin < end))
+		return 0;
+	return begin;
+}
+
 #define PATH MARK ".path"
 #define REASON MARK ".error"
 

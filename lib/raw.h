@@ -5,9 +5,9 @@
  *
  * The mark is an extended attribute "user.notepackfs" of the raw file, "ID BASE": the file's
  * id, and the logical offset from which the raw file holds bytes (what lies before is a hole,
- * and in the parts). Recovery never seals below BASE. Where the store's file system has no user
- * attributes, ids are not kept over a remount for files that are not sealed yet, and a raw
- * file of a sealed file is recognised by its name and the bytes (lib/recovery.h).
+ * and in the parts). Recovery seals no hole below BASE (raw_begin()). Where the store's file
+ * system has no user attributes, ids are not kept over a remount for files that are not sealed yet,
+ * and a raw file of a sealed file is recognised by its name and the bytes (lib/recovery.h).
  */
 #ifndef NOTEPACKFS_LIB_RAW_H
 #define NOTEPACKFS_LIB_RAW_H
@@ -23,6 +23,19 @@ struct raw_mark {
 /* 0, -ENODATA (no mark, or not one of ours), or another -errno. */
 int raw_read_mark(int fd, struct raw_mark *mark);
 int raw_write_mark(struct store *s, int fd, const struct raw_mark *mark);
+
+#define RAW_HOLLOW UINT64_MAX
+
+/*
+ * Where the raw file's own bytes begin: for one whose mark's base is behind all of its parts, because
+ * they are lost, or because the mark is not true. What lies before base is a hole, or was to be made
+ * one: it is no byte of the file. But base is not believed against bytes that are there: they begin
+ * with the first data; the first zeroes of the block in which a hole ends are the hole's. Where the
+ * file system cannot tell, all are bytes.
+ *
+ * At most base; RAW_HOLLOW: there is no data at all, and nothing behind base.
+ */
+uint64_t raw_begin(int fd, const struct stat *st, uint64_t base);
 
 /*
  * Where a raw file lies: under the file's name in its directory; an import's under its id in
@@ -75,6 +88,12 @@ bool raw_prove(struct store *s, struct file *f) EXCLUDES(s->lock);
  * process may still write it · -errno.
  */
 int raw_punch(struct store *s, struct file *f) EXCLUDES(s->lock);
+
+/*
+ * May someone outside this process still write the raw file dirfd/name? No one in it must have it open
+ * for writing. Also true where that cannot be seen.
+ */
+bool raw_has_foreign_writer(int dirfd, const char *name);
 
 /* fstat it. As raw_get. */
 int raw_stat(struct store *s, struct file *f, struct stat *out) EXCLUDES(s->lock);

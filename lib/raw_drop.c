@@ -17,9 +17,7 @@
 #include "lib/log.h"
 #include "lib/state.h"
 
-/* Does someone outside this process have it open for writing? Our own writable descriptors are
- * closed. */
-static bool has_foreign_writer(int dfd, const char *name)
+bool raw_has_foreign_writer(int dfd, const char *name)
 {
 	CLEANUP_FD int fd = io_open(dfd, name, O_RDONLY | O_NOFOLLOW, 0);
 
@@ -46,7 +44,7 @@ static int drop_by_name(struct store *s, struct file *f, int dfd, struct stat *s
 		return err;
 	if (!S_ISREG(st->st_mode) || st->st_ino != f->raw_ino)
 		return -EIO;
-	if (f->raw_recovered && has_foreign_writer(dfd, f->n.name))
+	if (f->raw_recovered && raw_has_foreign_writer(dfd, f->n.name))
 		return 1;
 	err = io_stat(dfd, f->n.name, st);
 	if (err)
@@ -138,7 +136,7 @@ static int punch(struct store *s, struct file *f, uint64_t from, uint64_t to)
 static bool may_be_written_by_others(struct store *s, struct file *f)
 {
 	int dfd = dirfd_get(s, f->n.dir);
-	bool may = dfd < 0 || has_foreign_writer(dfd, f->n.name);
+	bool may = dfd < 0 || raw_has_foreign_writer(dfd, f->n.name);
 
 	if (dfd >= 0)
 		dirfd_put(s, f->n.dir);

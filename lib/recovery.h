@@ -21,6 +21,10 @@
  *	  … whose objects are lost or damaged: takes their place, and is sealed again
  *	  … with none, and the same bytes (SHA-256): is given up (after a lease, lib/raw.h)
  *	  … else: it is another file, and gets a name of its own (NAME.recovered-ID)
+ *	a raw file whose parts are lost, as its mark says
+ *	  … with the bytes behind them		begins with these; behind parts that are left it
+ *						gets a name of its own; the log says what is lost
+ *	  … with none: a hole to its end	is removed
  *	any other raw file with bytes		is sealed; with an id of its own, if that of its mark
  *						is another file's, or was a removed one's
  *

@@ -63,7 +63,7 @@ static int renew(struct store *s, struct found_raw *raw)
 {
 	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
 	CLEANUP_FD int fd = dfd < 0 ? dfd : io_open(dfd, raw->at.name, O_RDWR | O_NOFOLLOW, 0);
-	struct raw_mark mark = {0};
+	struct raw_mark mark = {.base = raw->base}; /* its bytes remain the same */
 	int err = fd < 0 ? fd : manifest_new_id(s->manifest, &mark.id);
 
 	if (!err)
@@ -74,7 +74,6 @@ static int renew(struct store *s, struct found_raw *raw)
 		   PLACE_PATH(raw->at.dir, raw->at.name));
 	recovery_event_at(s, "got a file id of its own", raw->at.dir, raw->at.name);
 	raw->id = mark.id;
-	raw->base = 0;
 	return 0;
 }
 

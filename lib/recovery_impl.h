@@ -41,7 +41,8 @@ struct found_raw {
 	/* Filled in from the manifest: the file's sealed bytes, wherever they are. */
 	uint64_t sealed_end;
 	bool recorded;
-	bool gone; /* it was unlinked */
+	bool hollow; /* it has no byte of its own, nor is any of its bytes in a part */
+	bool gone;   /* it was unlinked */
 };
 
 struct differences {

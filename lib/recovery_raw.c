@@ -233,7 +233,7 @@ static bool is_displaced(const struct differences *diff, const struct found_raw 
 static int displace(struct store *s, const struct differences *diff, struct found_raw *raw,
 		    int dfd, int fd)
 {
-	struct raw_mark mark = {0};
+	struct raw_mark mark = {.base = raw->base}; /* its bytes remain the same */
 	char name[NAME_BYTES + 1];
 	char *copy;
 	int err;
@@ -269,6 +269,73 @@ static int displace(struct store *s, const struct differences *diff, struct foun
 	return 0;
 }
 
+/*
+ * Its mark says that more of it was sealed than there are parts of: what there is of that is in the raw
+ * file, or lost. 0 or -errno.
+ */
+static int find_base(struct found_raw *raw, int fd, uint64_t end)
+{
+	struct stat st;
+	int err = raw->base > end ? io_fstat(fd, &st) : 0;
+	uint64_t begin;
+
+	if (err || raw->base <= end)
+		return err;
+	begin = raw_begin(fd, &st, raw->base);
+	raw->hollow = begin == RAW_HOLLOW;
+	if (!raw->hollow)
+		raw->base = begin;
+	return 0;
+}
+
+/* Is something lost between the end of the parts and where it goes on? */
+static bool is_cut_off(const struct found_raw *raw, const struct relatives *r)
+{
+	uint64_t end = sealed_end(r);
+
+	if (raw->base <= end)
+		return false;
+	log_error(PLACE_FORMAT
+		  ": its bytes from %llu to %llu were sealed, and no object has "
+		  "them; what follows gets a name of its own; restore the rest from "
+		  "a backup",
+		  PLACE_PATH(raw->at.dir, raw->at.name), (unsigned long long)end,
+		  (unsigned long long)raw->base);
+	return true;
+}
+
+/* Nothing is left in it to be kept. */
+static int remove_hollow(struct store *s, struct found_raw *raw)
+{
+	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
+	int err = dfd < 0 ? dfd : 0;
+
+	if (!err && raw_has_foreign_writer(dfd, raw->at.name))
+		err = -EBUSY;
+	if (!err)
+		err = io_unlink(dfd, raw->at.name, 0);
+	if (err)
+		return err;
+	raw->gone = true;
+	log_error(
+	    PLACE_FORMAT
+	    ": its bytes from 0 to %llu were sealed, and no object of this name has them; "
+	    "it has no others: it is removed; unless it was removed before, restore it "
+	    "from a backup",
+	    PLACE_PATH(raw->at.dir, raw->at.name), (unsigned long long)raw->bytes);
+	recovery_event_at(s, "removed: nothing is left in it", raw->at.dir, raw->at.name);
+	return 0;
+}
+
+/* Under a name of its own it has no parts. */
+static int displace_own(struct store *s, const struct differences *diff, struct found_raw *raw,
+			int dfd, int fd)
+{
+	int err = find_base(raw, fd, 0);
+
+	return err || raw->hollow ? err : displace(s, diff, raw, dfd, fd);
+}
+
 static int judge(struct store *s, const struct differences *diff, struct found_raw *raw)
 {
 	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
@@ -279,25 +346,25 @@ static int judge(struct store *s, const struct differences *diff, struct found_r
 	if (fd < 0)
 		return fd;
 	err = manifest_each_in_dir(s->manifest, raw->at.dir, visit_stem, &r);
-	if (err || !r.count)
+	if (!err)
+		err = find_base(raw, fd, sealed_end(&r));
+	if (err || !r.count || raw->hollow)
 		goto out_free;
 	ours = raw->id && raw->id != r.list[0].id ? 0 : agrees(fd, raw, &r);
 	whole = ours == 1 ? all_whole(s, raw, dfd, &r) : 1;
-	if (ours == 1 && whole == 1 && has_gap(s, raw, &r))
+	if (ours == 1 && whole == 1 && (is_cut_off(raw, &r) || has_gap(s, raw, &r)))
 		whole = 0;
 	if (ours < 0 || whole < 0) {
 		err = ours < 0 ? ours : whole;
 	} else if (!whole && !raw->base && !first_offset(&r)) {
 		err = start_anew(s, raw, dfd, fd, &r);
-	} else if (!whole) {
-		err = displace(s, diff, raw, dfd, fd);
 	} else if (!ours && !raw->bytes && raw->id == r.list[0].id) {
 		/* A power cut took the bytes of a raw file that was about to go: none are left
 		 * to keep. */
 		err = io_unlink(dfd, raw->at.name, 0);
 		raw->gone = true;
-	} else if (!ours) {
-		err = displace(s, diff, raw, dfd, fd);
+	} else if (!ours || !whole) {
+		err = displace_own(s, diff, raw, dfd, fd);
 	} else {
 		raw->sealed_end = sealed_end(&r);
 		raw->recorded = true;
@@ -346,7 +413,7 @@ static int displace_named(struct store *s, const struct differences *diff,
 	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
 	CLEANUP_FD int fd = dfd < 0 ? dfd : io_open(dfd, raw->at.name, O_RDWR | O_NOFOLLOW, 0);
 
-	return fd < 0 ? fd : displace(s, diff, raw, dfd, fd);
+	return fd < 0 ? fd : displace_own(s, diff, raw, dfd, fd);
 }
 
 /* Both spellings of one stem: only one file can be shown, and sealed, under it. */
@@ -368,6 +435,8 @@ static int part_spellings(struct store *s, struct differences *diff)
 			continue;
 		}
 		err = displace_named(s, diff, raw);
+		if (!err && raw->hollow)
+			err = remove_hollow(s, raw);
 		if (err)
 			err = recovery_leave(s, raw, err);
 	}
@@ -381,13 +450,17 @@ int recovery_raws(struct store *s, struct differences *diff)
 	for (size_t i = 0; i < diff->raw_count; i++) {
 		struct found_raw *raw = &diff->raws[i];
 		int err = judge(s, diff, raw);
+		uint64_t sealed;
 
+		if (!err && raw->hollow)
+			err = remove_hollow(s, raw);
+		sealed = MAX(raw->sealed_end, raw->base);
 		if (err && recovery_leave(s, raw, err) != 0)
 			return err;
-		if (raw->bytes > raw->sealed_end && !err) {
+		if (raw->bytes > sealed && !err) {
 			log_info(PLACE_FORMAT ": %llu bytes were not sealed yet",
 				 PLACE_PATH(raw->at.dir, raw->at.name),
-				 (unsigned long long)(raw->bytes - raw->sealed_end));
+				 (unsigned long long)(raw->bytes - sealed));
 			recovery_event_at(s, "queued", raw->at.dir, raw->at.name);
 		}
 		if (!err && !raw->gone) {

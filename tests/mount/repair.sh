@@ -319,6 +319,74 @@ check "an import, too" said "c/foreign.notepack.gz: was moved to"
 check "with their bytes" [ "$(find "$PRIVATE/quarantine" -maxdepth 1 -name '*.gz' | wc -l)" -eq 2 ]
 check "the old chunk files were kept before" [ -e "$PRIVATE/quarantine/manifest.1" ]
 
+# Named bug: the raw file of an append has zeroes where the sealed bytes were. With their objects and
+# records lost, these zeroes were read, and sealed, as if they had been written.
+text() { # PATH ...
+	od -An -c "$@"
+}
+tail_alone() {
+	echo "the tail" | od -An -c
+}
+fresh
+cp -a "$STORE/a/f1" "$STORE/a/copy"
+truncate -s 21 "$STORE/a/hollow"
+setfattr -n user.notepackfs -v "900000 21" "$STORE/a/hollow"
+rm -r "$PRIVATE/chunks" "$M" "$STORE"/a/f1.notepack.gz "$STORE"/a/f1.p*.gz
+repair
+start grace=0.02
+check "the objects are lost, but not what was appended: it is read as it was written" [ "$(text "$MNT/a/f1")" = "$(tail_alone)" ]
+check "… and of a copy" [ "$(text "$MNT/a/copy")" = "$(tail_alone)" ]
+check "… the log says what is lost" grep -q "f1: its bytes from 0 to 21 were sealed, and no object" "$LOG"
+check "… what has no byte of its own is removed" [ ! -e "$STORE/a/hollow" ]
+check "… and the log says so" grep -q "a/hollow: its bytes from 0 to 21 were sealed.*it is removed" "$LOG"
+"$NOTEPACKCTL" wait "$MNT"
+check "… what is left is sealed so" [ "$(zcat "$STORE/a/f1.notepack.gz" | od -An -c)" = "$(tail_alone)" ]
+echo "more" >>"$MNT/a/f1"
+stop "after an append to what is left"
+start grace=0.02
+check "… and goes on" [ "$(text "$MNT/a/f1")" = "$(printf 'the tail\nmore\n' | od -An -c)" ]
+stop "and again"
+check "… and no problem is left" quietly "$NOTEPACKCTL" check --deep "$STORE"
+fresh
+rm -r "$PRIVATE/chunks" "$M" "$STORE"/a/f1.p000000003*.gz
+repair
+start "$QUIET"
+check "the last object is lost: what is before it reads" [ "$(cat "$MNT/a/f1")" = "file 1
+more 2" ]
+check "… and what was appended, under a name of its own" [ "$(text "$MNT"/a/f1.recovered-*)" = "$(tail_alone)" ]
+stop "with a part lost"
+check "… and is sealed so" [ "$(zcat "$STORE"/a/f1.recovered-*.notepack.gz | od -An -c)" = "$(tail_alone)" ]
+
+fresh
+MARK=$(getfattr --absolute-names --only-values -n user.notepackfs "$STORE/a/f1")
+: >"$STORE/a/f1"
+truncate -s 60 "$STORE/a/f1"
+echo "the tail" >>"$STORE/a/f1"
+setfattr -n user.notepackfs -v "${MARK% *} 60" "$STORE/a/f1"
+start "$QUIET"
+check "the last object and its record are lost: what is before it reads" [ "$(tail -n 1 "$MNT/a/f1")" = "more 3" ]
+check "… and what was appended, under a name of its own" [ "$(text "$MNT"/a/f1.recovered-*)" = "$(tail_alone)" ]
+check "… and the log says what is lost" grep -q "a/f1: its bytes from 21 to 60 were sealed" "$LOG"
+crash
+
+# A mark of which only a part is true: bytes that are there are read, whatever it says.
+behind_a_hole() { # BASE
+	truncate -s 65536 "$STORE/a/part"
+	"$MAKEDATA" file text 5000 7 | dd of="$STORE/a/part" bs=8192 seek=1 conv=notrunc status=none
+	setfattr -n user.notepackfs -v "900000 $1" "$STORE/a/part"
+}
+fresh
+rm -r "$PRIVATE/chunks" "$M"
+behind_a_hole 60000
+printf '\0\0\0a' >"$STORE/a/zeroes"
+setfattr -n user.notepackfs -v "900001 9223372036854775807" "$STORE/a/zeroes"
+repair
+start grace=0.02
+check "what a hole was to be made of is read" cmp <("$MAKEDATA" file text 5000 7) <(head -c 5000 "$MNT/a/part")
+check "… up to the end" [ "$(bytes "$MNT/a/part")" -eq $((65536 - 8192)) ]
+check "… and a file is all that is in it" [ "$(text "$MNT/a/zeroes")" = "$(printf '\0\0\0a' | od -An -c)" ]
+stop "with marks that are not true"
+
 # ---- who may, and how ----
 
 fresh
