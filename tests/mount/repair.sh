@@ -230,6 +230,16 @@ repairs "a missing manifest" 15
 fresh
 head -c 5000 /dev/urandom >"$M"
 repairs "a manifest of another format" 15
+fresh
+rm "$M"
+mkdir "$M"
+: >"$M/in it"
+repairs "a directory in the manifest's place" 15
+check "… which is kept" [ -e "$PRIVATE/quarantine/manifest.1/manifest/in it" ]
+fresh
+rm "$M"
+ln -s /etc/passwd "$M"
+repairs "a link in the manifest's place" 15
 
 for n in 1 2 4; do
 	fresh
@@ -247,6 +257,11 @@ for n in 1 2 4; do
 	fresh
 	echo '{"not":"ours"}' >"$(chunk $n)"
 	repairs "chunk file $n, of another format" 20
+	fresh
+	NAME=$(chunk $n)
+	rm "$NAME"
+	mkdir "$NAME"
+	repairs "a directory in the place of chunk file $n" 20
 done
 fresh
 rm "$PRIVATE"/chunks/*
