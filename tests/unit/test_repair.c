@@ -2,7 +2,7 @@
 /*
  * repair: every byte of a small manifest is damaged, one after the other, and the store repaired.
  * Whatever the byte was, every object must have one record that is right, and what is unique
- * must stay so.
+ * must stay so. With UNIT_QUICK set (sanitizers, clang) it is every fifth byte.
  */
 #include "lib/repair.h"
 
@@ -233,6 +233,7 @@ static void try(struct store *s, const struct files *f, const char *file, const 
 static void every_flip(const char *file, bool chunk)
 {
 	static const unsigned char masks[] = {0x01, 0x04};
+	const size_t step = getenv("UNIT_QUICK") ? 5 : 1; /* odd: both masks have their turn */
 	struct files f;
 	struct store s;
 	size_t len, head;
@@ -243,8 +244,8 @@ static void every_flip(const char *file, bool chunk)
 	text = chunk ? f.chunk : f.manifest;
 	len = chunk ? f.chunk_len : f.manifest_len;
 	head = chunk ? 0 : (size_t)(strchr(text, '\n') - text);
-	printf("# %zu bytes of %s\n", len, file);
-	for (size_t i = 0; i < len; i++) {
+	printf("# one in %zu of %zu bytes of %s\n", step, len, file);
+	for (size_t i = 0; i < len; i += step) {
 		CLEANUP_FREE char *copy = malloc(len);
 
 		memcpy(copy, text, len);
@@ -252,7 +253,7 @@ static void every_flip(const char *file, bool chunk)
 		/* A line may be lost; with another id it takes another's. */
 		try(&s, &f, file, copy, len, i < head ? 0 : 3);
 	}
-	for (size_t cut = 0; cut < len; cut += 7)
+	for (size_t cut = 0; cut < len; cut += 7 * step)
 		try(&s, &f, file, text, cut, THINGS);
 	free(f.manifest);
 	free(f.chunk);
