@@ -9,10 +9,10 @@
 HERE=$(cd "$(dirname "$0")" && pwd)
 
 SOURCE=$WORK/source
-PARTS=6
+PARTS=8
 mkdir "$SOURCE"
 for i in $(seq $PARTS); do
-	"$BUILD/tests/mount/makedata" file text $((8 << 20)) "$i" >"$SOURCE/$i.log"
+	"$BUILD/tests/mount/makedata" file text $((3 << 20)) "$i" >"$SOURCE/$i.log"
 done
 
 new_store() {

@@ -73,7 +73,7 @@ stop "in the middle of an object"
 check "the stop does not wait for it" [ $((SECONDS - before)) -le 3 ]
 
 # Sealing has the disk to itself: a pass takes a second, sealing this some.
-"$BUILD/tests/mount/makedata" file text 200000000 3 >"$WORK/big"
+"$BUILD/tests/mount/makedata" file text 60000000 3 >"$WORK/big"
 start grace=0.02,scrub=1,level=9,threads=1
 check "while there is nothing to seal it goes on" wait_for 20 passes_are 1
 cp "$WORK/big" "$MNT/big"

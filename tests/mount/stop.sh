@@ -8,8 +8,10 @@
 SOURCE=$WORK/source
 PARTS=4
 
-# make_source BYTES: PARTS files of that size together
+# make_source BYTES: PARTS files of that size together, unless that is what is there
 make_source() {
+	[ "${SOURCE_BYTES-}" != "$1" ] || return 0
+	SOURCE_BYTES=$1
 	rm -rf "$SOURCE"
 	mkdir "$SOURCE"
 	for i in $(seq "$PARTS"); do
@@ -91,9 +93,9 @@ alive_or_published() {
 	echo "# looked $turns times"
 }
 
-# ---- 256 MiB ----
+# ---- 256 MiB, at the level that costs the least: some seconds for a stop to come in the middle of ----
 
-begin $((256 << 20))
+begin $((256 << 20)) level=1
 "$NOTEPACKCTL" umount "$MNT" >"$WORK/umount.out" 2>&1 &
 ctl=$!
 wait_for 30 unmounted
@@ -112,32 +114,32 @@ check "notepackctl umount: exit status 0 of the daemon" [ $status = 0 ]
 check "notepackctl umount: every object is there, and whole" store_is_complete
 check_clean_store
 
-begin $((256 << 20))
+begin $((256 << 20)) level=1
 kill -TERM "$DAEMON"
 wait_for 30 unmounted
 check_stop SIGTERM
 
 # ---- less, in other ways ----
 
-begin $((48 << 20)) threads=1
+begin $((24 << 20)) threads=1
 kill -TERM "$DAEMON"
 wait_for 30 unmounted
 kill -TERM "$DAEMON"
 kill -INT "$DAEMON"
 check_stop "a second SIGTERM"
 
-begin $((48 << 20)) threads=1
+begin $((24 << 20)) threads=1
 kill -INT "$DAEMON"
 wait_for 30 unmounted
 check_stop SIGINT
 
-begin $((48 << 20)) threads=1
+begin $((24 << 20)) threads=1
 umount "$MNT"
 check_stop "umount(8)"
 
 # ---- interrupting the one who waits loses nothing ----
 
-begin $((48 << 20)) threads=1
+begin $((24 << 20)) threads=1
 "$NOTEPACKCTL" umount "$MNT" >>"$LOG" 2>&1 &
 ctl=$!
 wait_for 30 unmounted
@@ -147,7 +149,7 @@ wait "$ctl" || status=$?
 check "an interrupted notepackctl umount does not say that all is flushed" [ $status != 0 ]
 check_stop "an interrupted notepackctl umount"
 
-begin $((48 << 20)) threads=1
+begin $((24 << 20)) threads=1
 status=0
 "$NOTEPACKCTL" umount "$MNT" --timeout 0.01 >>"$LOG" 2>&1 || status=$?
 check "notepackctl umount --timeout: exit status 5 when time is up" [ $status = 5 ]
@@ -214,7 +216,7 @@ check "… and has what was written" [ "$(zcat "$STORE/open.log.notepack.gz")" =
 # ---- as a daemon ----
 
 new_store
-make_source $((64 << 20))
+make_source $((24 << 20))
 check "without -f: notepackfs returns when the mount is usable" \
 	"$NOTEPACKFS" "$STORE" "$MNT" -o grace=0,threads=1
 check "without -f: it is usable" cp "$SOURCE"/* "$MNT"
