@@ -21,6 +21,8 @@ INJECTED=0
 EXCHANGER=
 echo "# SEED=$SEED"
 chmod 755 "$WORK"
+# Where the user can read it, wherever the sources are.
+install -m 644 "$(dirname "$0")/security_use.py" "$WORK/use.py"
 
 as_user() {
 	setpriv --reuid=$USER_ID --regid=$USER_ID --clear-groups "$@"
@@ -111,43 +113,9 @@ cleanup_more() {
 	[ -z "$EXCHANGER" ] || kill "$EXCHANGER"
 }
 
-# use SECONDS: everything a user can do with the names; what it answers does not matter, but that it does.
+# use SECONDS: everything a user can do with the names (security_use.py).
 use() {
-	cat >"$WORK/use" <<-'USE'
-		m=$1 ctl=$2 wait=$3 slow=0
-		try() { timeout -k 1 10 "$@" >/dev/null 2>&1 </dev/null; [ $? -lt 124 ] || { echo "hangs: $*"; slow=1; }; }
-		# These may wait for what cannot be sealed; they can be interrupted.
-		may_wait() { timeout "$wait" "$@" >/dev/null 2>&1 </dev/null; }
-		try ls -lRa "$m"
-		for f in d/obj d/raw obj raw d/obj.notepack.gz obj.notepack.gz d/link d/imported; do
-			try cat "$m/$f"
-			try getfattr -d "$m/$f"
-			try stat "$m/$f"
-			try sh -c "echo more >>'$m/$f'"
-			try sh -c "echo more 1<>'$m/$f'"
-			try chmod 640 "$m/$f"
-			try touch -d @1 "$m/$f"
-			try touch -h -d @1 "$m/$f"
-			try chgrp 61000 "$m/$f"
-			try truncate -s 3 "$m/$f"
-			may_wait "$ctl" seal "$m/$f"
-		done
-		try mkdir "$m/d/new"
-		try sh -c "echo new >'$m/d/new/file'; echo new >'$m/d/file'; echo new >'$m/file'"
-		try chmod 750 "$m/d"
-		try mv "$m/d/obj" "$m/moved"
-		try mv "$m/obj" "$m/d/moved"
-		try mv "$m/raw" "$m/d/raw2"
-		try mv "$m/d" "$m/e"
-		try mv "$m/e" "$m/d"
-		may_wait "$ctl" wait "$m"
-		try rm "$m/d/raw"
-		try rm -r "$m/d/new"
-		for f in d/obj moved d/moved d/raw2; do try "$ctl" rm "$m/$f"; done
-		try "$ctl" status "$m"
-		exit $slow
-	USE
-	as_user bash "$WORK/use" "$MNT" "$NOTEPACKCTL" "$1"
+	as_user python3 "$WORK/use.py" "$MNT" "$NOTEPACKCTL" "$1"
 }
 
 up_or_ended() {
