@@ -113,9 +113,10 @@ cleanup_more() {
 	[ -z "$EXCHANGER" ] || kill "$EXCHANGER"
 }
 
-# use SECONDS: everything a user can do with the names (security_use.py).
+# use SECONDS: everything a user can do with the names (security_use.py). The system's python3: that
+# of root may be where the user cannot look.
 use() {
-	as_user python3 "$WORK/use.py" "$MNT" "$NOTEPACKCTL" "$1"
+	as_user /usr/bin/python3 "$WORK/use.py" "$MNT" "$NOTEPACKCTL" "$1"
 }
 
 up_or_ended() {
@@ -148,7 +149,7 @@ judge() {
 		diff "$WORK/before" "$WORK/after" | sed 's/^/# /'
 		fail "$name: nothing outside is touched"
 	elif [ "$hangs" != 0 ] || [ "$status" -ge 6 ]; then
-		fail "$name: nothing hangs (hung: $hangs), nothing crashes (status $status)"
+		fail "$name: nothing hangs (security_use.py: $hangs), nothing crashes (status $status)"
 	else
 		ok "$name: status $status"
 	fi
@@ -161,7 +162,7 @@ live_attack() {
 	ls -lR "$MNT" >/dev/null
 	replace "$1" "$2"
 	local hangs=0
-	use 1 || hangs=1
+	use 1 || hangs=$?
 	judge "mounted: $1 becomes a $2" "$hangs"
 }
 
@@ -171,7 +172,7 @@ offline_attack() {
 	replace "$1" "$2"
 	launch
 	local hangs=0
-	if mounted; then use 1 || hangs=1; fi
+	if mounted; then use 1 || hangs=$?; fi
 	judge "before the start: $1 becomes a $2" "$hangs"
 }
 
@@ -184,7 +185,7 @@ exchange_attack() {
 	start_exchanging "$1"
 	wait_for 20 grep -q exchanging "$WORK/exchanging" || fail "$1 and a $2 are exchanged"
 	local hangs=0
-	use 0.2 || hangs=1
+	use 0.2 || hangs=$?
 	stop_exchanging
 	judge "mounted and in use: $1 is a $2, and is not, again and again" "$hangs"
 }
