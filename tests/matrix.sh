@@ -282,7 +282,7 @@ meta() {
 }
 
 leg_fuzz() {
-	BUILD=$prefix-fuzz tap fuzz nice "$root/tests/fuzz/run" --jobs 1
+	BUILD=$prefix-fuzz tap fuzz "$root/tests/fuzz/run" --jobs 1
 }
 
 leg_symbols() {
