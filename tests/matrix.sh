@@ -8,7 +8,7 @@
 #	clang		-Wthread-safety among its warnings; unit, fuzz and mount tests
 #	O0, O3-NDEBUG	other optimisations, without assertions; unit and (O3) fuzz tests, and the basic mount test
 #	asan		AddressSanitizer and UBSan: unit, fuzz and mount tests, with --all crash tests
-#	tsan		ThreadSanitizer: unit, fuzz and mount tests
+#	tsan		ThreadSanitizer: unit and mount tests that have threads; with --all all, and fuzz tests
 #	fuzz		the targets of tests/fuzz under libFuzzer, 60 s each
 #	valgrind	those unit tests that open no path
 #	cppcheck, clang-tidy	findings are errors
@@ -33,11 +33,14 @@ all_legs="gcc asan tsan clang O0 O3-NDEBUG fuzz valgrind cppcheck clang-tidy mut
 all=
 jobs=2
 
-# Mount tests whose names are here run under the sanitizers for a push, and of these the first under
-# clang; with --all the whole suites do. The others take long there, or look at what a sanitizer has no
-# part in.
-push_mount="append basic fsync_parts gates names posix recovery writers"
+# What runs under a sanitizer, or clang, for a push; with --all the whole suites do. The other mount
+# tests take long there, or look at what a sanitizer has no part in; the other unit tests have one
+# thread, in which ThreadSanitizer finds nothing.
+asan_mount="append basic fsync_parts names posix recovery"
+tsan_mount="append basic fsync_parts gates recovery writers"
 clang_mount="basic"
+tsan_unit="answers check imports manifest_commit moments order order_intents order_names order_publish order_recovery
+	order_start pool repair schedule sealer space states store"
 
 usage() {
 	echo "usage: matrix.sh [--all] [--jobs N] [LEG…]; legs: $all_legs" >&2
@@ -127,23 +130,25 @@ single() {
 	fi
 }
 
-# The tests of these suites; of mount tests for a push those of push_mount.
+# some_tests LEG [SUITE | SUITE=NAME…]…: the tests of these suites; of some, for a push, those named.
 some_tests() {
-	local leg=$1 status=0 suite
-	local -a suites=() mounts=()
+	local leg=$1 status=0 part suite
+	local -a whole=() names
 	shift
-	for suite in "$@"; do
-		if [ -n "$all" ] || [ "$suite" != mount ]; then
-			suites+=(--suite "$suite")
-		else
-			read -ra mounts <<<"$push_mount"
+	rm -f "$prefix-$leg/meson-logs/testlog-$leg"*
+	for part in "$@"; do
+		suite=${part%%=*}
+		if [ -n "$all" ] || [ "$suite" = "$part" ]; then
+			whole+=(--suite "$suite")
+			continue
 		fi
+		# A name alone would be that of a test of another suite, too.
+		read -ra names <<<"$(tr '\n' ' ' <<<"${part#*=}")"
+		meson test -C "$prefix-$leg" --no-rebuild --print-errorlogs --logbase "testlog-$leg-$suite" \
+			--suite "$suite" "${names[@]}" || status=$?
 	done
-	run_tests "$leg" "${suites[@]}" || status=$?
-	[ ${#mounts[@]} -gt 0 ] || return "$status"
-	# A name alone would be that of a test of another suite, too.
-	meson test -C "$prefix-$leg" --no-rebuild --print-errorlogs --logbase "testlog-$leg-mount" --suite mount \
-		"${mounts[@]}" ||
+	[ ${#whole[@]} -eq 0 ] ||
+		meson test -C "$prefix-$leg" --no-rebuild --print-errorlogs --logbase "testlog-$leg" "${whole[@]}" ||
 		status=$?
 	count "$leg" "$prefix-$leg"
 	return "$status"
@@ -157,14 +162,13 @@ build_gcc() {
 leg_gcc() {
 	local -a only
 	eval "only=(${TEST_ARGS-})"
-	build_gcc && run_tests gcc "${only[@]}"
+	build_gcc && run_tests gcc --num-processes 3 "${only[@]}"
 }
 
 # UNIT_QUICK: the tests that take long have had their turn in full, for a push, with gcc.
 leg_clang() {
-	local push_mount=$clang_mount
 	[ -n "$all" ] || local -x UNIT_QUICK=1
-	build clang clang && some_tests clang unit fuzz mount
+	build clang clang && some_tests clang unit fuzz mount="$clang_mount"
 }
 
 leg_O0() {
@@ -181,12 +185,12 @@ instrumented=(-Ddebug=true -Doptimization=1 -Dc_args=-Wno-format-truncation)
 
 leg_asan() {
 	build asan gcc "${instrumented[@]}" -Db_sanitize=address,undefined || return
-	UNIT_QUICK=1 some_tests asan unit fuzz mount ${all:+crash}
+	UNIT_QUICK=1 some_tests asan unit fuzz mount="$asan_mount" ${all:+crash}
 }
 
 leg_tsan() {
 	build tsan gcc "${instrumented[@]}" -Db_sanitize=thread || return
-	UNIT_QUICK=1 some_tests tsan unit fuzz mount
+	UNIT_QUICK=1 some_tests tsan unit="$tsan_unit" mount="$tsan_mount" ${all:+fuzz}
 }
 
 # Valgrind 3.19 does not know openat2(2), with which lib/io.c opens every path. What opens none can
