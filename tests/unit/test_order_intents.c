@@ -26,10 +26,10 @@ static void check_only_name(const char *name)
 }
 
 /* Its records have the new name only with the next one. */
-static void rename_without_its_end(struct store *s, const char *to)
+static void rename_without_its_end(struct store *s, const char *from, const char *to)
 {
 	then("name .notepackfs/manifest", fail_the_next_save);
-	CHECK_EQ(rename_to(s, "a", to), 0);
+	CHECK_EQ(rename_to(s, from, to), 0);
 	CHECK(!then_do && !fail_times);
 }
 
@@ -37,7 +37,7 @@ static void rename_on(void)
 {
 	struct store *s = with_two_parts();
 
-	rename_without_its_end(s, "b");
+	rename_without_its_end(s, "a", "b");
 	CHECK_EQ(rename_to(s, "b", "c"), 0);
 }
 
@@ -45,7 +45,7 @@ static void respell_and_rename(void)
 {
 	struct store *s = with_two_parts();
 
-	rename_without_its_end(s, "a.notepack");
+	rename_without_its_end(s, "a", "a.notepack");
 	CHECK_EQ(rename_to(s, "a.notepack", "c"), 0);
 }
 
@@ -53,7 +53,7 @@ static void rename_back(void)
 {
 	struct store *s = with_two_parts();
 
-	rename_without_its_end(s, "b");
+	rename_without_its_end(s, "a", "b");
 	CHECK_EQ(rename_to(s, "b", "a"), 0);
 }
 
@@ -73,15 +73,6 @@ static void one_without_an_end_ends_with_the_next_of_the_file(void)
 	end();
 }
 
-/* The records follow at the latest with what is committed lazily. */
-static void rename_and_flush(void)
-{
-	struct store *s = with_two_parts();
-
-	rename_without_its_end(s, "b");
-	CHECK_EQ(lazy_flush(s), 0);
-}
-
 static size_t intents_left(void)
 {
 	struct manifest_options options = {.read_only = true};
@@ -94,6 +85,53 @@ static size_t intents_left(void)
 	count = manifest_intents(m, &list);
 	manifest_close(m);
 	return count;
+}
+
+/* Where something was left to the next start, no intent ends with the records. */
+static void use_the_names_again(void)
+{
+	struct store *s = with_two_parts();
+
+	lock_take(&s->lock);
+	s->unsettled = true;
+	lock_drop(&s->lock);
+	rename_without_its_end(s, "a", "b");
+	rename_without_its_end(s, "b", "c");
+	put(s, "a", "another", 7);
+	seal_all(s);
+}
+
+/* Not even one that would not be found again by its content: it is damaged. */
+static void one_without_an_end_moves_no_other_file(void)
+{
+	static const char object[] = "a.notepack.gz";
+	struct stat st;
+	int fd;
+
+	begin();
+	killed_in(use_the_names_again);
+	CHECK_EQ(intents_left(), 2);
+	CHECK_EQ(fchmodat(dir.fd, object, 0644, 0), 0);
+	fd = openat(dir.fd, object, O_WRONLY | O_CLOEXEC);
+	CHECK_EQ(fstat(fd, &st), 0);
+	CHECK_EQ(pwrite(fd, "damage", 6, st.st_size - 8), 6);
+	close(fd);
+	quiet();
+	CHECK_EQ(store_close(start(NEVER_NS)), 0);
+	loud();
+	CHECK(scratch_has(&dir, object));
+	CHECK(seals_to("c.notepack.gz", "a"));
+	CHECK(seals_to("c.p000000002.notepack.gz", "more"));
+	end();
+}
+
+/* The records follow at the latest with what is committed lazily. */
+static void rename_and_flush(void)
+{
+	struct store *s = with_two_parts();
+
+	rename_without_its_end(s, "a", "b");
+	CHECK_EQ(lazy_flush(s), 0);
 }
 
 static void one_without_an_end_ends_with_the_records(void)
@@ -131,6 +169,7 @@ int main(void)
 {
 	loud();
 	RUN(one_without_an_end_ends_with_the_next_of_the_file);
+	RUN(one_without_an_end_moves_no_other_file);
 	RUN(one_without_an_end_ends_with_the_records);
 	RUN(one_that_was_undone_ends_with_any_commit);
 	return unit_done();
