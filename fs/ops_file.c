@@ -88,28 +88,51 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 /* A write whose answer is kept back, because too much waits to be sealed. */
 struct slowed {
 	struct store_pause pause; /* first */
+	struct store *store;
 	fuse_req_t req;
 	ssize_t n;
 };
 
-static void answer_slowed(struct store_pause *p)
+static void answer_slowed(struct slowed *slowed)
+{
+	reply_written(slowed->req, slowed->n);
+	free(slowed);
+}
+
+/* By a thread of the store's. Waits for the interrupt function, if that is running. */
+static void wake_slowed(struct store_pause *p)
 {
 	struct slowed *slowed = (struct slowed *)p;
 
-	reply_written(slowed->req, slowed->n);
-	free(slowed);
+	fuse_req_interrupt_func(slowed->req, NULL, NULL);
+	answer_slowed(slowed);
+}
+
+/* By any thread of the session's, with the request's mutex held. The bytes are written, so that is the
+ * answer: the kernel has even a writer that was killed wait for it. */
+static void interrupt_slowed(fuse_req_t req, void *data)
+{
+	struct slowed *slowed = data;
+
+	(void)req;
+	if (store_pause_cancel(slowed->store, &slowed->pause))
+		answer_slowed(slowed);
 }
 
 /* No thread is held, and what the kernel holds meanwhile is the file that is written, only. */
 static void reply_written_slowly(struct fs *fs, fuse_req_t req, ssize_t n)
 {
-	int64_t ns = store_pause_ns(fs->store, (uint64_t)n);
-	struct slowed *slowed = ns ? malloc(sizeof(*slowed)) : NULL;
+	uint64_t bytes = store_pause_bytes(fs->store, (uint64_t)n);
+	struct slowed *slowed = bytes ? malloc(sizeof(*slowed)) : NULL;
 
 	if (slowed) {
-		*slowed = (struct slowed){.pause.wake = answer_slowed, .req = req, .n = n};
-		if (store_pause(fs->store, &slowed->pause, ns))
+		*slowed = (struct slowed){
+		    .pause.wake = wake_slowed, .store = fs->store, .req = req, .n = n};
+		/* Before it waits: afterwards the request may be answered at any moment. */
+		fuse_req_interrupt_func(req, interrupt_slowed, slowed);
+		if (store_pause(fs->store, &slowed->pause, bytes))
 			return;
+		fuse_req_interrupt_func(req, NULL, NULL);
 		free(slowed);
 	}
 	reply_written(req, n);

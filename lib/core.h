@@ -264,10 +264,16 @@ struct store {
 	struct scrub *scrub; /* lib/scrub.h; NULL: there is none */
 
 	struct barrier *barriers;
-	struct store_pause *paused; /* writers, slowed down; whose time is over first, first */
+	struct store_pause *paused; /* writers, slowed down; who came first, first */
 	uint64_t pause_bytes;	    /* written above the limit, and not waited for yet */
-	bool pausing_over, waking;  /* store_unpause; the timer's thread wakes some */
-	uint64_t sealed_total;	    /* segments published by this mount */
+	uint64_t pause_credit;	    /* what sealing has earned for the first of them */
+	int64_t
+	    pause_turn_ns; /* the latest that went on without that; or since when there are some */
+	int64_t pause_step_ns;	   /* below the limit, until the next does */
+	unsigned compressing;	   /* chunks */
+	int64_t compressed_ns;	   /* the latest that was */
+	bool pausing_over, waking; /* store_unpause; the timer's thread wakes some */
+	uint64_t sealed_total;	   /* segments published by this mount */
 	uint64_t pending_files, pending_bytes; /* segments queued */
 	bool
 	    unsettled; /* there is something that only the recovery of the next start can settle */

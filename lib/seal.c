@@ -19,6 +19,7 @@
 #include "lib/layout.h"
 #include "lib/piecewise.h"
 #include "lib/raw.h"
+#include "lib/space.h"
 
 #define CHUNKS_A_TURN 16
 #define HASH_BYTES ((size_t)1 << 20)
@@ -136,6 +137,26 @@ static int do_chunk(struct seal *sl, uint64_t i, const char **step)
 	return 0;
 }
 
+/* The same, unless the segment is cancelled. */
+static int do_chunk_counted(struct seal *sl, uint64_t i, const char **step)
+{
+	struct store *s = sl->store;
+	bool cancelled;
+	int err;
+
+	lock_take(&s->lock);
+	cancelled = sl->seg->cancelled;
+	if (!cancelled)
+		space_chunk_begin_locked(s);
+	lock_drop(&s->lock);
+	*step = "sealing";
+	if (cancelled)
+		return -ECANCELED;
+	err = do_chunk(sl, i, step);
+	space_chunk_end(s, err ? 0 : chunk_len(sl, i));
+	return err;
+}
+
 /* ---- in order, by one thread at a time ---- */
 
 static int write_chunk(struct seal *sl, uint64_t i)
@@ -163,16 +184,6 @@ static void fail_locked(struct seal *sl, int err, const char *step) REQUIRES(sl-
 		sl->error = err;
 		sl->step = step;
 	}
-}
-
-static bool cancelled(struct seal *sl)
-{
-	bool yes;
-
-	lock_take(&sl->store->lock);
-	yes = sl->seg->cancelled;
-	lock_drop(&sl->store->lock);
-	return yes;
 }
 
 /* Write everything that is next in order and done, unless another task is at it. */
@@ -327,10 +338,10 @@ static void run(struct task *t)
 		int err;
 
 		lock_drop(&sl->lock);
-		err = cancelled(sl) ? -ECANCELED : do_chunk(sl, i, &step);
+		err = do_chunk_counted(sl, i, &step);
 		lock_take(&sl->lock);
 		if (err)
-			fail_locked(sl, err, err == -ECANCELED ? "sealing" : step);
+			fail_locked(sl, err, step);
 		sl->chunks[i % sl->window].done = true;
 		write_in_order_locked(sl);
 		wake_idle_locked(sl);

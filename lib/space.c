@@ -7,10 +7,12 @@
 
 /* At least this much is asked for anew each time, however much there is: others use the disk. */
 #define CREDIT_MAX ((int64_t)64 << 20)
-/* A writer waits this long for each MiB: it is slower than the compression then, and does not look
- * stuck. With many of them that is not slow enough: so many times that, as the limit is exceeded. */
+/* While nothing is being compressed, all writers together wait this long for each MiB. */
 #define PAUSE_NS_PER_MIB INT64_C(100000000)
-#define PAUSE_FACTOR_MAX 16
+/* What a compressed byte earns is never less than a part of one, this small. */
+#define PAUSE_PART_MIN 16
+/* Below the limit, the first waits this long, and each one behind it for an eighth less. */
+#define PAUSE_STEP_NS INT64_C(50000000)
 /* Waits for less are saved up. */
 #define PAUSE_BYTES ((uint64_t)64 << 10)
 
@@ -68,49 +70,71 @@ int space_take(struct store *s, uint64_t bytes)
 
 /* ---- the backlog ---- */
 
-static bool over_limit_locked(const struct store *s) REQUIRES(s->lock)
+static bool may_pause_locked(const struct store *s) REQUIRES(s->lock)
 {
-	return s->options.backlog_bytes && s->pending_bytes > s->options.backlog_bytes &&
-	       !s->stopping && !s->pausing_over;
+	return s->options.backlog_bytes && !s->stopping && !s->pausing_over;
 }
 
-int64_t store_pause_ns(struct store *s, uint64_t bytes)
+static bool over_limit_locked(const struct store *s) REQUIRES(s->lock)
 {
-	int64_t ns = 0;
+	return s->pending_bytes > s->options.backlog_bytes;
+}
+
+/* Below the limit, too, while there is a queue: no one passes those who wait. */
+static bool is_pausing_locked(const struct store *s) REQUIRES(s->lock)
+{
+	return may_pause_locked(s) && (s->paused || over_limit_locked(s));
+}
+
+uint64_t store_pause_bytes(struct store *s, uint64_t bytes)
+{
+	uint64_t due = 0;
 
 	lock_take(&s->lock);
-	s->pause_bytes = over_limit_locked(s) ? s->pause_bytes + bytes : 0;
+	s->pause_bytes = is_pausing_locked(s) ? s->pause_bytes + bytes : 0;
 	if (s->pause_bytes >= PAUSE_BYTES) {
-		uint64_t factor =
-		    MIN(s->pending_bytes / s->options.backlog_bytes, PAUSE_FACTOR_MAX);
-
-		ns = (int64_t)(s->pause_bytes * factor) * (PAUSE_NS_PER_MIB >> 10) >> 10;
+		due = s->pause_bytes;
 		s->pause_bytes = 0;
 	}
 	lock_drop(&s->lock);
-	return ns;
+	return due;
 }
 
-bool store_pause(struct store *s, struct store_pause *p, int64_t ns)
+bool store_pause(struct store *s, struct store_pause *p, uint64_t bytes)
 {
-	bool over;
+	bool waiting;
 
 	lock_take(&s->lock);
-	over = over_limit_locked(s);
-	if (over) {
-		struct store_pause *at = s->paused;
-
-		p->until_ns = clock_ns() + ns;
-		while (at && at->until_ns <= p->until_ns)
-			at = at->next;
-		if (at)
-			DL_PREPEND_ELEM(s->paused, at, p);
-		else
-			DL_APPEND(s->paused, p);
+	waiting = p->waiting = is_pausing_locked(s) && !p->cancelled;
+	if (waiting) {
+		if (!s->paused) {
+			s->pause_credit = 0;
+			s->pause_turn_ns = clock_ns();
+			s->pause_step_ns = PAUSE_STEP_NS;
+		}
+		p->bytes = bytes;
+		DL_APPEND(s->paused, p);
 		cond_signal(&s->timer_wake);
 	}
 	lock_drop(&s->lock);
-	return over;
+	return waiting; /* and *p may be gone */
+}
+
+bool store_pause_cancel(struct store *s, struct store_pause *p)
+{
+	bool waiting;
+
+	lock_take(&s->lock);
+	waiting = p->waiting;
+	p->cancelled = true;
+	if (waiting) {
+		p->waiting = false;
+		DL_DELETE(s->paused, p);
+		cond_signal(&s->timer_wake); /* another one is the first */
+		cond_broadcast(&s->changed); /* store_unpause */
+	}
+	lock_drop(&s->lock);
+	return waiting;
 }
 
 void store_unpause(struct store *s)
@@ -123,19 +147,71 @@ void store_unpause(struct store *s)
 	lock_drop(&s->lock);
 }
 
-struct store_pause *space_due_locked(struct store *s, int64_t *next_ns)
+void space_chunk_begin_locked(struct store *s)
+{
+	s->compressing++;
+}
+
+void space_chunk_end(struct store *s, uint64_t bytes)
+{
+	uint64_t part = 1;
+
+	lock_take(&s->lock);
+	s->compressing--;
+	s->compressed_ns = clock_ns();
+	if (s->paused) {
+		if (over_limit_locked(s))
+			part += s->pending_bytes / s->options.backlog_bytes;
+		s->pause_credit += bytes / MIN(part, PAUSE_PART_MIN);
+		if (s->pause_credit >= s->paused->bytes || !s->compressing)
+			cond_signal(&s->timer_wake);
+	}
+	lock_drop(&s->lock);
+}
+
+/* When p, the first, goes on, whatever was earned; 0: not as things are. */
+static int64_t turn_ns_locked(const struct store *s, const struct store_pause *p)
+    REQUIRES(s->lock)
+{
+	if (!over_limit_locked(s))
+		return s->pause_turn_ns + s->pause_step_ns;
+	if (s->compressing)
+		return 0;
+	return MAX(s->pause_turn_ns, s->compressed_ns) +
+	       ((int64_t)p->bytes * (PAUSE_NS_PER_MIB >> 10) >> 10);
+}
+
+/* Is it the turn of p, the first? If so, it is paid. Else *next_ns says when. */
+static bool take_turn_locked(struct store *s, const struct store_pause *p, int64_t *next_ns)
+    REQUIRES(s->lock)
 {
 	int64_t now_ns = clock_ns();
+
+	if (s->pause_credit >= p->bytes) {
+		s->pause_credit -= p->bytes;
+		return true;
+	}
+	*next_ns = turn_ns_locked(s, p);
+	if (!*next_ns || *next_ns > now_ns)
+		return false;
+	s->pause_turn_ns = now_ns;
+	s->pause_step_ns -= s->pause_step_ns / 8;
+	return true;
+}
+
+struct store_pause *space_due_locked(struct store *s, int64_t *next_ns)
+{
 	struct store_pause *due = NULL, *p;
-	bool all = !over_limit_locked(s);
 
 	*next_ns = 0;
-	while ((p = s->paused) && (all || p->until_ns <= now_ns)) {
+	if (over_limit_locked(s))
+		s->pause_step_ns = PAUSE_STEP_NS;
+	while ((p = s->paused) && (!may_pause_locked(s) || take_turn_locked(s, p, next_ns))) {
+		p->waiting = false;
 		DL_DELETE(s->paused, p);
 		DL_APPEND(due, p);
+		*next_ns = 0;
 	}
-	if (p)
-		*next_ns = p->until_ns;
 	return due;
 }
 

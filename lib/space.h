@@ -4,8 +4,17 @@
  *
  * The reserve is room that writers do not get: with it, what was written can be compressed and
  * recorded when they have filled the rest. Writers are refused in write(), while someone is there
- * who is told. The backlog is a limit for bytes that are cut and not sealed: beyond it, writers are
- * slowed down to about the speed of the sealing.
+ * who is told.
+ *
+ * The backlog is a limit for bytes that are cut and not sealed. Beyond it what writers may write in sum
+ * is what is compressed: each byte of that earns them one, or half of one above the limit, a third above
+ * twice the limit, and so on, so that the backlog returns to the limit, however many they are. They wait
+ * in a queue, and who came first goes on first. Without being earned
+ *   - above the limit: PAUSE_NS_PER_MIB (lib/space.c), while nothing is being compressed: what waits
+ *     cannot be sealed just now, for a fault or for want of room, and no one should wait for ever;
+ *   - below the limit: one write after the other, faster and faster. All at once would be far more than
+ *     the limit if they are many, and nothing shows of it before their files are cut.
+ * Bytes that are not cut do not count, so no one waits for what only he can end.
  */
 #ifndef NOTEPACKFS_LIB_SPACE_H
 #define NOTEPACKFS_LIB_SPACE_H
@@ -26,10 +35,14 @@ uint64_t space_free(const struct store *s);
 /* Is it room that is missing, when it says -ENOSPC? */
 bool space_has_inodes(const struct store *s);
 
+/* A chunk is being compressed; and no longer: so many raw bytes of it were (0: it failed). */
+void space_chunk_begin_locked(struct store *s) REQUIRES(s->lock);
+void space_chunk_end(struct store *s, uint64_t bytes) EXCLUDES(s->lock);
+
 /*
- * Writers that are slowed down (store_pause in lib/store.h). Return those that may go on: all, if
- * the backlog is below its limit or the store stops, else those whose time is over; to be woken by
- * space_wake without the lock. *next_ns: when the next one's time is over (0: never).
+ * Writers that are slowed down (store_pause in lib/store.h). Return those that may go on: all, if the
+ * store stops, else those whose turn it is; to be woken by space_wake without the lock. *next_ns: when
+ * the next one goes on without what is to be earned (0: never, or not as things are).
  */
 struct store_pause *space_due_locked(struct store *s, int64_t *next_ns) REQUIRES(s->lock);
 void space_wake(struct store_pause *due);

@@ -252,19 +252,25 @@ void store_release(struct handle *h);
 /* ---- what notepackctl and the control files need ---- */
 
 /*
- * Slowing writers down. More raw bytes wait to be sealed than the option backlog allows: store_pause_ns
- * is how long the writer of these bytes should wait for his answer; 0: not at all. store_pause, true:
- * wake will be called once: when the backlog is below its limit, or the time is over, by a thread of
- * the store's that holds no lock; until then *p is the store's. False: it will not be called.
- * store_unpause wakes all, has none wait from then on, and returns when the last wake has.
+ * Slowing writers down. More raw bytes wait to be sealed than the option backlog allows:
+ * store_pause_bytes is for how many bytes the one who has written these should wait for his answer; 0:
+ * not at all. store_pause, true: wake will be called once, when it is his turn, by a thread of the
+ * store's that holds no lock; until then *p is the store's. False: it will not be called. How long
+ * that takes has no limit but what the sealing sets: see lib/space.h.
+ * store_pause_cancel, by anyone at any time before wake or he himself gives *p away: true: *p is the
+ * caller's again, and wake will not be called; false: it is being called, or store_pause was not called
+ * yet, and will return false. store_unpause wakes all, has none wait from then on, and returns when the
+ * last wake has.
  */
 struct store_pause {
 	void (*wake)(struct store_pause *p);
-	int64_t until_ns; /* the store's, as all that follows */
+	uint64_t bytes; /* the store's, as all that follows; zero at first */
+	bool waiting, cancelled;
 	struct store_pause *prev, *next;
 };
-int64_t store_pause_ns(struct store *s, uint64_t bytes);
-bool store_pause(struct store *s, struct store_pause *p, int64_t ns);
+uint64_t store_pause_bytes(struct store *s, uint64_t bytes);
+bool store_pause(struct store *s, struct store_pause *p, uint64_t bytes);
+bool store_pause_cancel(struct store *s, struct store_pause *p);
 void store_unpause(struct store *s);
 
 /*
