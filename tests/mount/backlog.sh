@@ -59,18 +59,18 @@ big_waits() {
 	grep -q '"waiting_bytes":[0-9]\{9\},' "$MNT/.notepackfs/status"
 }
 
-# write_files N: 1 MiB in files of 128 KiB, each one write
+# write_files N: 512 KiB in files of 128 KiB, each one write
 write_files() {
 	local i
-	for i in 1 2 3 4 5 6 7 8; do
+	for i in 1 2 3 4; do
 		head -c 131072 "$WORK/data" >"$MNT/$1-$i" || return 1
 	done
 }
 
-# All that WRITERS processes write, 64 MiB, and then what waits, in bytes, is in $WORK/waiting.
+# All that WRITERS processes write, 32 MiB, and then what waits, in bytes, is in $WORK/waiting.
 write_all() {
 	local pids=() i
-	for i in $(seq $WRITERS); do
+	for i in $(seq "$WRITERS"); do
 		write_files "$i" &
 		pids+=($!)
 	done
@@ -91,7 +91,7 @@ all_are_whole() {
 		count=$((count + 1))
 		zcat "$f" | cmp -n 131072 - "$WORK/data" || return 1
 	done
-	[ "$count" -eq $((WRITERS * 8)) ]
+	[ "$count" -eq $((WRITERS * 4)) ]
 }
 
 start
