@@ -220,7 +220,8 @@ struct store {
 	int stop_fd; /* LAYOUT_NEXT_STOP; -1: there was no room for it */
 	atomic_int_least64_t
 	    space_credit; /* bytes that writers may have without being counted */
-	int indexfd;	  /* LAYOUT_INDEX; -1: there is none */
+	atomic_int_least64_t inode_credit; /* … and inodes */
+	int indexfd;			   /* LAYOUT_INDEX; -1: there is none */
 	struct manifest *manifest;
 	struct globs exclude, deletable;
 	struct sealer *sealer;

@@ -280,7 +280,6 @@ ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offs
 	struct raw *raw;
 	ssize_t n, skip = 0;
 	uint64_t cut_end;
-	bool grows;
 
 	if (!h->writer)
 		return -EBADF;
@@ -300,12 +299,11 @@ ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offs
 		return n;
 	lock_take(&s->lock);
 	cut_end = f->cut_end; /* it stands still while we are in the gate */
-	grows = offset + len > f->written_end;
 	lock_drop(&s->lock);
 	if (offset + (size_t)skip < cut_end)
 		n = cached ? -EAGAIN : -EPERM;
-	else if (grows)
-		n = space_take(s, len - (size_t)skip);
+	else if (!cached) /* of a mapping's pages no one may be there to be told */
+		n = space_take(s, f, raw->fd, offset, len);
 	if (!n)
 		n = io_pwrite_some(raw->fd, (const char *)buf + skip, len - (size_t)skip,
 				   offset + (size_t)skip);
@@ -317,6 +315,25 @@ ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offs
 	if (n == -EPERM)
 		refuse_change(s, h->node, "writing below the sealed length");
 	return n < 0 ? n : skip + n;
+}
+
+/* In the gate. */
+static int allocate(struct store *s, struct file *f, int fd, int mode, uint64_t offset,
+		    uint64_t len)
+{
+	uint64_t end = offset + len, from;
+	int err = 0;
+
+	lock_take(&s->lock);
+	from = MAX(offset, f->cut_end);
+	lock_drop(&s->lock);
+	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		err = from > offset ? -EPERM : 0;
+	else if (from >= end)
+		return 0; /* plain allocation changes no byte, and cut bytes need no room */
+	if (!err && !(mode & FALLOC_FL_PUNCH_HOLE))
+		err = space_take(s, f, fd, from, end - from);
+	return err ? err : io_fallocate(fd, mode, from, end - from);
 }
 
 int store_fallocate(struct handle *h, int mode, uint64_t offset, uint64_t len)
@@ -335,13 +352,7 @@ int store_fallocate(struct handle *h, int mode, uint64_t offset, uint64_t len)
 	err = enter_with_raw(s, h, &raw);
 	if (err)
 		return err;
-	lock_take(&s->lock);
-	/* Plain allocation changes no byte; below the cut there is just nothing to allocate. */
-	if (offset < f->cut_end && (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)))
-		err = -EPERM;
-	lock_drop(&s->lock);
-	if (!err)
-		err = io_fallocate(raw->fd, mode, offset, len);
+	err = allocate(s, f, raw->fd, mode, offset, len);
 	if (!err)
 		err = io_fstat(raw->fd, &st);
 	if (!err) {

@@ -158,6 +158,21 @@ int io_fallocate(int fd, int mode, uint64_t offset, uint64_t len)
 	return fallocate(fd, mode, (off_t)offset, (off_t)len) == 0 ? 0 : -errno;
 }
 
+uint64_t io_hole_bytes(int fd, uint64_t offset, uint64_t len, uint64_t most)
+{
+	uint64_t end = offset + len, sum = 0;
+
+	while (offset < end && sum <= most) {
+		off_t data = lseek(fd, (off_t)offset, SEEK_DATA);
+		uint64_t from = data < 0 ? end : MIN((uint64_t)data, end);
+		off_t hole = from < end ? lseek(fd, (off_t)from, SEEK_HOLE) : -1;
+
+		sum += from - offset;
+		offset = hole < 0 ? end : (uint64_t)hole;
+	}
+	return sum;
+}
+
 int io_write(int fd, const void *buf, size_t len)
 {
 	size_t done = 0;

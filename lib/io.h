@@ -51,6 +51,11 @@ ssize_t io_pwrite_some(int fd, const void *buf, size_t len, uint64_t offset);
 int io_truncate(int fd, uint64_t bytes);
 int io_fallocate(int fd, int mode, uint64_t offset, uint64_t len);
 
+/* How much of the range is in holes, as SEEK_HOLE sees them: ext4, XFS and tmpfs call bytes that are
+ * allocated and not written a hole, too. What cannot be seen counts as one. Stops looking when it is
+ * more than `most`. Moves the file's position. */
+uint64_t io_hole_bytes(int fd, uint64_t offset, uint64_t len, uint64_t most);
+
 /* Write all of buf at the descriptor's own position (or its end, with O_APPEND). */
 int io_write(int fd, const void *buf, size_t len);
 

@@ -86,7 +86,7 @@ void piecewise_failed(struct store *s, struct segment *seg, int err)
 {
 	/* Without inodes, several parts have less room than one. */
 	if ((err == -ENOSPC || err == -EDQUOT) && space_free(s) >= seg->raw_bytes &&
-	    space_has_inodes(s))
+	    space_inodes(s) > 0)
 		shorten(s, seg, seg->raw_bytes / 2);
 }
 

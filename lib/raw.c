@@ -15,6 +15,7 @@
 #include "lib/io.h"
 #include "lib/layout.h"
 #include "lib/log.h"
+#include "lib/space.h"
 
 #define MARK "user.notepackfs"
 
@@ -439,7 +440,9 @@ int raw_make(struct store *s, struct file *f)
 		bool linked = f->n.linked; /* it stays so: the node is held */
 
 		lock_drop(&s->lock);
-		err = make_in_place(s, f, linked);
+		err = space_take_inode(s);
+		if (!err)
+			err = make_in_place(s, f, linked);
 		lock_take(&s->lock);
 	}
 	gate_open_locked(s, f);

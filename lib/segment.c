@@ -7,6 +7,7 @@
 #include "lib/events.h"
 #include "lib/io.h"
 #include "lib/log.h"
+#include "lib/space.h"
 
 struct segment *segment_new_locked(struct store *s, struct file *f, uint64_t raw_bytes)
 {
@@ -81,7 +82,9 @@ void segment_failed(struct store *s, struct segment *seg, int err, const char *s
 	char error[sizeof(seg->error)];
 	bool gone;
 
-	snprintf(error, sizeof(error), "%s: %s", step, strerror(-err));
+	snprintf(error, sizeof(error), "%s: %s", step,
+		 err == -ENOSPC && space_inodes(s) == 0 ? "No inodes left on device"
+							: strerror(-err));
 	lock_take(&s->lock);
 	/* -ESTALE: its file is being removed just now (lib/raw.h). */
 	gone = seg->cancelled || !seg->file->n.linked || err == -ESTALE;

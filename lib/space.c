@@ -3,10 +3,13 @@
 
 #include <stdatomic.h>
 
+#include "lib/io.h"
 #include "lib/log.h"
 
 /* At least this much is asked for anew each time, however much there is: others use the disk. */
 #define CREDIT_MAX ((int64_t)64 << 20)
+#define INODE_CREDIT_MAX 1024
+#define INODE_BYTES ((uint64_t)4096)
 /* While nothing is being compressed, all writers together wait this long for each MiB. */
 #define PAUSE_NS_PER_MIB INT64_C(100000000)
 /* What a compressed byte earns is never less than a part of one, this small. */
@@ -25,47 +28,121 @@ uint64_t space_free(const struct store *s)
 	return (uint64_t)st.f_bavail * st.f_frsize;
 }
 
-bool space_has_inodes(const struct store *s)
+uint64_t space_inodes(const struct store *s)
 {
 	struct statvfs st;
 
 	/* Some have no number of them, and say 0 of 0. */
-	return fstatvfs(s->fd, &st) != 0 || st.f_files == 0 || st.f_favail > 0;
+	return fstatvfs(s->fd, &st) != 0 || st.f_files == 0 ? UINT64_MAX : st.f_favail;
 }
 
-static uint64_t reserve_of(const struct store *s)
+/* What there is, and what of it writers do not get. */
+struct room {
+	uint64_t bytes, reserve;
+	uint64_t inodes, inode_reserve;
+};
+
+static void look(const struct store *s, struct room *r)
 {
-	struct statvfs st;
 	uint64_t reserve = s->options.reserve_bytes;
+	struct statvfs st;
 
-	if (reserve != STORE_RESERVE_DEFAULT)
-		return reserve;
-	if (fstatvfs(s->fd, &st) != 0)
-		return 0;
-	return MIN(SPACE_RESERVE, (uint64_t)st.f_blocks * st.f_frsize / SPACE_RESERVE_PART);
+	*r = (struct room){.bytes = UINT64_MAX, .inodes = UINT64_MAX};
+	if (reserve == 0 || fstatvfs(s->fd, &st) != 0)
+		return;
+	r->bytes = (uint64_t)st.f_bavail * st.f_frsize;
+	r->reserve =
+	    reserve != STORE_RESERVE_DEFAULT
+		? reserve
+		: MIN(SPACE_RESERVE, (uint64_t)st.f_blocks * st.f_frsize / SPACE_RESERVE_PART);
+	if (st.f_files == 0)
+		return;
+	r->inodes = st.f_favail;
+	r->inode_reserve = MIN(SPACE_INODES + 2 * (uint64_t)s->options.threads,
+			       (uint64_t)st.f_files / SPACE_RESERVE_PART);
 }
 
-int space_take(struct store *s, uint64_t bytes)
+static uint64_t above(uint64_t left, uint64_t reserve)
 {
-	uint64_t reserve, room, left;
-	int64_t credit;
+	return left > reserve ? left - reserve : 0;
+}
 
-	if (atomic_fetch_sub(&s->space_credit, (int64_t)bytes) >= (int64_t)bytes)
+/* Until the file system is asked again. */
+static void set_credit(struct store *s, const struct room *r, uint64_t bytes, uint64_t inodes)
+{
+	uint64_t bytes_left = above(above(r->bytes, r->reserve), bytes) / 2;
+	uint64_t inodes_left = above(above(r->inodes, r->inode_reserve), inodes) / 2;
+
+	atomic_store(&s->space_credit, (int64_t)MIN(bytes_left, (uint64_t)CREDIT_MAX));
+	atomic_store(&s->inode_credit, (int64_t)MIN(inodes_left, (uint64_t)INODE_CREDIT_MAX));
+}
+
+static bool take_credit(atomic_int_least64_t *credit, uint64_t amount)
+{
+	return amount <= (uint64_t)CREDIT_MAX &&
+	       atomic_fetch_sub(credit, (int64_t)amount) >= (int64_t)amount;
+}
+
+static int refuse_bytes(struct store *s, const struct room *r)
+{
+	log_error("%s: less than %llu bytes are free on its file system, the reserve "
+		  "for sealing: writers get ENOSPC; make room, or mount with a smaller "
+		  "-o reserve",
+		  s->path, (unsigned long long)r->reserve);
+	return -ENOSPC;
+}
+
+/*
+ * How much of the range the file does not have yet. It has all of it if it has as many blocks as
+ * bytes: only those tell of what is allocated and not written. Below raw_base it has none.
+ */
+static uint64_t missing(const struct file *f, int fd, uint64_t offset, uint64_t len,
+			uint64_t most)
+{
+	uint64_t end = offset + len, there;
+	struct stat st;
+
+	if (io_fstat(fd, &st) != 0)
+		return len;
+	there = (uint64_t)st.st_blocks * 512 + f->raw_base;
+	if (there >= MAX(end, (uint64_t)st.st_size))
 		return 0;
-	reserve = reserve_of(s);
-	room = space_free(s);
-	if (reserve && room < reserve + bytes) {
-		atomic_store(&s->space_credit, 0);
-		log_error("%s: less than %llu bytes are free on its file system, the reserve "
-			  "for sealing: writers get ENOSPC; make room, or mount with a smaller "
-			  "-o reserve",
-			  s->path, (unsigned long long)reserve);
-		return -ENOSPC;
-	}
-	left = reserve ? (room - reserve - bytes) / 2 : (uint64_t)CREDIT_MAX;
-	credit = (int64_t)MIN(left, (uint64_t)CREDIT_MAX);
-	atomic_store(&s->space_credit, credit);
-	return 0;
+	return io_hole_bytes(fd, offset, len, most);
+}
+
+int space_take(struct store *s, const struct file *f, int fd, uint64_t offset, uint64_t len)
+{
+	uint64_t wanted = len, most;
+	struct room r;
+
+	if (take_credit(&s->space_credit, len))
+		return 0;
+	look(s, &r);
+	most = above(r.bytes, r.reserve);
+	if (wanted > most)
+		wanted = missing(f, fd, offset, len, most);
+	set_credit(s, &r, wanted, 0);
+	return wanted > most ? refuse_bytes(s, &r) : 0;
+}
+
+int space_take_inode(struct store *s)
+{
+	struct room r;
+
+	if (take_credit(&s->inode_credit, 1) && take_credit(&s->space_credit, INODE_BYTES))
+		return 0;
+	look(s, &r);
+	set_credit(s, &r, INODE_BYTES, 1);
+	if (above(r.bytes, r.reserve) < INODE_BYTES)
+		return refuse_bytes(s, &r);
+	if (above(r.inodes, r.inode_reserve) >= 1)
+		return 0;
+	log_error(
+	    "%s: no more than %llu inodes are free on its file system, which sealing needs: "
+	    "what would make a file or directory gets ENOSPC; remove files from that file "
+	    "system",
+	    s->path, (unsigned long long)r.inode_reserve);
+	return -ENOSPC;
 }
 
 /* ---- the backlog ---- */

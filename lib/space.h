@@ -2,9 +2,9 @@
 /*
  * space: room on the store's file system, and raw bytes that wait to be sealed.
  *
- * The reserve is room that writers do not get: with it, what was written can be compressed and
- * recorded when they have filled the rest. Writers are refused in write(), while someone is there
- * who is told.
+ * The reserve is room that writers do not get, bytes and inodes: with it, what was written can be
+ * compressed and recorded when they have filled the rest. Writers are refused in the call that would
+ * take it, while someone is there who is told.
  *
  * The backlog is a limit for bytes that are cut and not sealed. Beyond it what writers may write in sum
  * is what is compressed: each byte of that earns them one, or half of one above the limit, a third above
@@ -25,15 +25,29 @@
 #define SPACE_RESERVE ((uint64_t)64 << 20)
 #define SPACE_RESERVE_PART 16
 
-/* May a writer have so many bytes? 0, or -ENOSPC: the reserve would be touched. Asks the file
- * system only now and then: the answer is good for half of what there was. */
-int space_take(struct store *s, uint64_t bytes) EXCLUDES(s->lock);
+/*
+ * Inodes that are left, unless the reserve is 0, or they are not counted: sealing makes a file before
+ * it removes one. Each thread has a temporary in work; as many are complete and wait to be
+ * published; then there are the manifest's new file and its chunks, indices, the progress file.
+ */
+#define SPACE_INODES 64
+
+/*
+ * May a writer have these bytes of f's raw file, open as fd? 0, or -ENOSPC: the reserve would be
+ * touched. What the file has already is not taken, and never refused. Asks the file system only now and
+ * then: the answer is good for half of what there was. Enter in f's gate.
+ */
+int space_take(struct store *s, const struct file *f, int fd, uint64_t offset, uint64_t len)
+    EXCLUDES(s->lock);
+
+/* May something new be made: an inode, and a block for it or its entry? As space_take. */
+int space_take_inode(struct store *s) EXCLUDES(s->lock);
 
 /* What the file system has left for us, in bytes, reserve or not; UINT64_MAX if it does not say. */
 uint64_t space_free(const struct store *s);
 
-/* Is it room that is missing, when it says -ENOSPC? */
-bool space_has_inodes(const struct store *s);
+/* … and in inodes: with 0, it is them that are missing when it says -ENOSPC. */
+uint64_t space_inodes(const struct store *s);
 
 /* A chunk is being compressed; and no longer: so many raw bytes of it were (0: it failed). */
 void space_chunk_begin_locked(struct store *s) REQUIRES(s->lock);

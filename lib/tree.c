@@ -16,6 +16,7 @@
 #include "lib/load.h"
 #include "lib/log.h"
 #include "lib/raw.h"
+#include "lib/space.h"
 
 int enter_dir(struct store *s, struct node *dir, struct dir **out)
 {
@@ -273,8 +274,10 @@ static int fill_new_file(struct store *s, struct caller *c, struct dir *d, struc
 {
 	struct raw *raw = malloc(sizeof(*raw));
 	struct stat st = {0};
-	int fd = raw ? create_raw(s, c, d, f, mode, &st) : -ENOMEM;
+	int fd = raw ? space_take_inode(s) : -ENOMEM;
 
+	if (!fd)
+		fd = create_raw(s, c, d, f, mode, &st);
 	if (fd < 0) {
 		free(raw);
 		return fd;
@@ -346,12 +349,14 @@ static int make_other(struct store *s, struct caller *c, struct dir *d, const ch
 		      const char *target, mode_t mode, uint64_t *ino)
 {
 	struct stat st = {0};
-	int dfd = dirfd_get(s, d);
 	mode_t given = mode;
-	int err = dfd < 0 ? dfd : 0;
+	int dfd, err = space_take_inode(s);
 
 	if (err)
 		return err;
+	dfd = dirfd_get(s, d);
+	if (dfd < 0)
+		return dfd;
 	err = target ? io_symlink(target, dfd, name) : io_mkdir(dfd, name, mode & 0777);
 	if (!err) {
 		err = own(dfd, dfd, name, target ? S_IFLNK : S_IFDIR, c, &mode);
