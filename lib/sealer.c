@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
+ * With few inodes left no temporary is begun while another one is to be published: each takes one
+ * until its raw file goes, and the manifest needs some for that.
+ *
  * Retries: a failed segment waits 0.25 s, then twice as long each time, up to 30 s. While
  * draining there is no one left to wait for: each segment gets one more try, then counts as
  * unfinished; its raw bytes stay, and the next start takes them up.
@@ -16,10 +19,12 @@
 #include "lib/piecewise.h"
 #include "lib/publish.h"
 #include "lib/seal.h"
+#include "lib/space.h"
 
 #define RETRY_FIRST_NS INT64_C(250000000)
 #define RETRY_MAX_NS INT64_C(30000000000)
 #define PROGRESS_NS 200000000
+#define INODES_KEPT 8 /* of the last, and one for each thread that may begin one */
 
 struct queue {
 	struct segment *first, **last;
@@ -39,6 +44,8 @@ struct sealer {
 	struct queue queued, ready, retry;
 	unsigned open;	  /* segments being compressed */
 	unsigned in_work; /* submitted, and neither published nor waiting for a retry */
+	unsigned begun;	  /* of those in work, no more queued */
+	bool held_back;	  /* for want of inodes, until one that is begun ends */
 	bool draining, stop;
 	struct codec_state *states;
 };
@@ -106,16 +113,35 @@ void sealer_give_state(struct sealer *p, struct codec_state *state)
 	lock_drop(&p->lock);
 }
 
+static bool can_start_locked(const struct sealer *p) REQUIRES(p->lock)
+{
+	return p->queued.first && p->open < p->open_max && !p->held_back;
+}
+
+/* One that was begun is published, has failed, or is not wanted any more. */
+static void ended_locked(struct sealer *p) REQUIRES(p->lock)
+{
+	p->in_work--;
+	p->begun--;
+	p->held_back = false;
+	cond_signal(&p->wake);
+}
+
 /* Start queued segments while there is room. Called without the lock. */
 static void start_queued(struct sealer *p)
 {
 	struct segment *seg;
 
 	for (;;) {
+		bool few = space_inodes(p->store) < INODES_KEPT + p->store->options.threads;
+
 		lock_take(&p->lock);
-		seg = p->open < p->open_max ? queue_take(&p->queued) : NULL;
-		if (seg)
+		p->held_back = few && p->begun > 0;
+		seg = can_start_locked(p) ? queue_take(&p->queued) : NULL;
+		if (seg) {
 			p->open++;
+			p->begun++;
+		}
 		lock_drop(&p->lock);
 		if (!seg)
 			return;
@@ -185,8 +211,7 @@ void sealer_retry(struct sealer *p, struct segment *seg)
 	lock_take(&p->lock);
 	seg->retry_ns = clock_ns() + sealer_backoff_ns(seg->attempts++);
 	queue_add(&p->retry, seg);
-	p->in_work--;
-	cond_signal(&p->wake);
+	ended_locked(p);
 	lock_drop(&p->lock);
 }
 
@@ -201,7 +226,7 @@ void sealer_ready(struct sealer *p, struct segment *seg)
 void sealer_done(struct sealer *p)
 {
 	lock_take(&p->lock);
-	p->in_work--;
+	ended_locked(p);
 	cond_broadcast(&p->idle);
 	lock_drop(&p->lock);
 }
@@ -224,6 +249,7 @@ static int64_t requeue_retries_locked(struct sealer *p) REQUIRES(p->lock)
 			else
 				queue_add(&p->queued, seg);
 			p->in_work++;
+			p->begun += seg->renamed;
 			continue;
 		}
 		queue_add(&p->retry, seg);
@@ -246,7 +272,7 @@ static void *publisher(void *arg)
 
 		while (count < PUBLISH_BATCH && (batch[count] = queue_take(&p->ready)))
 			count++;
-		start = p->queued.first && p->open < p->open_max;
+		start = can_start_locked(p);
 		if (count || start) {
 			lock_drop(&p->lock);
 			if (start)
