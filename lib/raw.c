@@ -268,6 +268,35 @@ int raw_get(struct store *s, struct file *f, struct raw **out)
 	return err;
 }
 
+bool raw_is_gone(struct store *s, struct file *f)
+{
+	struct raw_place place;
+	struct dir *d = NULL;
+	struct stat st;
+	uint64_t ino;
+	int dfd, err;
+
+	lock_take(&s->lock);
+	ino = f->raw_ino;
+	/* BUSY_NAME: its name is just changing. */
+	if (f->n.linked && f->raw_present && f->n.busy != BUSY_NAME) {
+		d = f->n.dir;
+		node_ref_locked(&d->n);
+		raw_place_init(&place, d, f->n.name, f->id, f->import);
+	}
+	lock_drop(&s->lock);
+	if (!d)
+		return false;
+	dfd = raw_place_get(s, &place);
+	err = dfd < 0 ? dfd : io_stat(dfd, place.name, &st);
+	if (dfd >= 0)
+		raw_place_put(s, &place);
+	lock_take(&s->lock);
+	node_unref_locked(s, &d->n, 1);
+	lock_drop(&s->lock);
+	return err == -ENOENT || (!err && st.st_ino != ino);
+}
+
 int raw_stat(struct store *s, struct file *f, struct stat *out)
 {
 	struct raw *raw;

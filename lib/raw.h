@@ -95,6 +95,9 @@ int raw_punch(struct store *s, struct file *f) EXCLUDES(s->lock);
  */
 bool raw_has_foreign_writer(int dirfd, const char *name);
 
+/* Is it gone from its name, removed or replaced, though we did not do it? A look, without the gate. */
+bool raw_is_gone(struct store *s, struct file *f) EXCLUDES(s->lock);
+
 /* fstat it. As raw_get. */
 int raw_stat(struct store *s, struct file *f, struct stat *out) EXCLUDES(s->lock);
 

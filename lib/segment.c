@@ -7,6 +7,7 @@
 #include "lib/events.h"
 #include "lib/io.h"
 #include "lib/log.h"
+#include "lib/raw.h"
 #include "lib/space.h"
 
 struct segment *segment_new_locked(struct store *s, struct file *f, uint64_t raw_bytes)
@@ -94,10 +95,11 @@ void segment_failed(struct store *s, struct segment *seg, int err, const char *s
 	lock_drop(&s->lock);
 	if (gone || !path.data)
 		return;
-	log_error(
-	    "%s: not sealed yet: %s; the bytes are safe in the store, and sealing is tried "
-	    "again",
-	    path.data, error);
+	log_error("%s: not sealed yet: %s; %s", path.data, error,
+		  raw_is_gone(s, seg->file)
+		      ? "its raw file was removed from the store, or replaced, not by "
+			"notepackfs: if it was moved, put it back, else its bytes are lost"
+		      : "the bytes are safe in the store, and sealing is tried again");
 	if (seg->attempts > 0)
 		return; /* one event for the failure, not one for each retry */
 	buf_str(&more, ",\"error\":");

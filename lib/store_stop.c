@@ -15,6 +15,7 @@
 #include "lib/lazy.h"
 #include "lib/leftover.h"
 #include "lib/log.h"
+#include "lib/raw.h"
 #include "lib/recovery.h"
 #include "lib/replace.h"
 #include "lib/sealer.h"
@@ -106,22 +107,32 @@ static bool is_in_order(struct store *s)
 	return err == 0;
 }
 
-/* Files whose bytes are not all sealed, though they should be. */
-static uint64_t count_unfinished(struct store *s)
+/* Files whose bytes are not all sealed, though they should be; *lost: those without a raw file. */
+static uint64_t count_unfinished(struct store *s, uint64_t *lost)
 {
 	uint64_t count = 0;
 	struct file *f;
 
+	*lost = 0;
 	lock_take(&s->lock);
 	DL_FOREACH2(s->active, f, active_next)
 	{
+		bool gone = file_unsealed(f);
+
 		if (!f->kept && !f->segments && catalog_excluded_locked(s, f->n.dir, f->n.name))
 			continue;
 		count++;
-		log_warning(
-		    "%s: not all of it is sealed; its bytes are safe in the store, and the "
-		    "next mount takes it up",
-		    f->n.name);
+		/* There are no other threads any more that change the list. */
+		lock_drop(&s->lock);
+		gone = gone && raw_is_gone(s, f);
+		*lost += gone;
+		log_warning("%s: not all of it is sealed%s", f->n.name,
+			    gone ? ", and its raw file was removed from the store, or "
+				   "replaced, not by notepackfs: if it cannot be put back, its "
+				   "bytes are lost"
+				 : "; its bytes are safe in the store, and the next mount "
+				   "takes it up");
+		lock_take(&s->lock);
 	}
 	lock_drop(&s->lock);
 	return count;
@@ -160,16 +171,17 @@ static int replace_last_stop(struct store *s, const char *text)
 	return err ? replace_file(s->fd, LAYOUT_LAST_STOP, &iov, 1, NULL) : 0;
 }
 
-static int write_last_stop(struct store *s, int status, uint64_t unfinished)
+static int write_last_stop(struct store *s, int status, uint64_t unfinished, uint64_t lost)
 {
 	char text[LAST_STOP_BYTES];
 	int64_t now_ns = clock_wall_ns();
-	int n = snprintf(text, sizeof(text),
-			 "{\"pid\":%ld,\"exit\":%d,\"sealed\":%llu,\"unfinished\":%llu,"
-			 "\"time\":\"%lld.%09lld\"}",
-			 (long)getpid(), status, (unsigned long long)s->sealed_total,
-			 (unsigned long long)unfinished, (long long)(now_ns / 1000000000),
-			 (long long)(now_ns % 1000000000));
+	int n = snprintf(
+	    text, sizeof(text),
+	    "{\"pid\":%ld,\"exit\":%d,\"sealed\":%llu,\"unfinished\":%llu,\"lost\":%llu,"
+	    "\"time\":\"%lld.%09lld\"}",
+	    (long)getpid(), status, (unsigned long long)s->sealed_total,
+	    (unsigned long long)unfinished, (unsigned long long)lost,
+	    (long long)(now_ns / 1000000000), (long long)(now_ns % 1000000000));
 	int err;
 
 	memset(text + n, ' ', sizeof(text) - (size_t)n);
@@ -185,7 +197,7 @@ static int write_last_stop(struct store *s, int status, uint64_t unfinished)
 
 int store_stop(struct store *s)
 {
-	uint64_t unfinished;
+	uint64_t unfinished, lost;
 	int err, status;
 	bool clean;
 
@@ -196,7 +208,7 @@ int store_stop(struct store *s)
 	import_drain(s);
 	sealer_drain(s->sealer, write_drain);
 	drop_kept(s);
-	unfinished = count_unfinished(s);
+	unfinished = count_unfinished(s, &lost);
 	err = lazy_flush(s);
 	clean = is_in_order(s) && !unfinished;
 	/* The next start compares nothing, so removals are durable, too: of raw files, say, which would
@@ -210,7 +222,7 @@ int store_stop(struct store *s)
 	if (err)
 		log_error("the last commit failed: %s; the next mount recovers",
 			  strerror(-err));
-	if (write_last_stop(s, status, unfinished) != 0 && !status)
+	if (write_last_stop(s, status, unfinished, lost) != 0 && !status)
 		status = 1;
 	io_unlink(s->fd, LAYOUT_DRAIN, 0);
 	layout_lock_note(s->lockfd, NULL);

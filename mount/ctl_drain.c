@@ -342,11 +342,21 @@ static bool is_fresh(const struct drain *d)
 	return has_ended_in_order(d);
 }
 
-static int say_unfinished(const struct drain *d, uint64_t unfinished)
+static int say_unfinished(const struct drain *d, uint64_t unfinished, uint64_t lost)
 {
-	ctl_error("%s: %llu %s could not be sealed; nothing is lost, the raw bytes are in the "
-		  "store, and the next mount seals them (the daemon's log has the reasons)",
-		  d->store, (unsigned long long)unfinished, ctl_files(unfinished));
+	if (lost)
+		ctl_error(
+		    "%s: %llu %s could not be sealed, and the raw bytes of %llu were removed "
+		    "from the store, not by notepackfs: they are lost, unless they can be put "
+		    "back; the daemon's log names them",
+		    d->store, (unsigned long long)unfinished, ctl_files(unfinished),
+		    (unsigned long long)lost);
+	else
+		ctl_error(
+		    "%s: %llu %s could not be sealed; nothing is lost, the raw bytes are in "
+		    "the store, and the next mount seals them (the daemon's log has the "
+		    "reasons)",
+		    d->store, (unsigned long long)unfinished, ctl_files(unfinished));
 	return CTL_NOT_FLUSHED;
 }
 
@@ -354,7 +364,7 @@ static int say_unfinished(const struct drain *d, uint64_t unfinished)
 static int result(const struct drain *d)
 {
 	struct json_object *o = is_fresh(d) ? read_about(d, LAYOUT_LAST_STOP) : NULL;
-	uint64_t exit_status, unfinished;
+	uint64_t exit_status, unfinished, lost;
 
 	if (!o && !d->writes) /* mounted read-only: there was nothing to flush */
 		return CTL_DONE;
@@ -374,11 +384,12 @@ static int result(const struct drain *d)
 	}
 	exit_status = json_u64(o, "exit");
 	unfinished = json_u64(o, "unfinished");
+	lost = json_u64(o, "lost");
 	json_object_put(o);
 	if (exit_status == 0)
 		return CTL_DONE;
 	if (exit_status == CTL_NOT_FLUSHED)
-		return say_unfinished(d, unfinished);
+		return say_unfinished(d, unfinished, lost);
 	ctl_error(
 	    "%s: the daemon (pid %ld) ended with status %llu; its log says why. Nothing is "
 	    "lost: mount the store again to recover",

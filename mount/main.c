@@ -160,8 +160,8 @@ static int run_open_store(struct daemon *d)
 	store_release_all(d->store);
 	drained = store_close(d->store);
 	if (drained == STATUS_NOT_FLUSHED)
-		log_error("%s: not everything could be sealed; it is kept, and taken up at the "
-			  "next mount",
+		log_error("%s: not everything could be sealed, see the lines above; what the "
+			  "store has of it is kept, and taken up at the next mount",
 			  d->paths.store);
 	else if (drained)
 		log_error(
