@@ -3,6 +3,7 @@
 #
 # A byte that changed in a sealed object: reading gives an error at exactly the chunk that it is in, and
 # goes on behind it; the log, the file's attribute, the status and notepackctl check name the place.
+# And raw files that were removed in the store: the stop says that they are lost.
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
 CHUNK=262144
@@ -121,4 +122,30 @@ check "a damaged manifest is a problem, with --json, too" \
 		"4 1 .notepackfs/manifest true" ]
 check "… and says what to do" grep -q "notepackctl repair" "$WORK/err"
 
+# ---- what was removed behind the daemon's back ----
+
+# Named bug: of raw files that were removed in the store, or replaced, the stop said that nothing was lost.
+STORE=$WORK/store.removed
+mkdir "$STORE"
+start grace=1h
+for name in removed replaced other; do
+	echo precious >"$MNT/$name"
+done
+rm "$STORE/removed" "$STORE/replaced"
+echo foreign >"$STORE/replaced"
+: >"$LOG"
+ctl=0
+status=0
+"$NOTEPACKCTL" umount "$MNT" >"$WORK/umount.out" 2>&1 || ctl=$?
+daemon_status || status=$?
+check "removed in the store: exit status 5 of both" [ "$ctl $status" = "5 5" ]
+check "… notepackctl says how many are lost" \
+	grep -q "2 files could not be sealed, and the raw bytes of 2 were removed from the store" "$WORK/umount.out"
+check "… the log names them" [ "$(grep -c ': not all of it is sealed, and its raw file was removed' "$LOG")" = 2 ]
+check "… and no one says that they are safe" sh -c "! grep -E 'nothing is lost|safe in the store' '$WORK/umount.out' '$LOG'"
+check "… what is there is sealed" [ -e "$STORE/other.notepack.gz" ]
+start grace=0
+check "… and the next mount seals what lies there" wait_for 20 sealed "$MNT/replaced"
+stop "the mount after that"
+check "… as it is" [ "$(zcat "$STORE/replaced.notepack.gz")" = foreign ]
 finish

@@ -74,6 +74,7 @@ bytes() {
 	"$NOTEPACKCTL" seal "$MNT/sealed"
 	check "$1: room behind sealed bytes, too" fallocate -o 1M -l 2M "$MNT/sealed"
 	into "$MNT/sparse" 0 2 >/dev/null
+	truncate -s 1M "$MNT/mapped"
 	truncate -s 300M "$MNT/hole" "$MNT/sparse"
 	into "$MNT/hole" 0 200 >"$WORK/dd"
 	check "$1: a hole is not filled with the reserve" grep -q "No space left on device" "$WORK/dd"
@@ -88,6 +89,8 @@ bytes() {
 	check "$1: what lies behind sealed bytes can be written" quietly into "$MNT/sealed" 1 2
 	check "$1: bytes between holes can be written" quietly into "$MNT/sparse" 0 2
 	check_refused "$1: the hole behind them cannot" "No space left on device" into "$MNT/sparse" 1 2
+	python3 -c 'import mmap, sys
+with open(sys.argv[1], "r+b") as f, mmap.mmap(f.fileno(), 0) as m: m[:] = b"x" * len(m)' "$MNT/mapped"
 	check "$1: room can be given back" fallocate -p -l 4M "$MNT/own.part"
 	check_refused "$1: and is taken no more" "No space left on device" into "$MNT/own.part" 0 1
 	check "$1: the log names the remedy" grep -q "make room, or mount with a smaller -o reserve" "$LOG"
@@ -96,6 +99,7 @@ bytes() {
 	cp "$MNT/hole" "$WORK/hole"
 	stop "$1: with the reserve"
 	check "$1: what was accepted is sealed with it" cmp "$WORK/hole" <(cat "$STORE"/hole*.notepack.gz | zcat)
+	check "$1: what a mapping wrote, too" [ "$(cat "$STORE"/mapped*.notepack.gz | zcat | tr -dc x | wc -c)" -eq 1048576 ]
 	check "$1: what was written behind sealed bytes, too" cmp <(noise 1M 7; noise 2M 5) <(cat "$STORE"/sealed*.notepack.gz | zcat)
 }
 

@@ -248,30 +248,4 @@ start grace=0
 check "… and sealed by the next mount" wait_for 20 sealed "$MNT/file"
 stop "the next mount"
 check_clean_store
-
-# ---- what was removed behind the daemon's back ----
-
-# Named bug: of raw files that were removed in the store, or replaced, the stop said that nothing was lost.
-new_store
-start grace=1h
-for name in removed replaced other; do
-	echo precious >"$MNT/$name"
-done
-rm "$STORE/removed" "$STORE/replaced"
-echo foreign >"$STORE/replaced"
-: >"$LOG"
-ctl=0
-status=0
-"$NOTEPACKCTL" umount "$MNT" >"$WORK/umount.out" 2>&1 || ctl=$?
-daemon_status || status=$?
-check "removed in the store: exit status 5 of both" [ "$ctl $status" = "5 5" ]
-check "… notepackctl says how many are lost" \
-	grep -q "2 files could not be sealed, and the raw bytes of 2 were removed from the store" "$WORK/umount.out"
-check "… the log names them" [ "$(grep -c ': not all of it is sealed, and its raw file was removed' "$LOG")" = 2 ]
-check "… and no one says that they are safe" sh -c "! grep -E 'nothing is lost|safe in the store' '$WORK/umount.out' '$LOG'"
-check "… what is there is sealed" [ -e "$STORE/other.notepack.gz" ]
-start grace=0
-check "… and the next mount seals what lies there" wait_for 20 sealed "$MNT/replaced"
-stop "the mount after that"
-check "… as it is" [ "$(cat "$STORE"/replaced.notepack.gz | zcat)" = foreign ]
 finish
