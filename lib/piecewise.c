@@ -22,7 +22,7 @@ static bool can_split_locked(struct store *s, const struct segment *seg) REQUIRE
 	char name[NAME_BYTES + 1];
 
 	return s->have_xattrs && f->n.linked && !seg->cancelled && !seg->taken &&
-	       !seg->renamed && f->next_part <= NAME_PART_MAX &&
+	       !seg->orphan && !seg->renamed && f->next_part <= NAME_PART_MAX &&
 	       name_sealed(f->n.name, f->next_part, store_suffix(s), name) == 0;
 }
 

@@ -12,6 +12,7 @@
 #include "lib/layout.h"
 #include "lib/load.h"
 #include "lib/log.h"
+#include "lib/orphan.h"
 #include "lib/raw.h"
 #include "lib/replace.h"
 
@@ -82,15 +83,20 @@ static int sweep(struct store *s, const char *dir, bool (*stale)(const char *nam
 	return err;
 }
 
-static bool every(const char *name)
+/* Orphans stay until they were compared. */
+static bool is_temporary(const char *name)
 {
-	return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+	uint64_t id;
+	uint32_t part;
+
+	return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+	       !orphan_parse(name, &id, &part);
 }
 
 int recovery_sweep(struct store *s)
 {
 	int errs[] = {
-	    sweep(s, LAYOUT_TMP, every),
+	    sweep(s, LAYOUT_TMP, is_temporary),
 	    sweep(s, NAME_PRIVATE, replace_is_temporary),
 	    sweep(s, LAYOUT_CHUNKS, replace_is_temporary),
 	    sweep(s, LAYOUT_INDEX, replace_is_temporary),
@@ -314,6 +320,8 @@ int recovery_run(struct store *s)
 	if (!err)
 		err = recovery_walk(s, diff);
 	if (!err)
+		err = recovery_orphans(s, diff);
+	if (!err)
 		err = recovery_objects(s, diff);
 	if (!err)
 		err = recovery_raws(s, diff);
@@ -348,6 +356,8 @@ int recovery_arm(struct store *s)
 			node_unref(s, n, 1);
 		}
 	}
+	if (diff && !err)
+		err = recovery_cut_orphans(s, diff);
 	recovery_forget(s);
 	return err;
 }

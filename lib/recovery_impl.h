@@ -5,6 +5,7 @@
  *	recovery.c		the order of things, intents, temporaries
  *	recovery_walk.c		the walk through the store that collects the differences
  *	recovery_objects.c	objects without records, records without objects
+ *	recovery_orphan.c	… of which the raw file is there: they are read later
  *	recovery_raw.c		raw files
  *	recovery_ids.c		their file ids
  */
@@ -52,6 +53,8 @@ struct differences {
 	size_t missing_count, missing_size;
 	struct found_raw *raws;
 	size_t raw_count, raw_size;
+	struct sealed *orphans; /* id, part, offset and raw_bytes only */
+	size_t orphan_count, orphan_size;
 };
 
 int recovery_walk(struct store *s, struct differences *out);
@@ -72,6 +75,18 @@ int recovery_raws(struct store *s, struct differences *diff);
 int recovery_leave(struct store *s, const struct found_raw *raw, int err);
 /* Behind that: a raw file that has the id of another file gets one of its own. 0 or -errno. */
 int recovery_ids(struct store *s, struct differences *diff);
+
+/*
+ * An object without a record (open as fd), beside the raw file that it was made of: put off until the mount is
+ * usable. 1: it is out of the way, and in diff->orphans · 0: it is not such an object, or must be looked
+ * at now · -errno.
+ */
+int recovery_put_off(struct store *s, struct differences *diff, const struct place *at,
+		     const char *stem, uint32_t part, int fd);
+/* Those that an earlier start has put off. 0 or -errno. */
+int recovery_orphans(struct store *s, struct differences *diff);
+/* When the sealer is there, and before anything else cuts: have them looked at. 0 or -errno. */
+int recovery_cut_orphans(struct store *s, const struct differences *diff);
 
 /* Move an object that cannot be trusted out of the way; path: for the log. 0 or -errno. */
 int recovery_quarantine(struct store *s, const struct place *at, const char *path);

@@ -355,6 +355,10 @@ static int examine(struct store *s, struct differences *diff, struct candidate *
 		r = finish_removal(s, c);
 	if (r)
 		return MIN(r, 0);
+	if (!excluded)
+		r = recovery_put_off(s, diff, c->at, c->plain, c->part, c->fd);
+	if (r)
+		return MIN(r, 0);
 	r = excluded ? adopt_excluded(s, c) : adopt(s, c);
 	return r == 1 ? set_aside(s, c) : r;
 }

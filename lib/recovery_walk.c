@@ -81,6 +81,7 @@ void recovery_release(struct differences *d)
 	free(d->strays);
 	free(d->missing);
 	free(d->raws);
+	free(d->orphans);
 	memset(d, 0, sizeof(*d));
 }
 

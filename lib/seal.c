@@ -17,6 +17,7 @@
 #include "lib/codec.h"
 #include "lib/io.h"
 #include "lib/layout.h"
+#include "lib/orphan.h"
 #include "lib/piecewise.h"
 #include "lib/raw.h"
 #include "lib/space.h"
@@ -376,22 +377,21 @@ static int open_temporary(struct store *s, struct segment *seg)
 	return 0;
 }
 
-static int open_raw(struct seal *sl, const char **step)
+int seal_open_raw(struct store *s, struct segment *seg, struct raw **raw, int *fd,
+		  const char **step)
 {
-	struct store *s = sl->store;
-	struct segment *seg = sl->seg;
 	struct stat st;
 	int err;
 
 	lock_take(&s->lock);
 	gate_enter_locked(s, seg->file);
 	lock_drop(&s->lock);
-	err = raw_get(s, seg->file, &sl->raw);
+	err = raw_get(s, seg->file, raw);
 	lock_take(&s->lock);
 	gate_leave_locked(s, seg->file);
 	lock_drop(&s->lock);
 	if (!err)
-		err = io_fstat(sl->raw->fd, &st);
+		err = io_fstat((*raw)->fd, &st);
 	if (err)
 		return err;
 	if (st.st_nlink > 1) {
@@ -399,8 +399,8 @@ static int open_raw(struct seal *sl, const char **step)
 			"changed; remove that";
 		return -EMLINK;
 	}
-	sl->raw_fd = io_reopen_unseen(sl->raw->fd);
-	return sl->raw_fd < 0 ? sl->raw_fd : 0;
+	*fd = io_reopen_unseen((*raw)->fd);
+	return MIN(*fd, 0);
 }
 
 static int alloc_chunks(struct seal *sl)
@@ -452,6 +452,10 @@ void seal_start(struct store *s, struct sealer *p, struct segment *seg)
 	struct seal *sl;
 	int err;
 
+	if (seg->orphan) {
+		orphan_start(s, p, seg);
+		return;
+	}
 	piecewise_fit(s, seg);
 	sl = new_seal(s, p, seg);
 	err = sl && sl->sha && sl->header.group &&
@@ -466,7 +470,7 @@ void seal_start(struct store *s, struct sealer *p, struct segment *seg)
 		err = alloc_chunks(sl);
 	if (!err) {
 		step = "opening the raw file";
-		err = open_raw(sl, &step);
+		err = seal_open_raw(s, seg, &sl->raw, &sl->raw_fd, &step);
 	}
 	if (!err) {
 		step = "creating a temporary";

@@ -19,4 +19,11 @@
  */
 void seal_start(struct store *s, struct sealer *p, struct segment *seg);
 
+/*
+ * Its raw file, for reading: referenced (*raw, given back with raw_put in every case), and open as *fd. 0 or
+ * -errno, then *step may say what is wrong with it. -EMLINK: it can be changed through another name.
+ */
+int seal_open_raw(struct store *s, struct segment *seg, struct raw **raw, int *fd,
+		  const char **step);
+
 #endif

@@ -58,10 +58,14 @@ struct segment *segment_split_locked(struct store *s, struct segment *seg, uint6
 struct segment *segment_free(struct store *s, struct segment *seg)
 {
 	struct segment *next;
+	bool unlink;
 
 	if (seg->tmp_fd >= 0)
 		close(seg->tmp_fd);
-	if (seg->tmp[0] && !seg->renamed)
+	lock_take(&s->lock);
+	unlink = seg->tmp[0] && !seg->renamed && (!seg->orphan || seg->cancelled);
+	lock_drop(&s->lock);
+	if (unlink)
 		io_unlink(s->fd, seg->tmp, 0);
 	lock_take(&s->lock);
 	DL_DELETE(seg->file->segments, seg);

@@ -47,6 +47,7 @@ struct segment {
 	struct sealed record;
 	char tmp[64]; /* path of the temporary, "" when there is none */
 	int tmp_fd;
+	bool orphan;	 /* tmp is one, and was not looked at yet: lib/orphan.h */
 	bool renamed;	 /* the object has its final name */
 	bool taken;	 /* the file is busy for us */
 	bool moved;	 /* while taken: the manifest may have its parts under an older name */
@@ -63,7 +64,8 @@ struct segment *segment_new_locked(struct store *s, struct file *f, uint64_t raw
 struct segment *segment_split_locked(struct store *s, struct segment *seg, uint64_t bytes)
     REQUIRES(s->lock);
 /*
- * Take it out of its file and free it; removes a temporary that is left. Returns the segment
+ * Take it out of its file and free it; removes a temporary that is left, but an orphan only if it was
+ * cancelled. Returns the segment
  * behind it, which is first now, and the caller's to submit or to free. NULL: there was none;
  * one that is cut from now on is submitted by who cuts it.
  */

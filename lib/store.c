@@ -239,9 +239,9 @@ static int start_sealing(struct store *s)
 
 	s->sealer = sealer_open(s, s->options.threads, &err);
 	if (s->sealer)
-		err = timers_start(s);
+		err = recovery_arm(s); /* before a timer cuts anything */
 	if (!err)
-		err = recovery_arm(s);
+		err = timers_start(s);
 	if (!err)
 		err = import_load(s);
 	return err;
