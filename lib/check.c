@@ -373,7 +373,7 @@ static int check_temporaries(struct check *c)
 		return fd == -ENOENT ? 0 : fd;
 	err = list_names(fd, &names);
 	check_verdict(&v, CHECK_DISAGREES,
-		      "is a temporary, left by a crash; the next mount removes it");
+		      "is left by a crash; the next mount removes it, or takes it up");
 	for (size_t i = 0; i < names.count && !err; i++) {
 		c->counts->temporaries++;
 		if (!c->options->live)

@@ -9,6 +9,8 @@
  *	an object that no record names
  *	  … and a removal does, by path and hash: the removal is completed
  *	  … and a record without its object does, by content: the record gets the new path
+ *	  … and it is what comes next of the
+ *	      raw file beside it		is read when the mount is usable (lib/orphan.h)
  *	  … and is whole (every byte is checked): is recorded
  *	  … else: goes to quarantine; nothing is deleted
  *	an object under a record's name that

@@ -58,6 +58,9 @@ struct differences {
 };
 
 int recovery_walk(struct store *s, struct differences *out);
+/* An object that no record names. 0 or -ENOMEM. */
+int recovery_add_stray(struct differences *diff, const char *dir, const char *name,
+		       uint64_t bytes);
 /*
  * Does the object say of itself that it is not the record's? Renames are recorded lazily: after
  * "mv x.1 x.2; mv x x.1" the name of a record may be another object's. One that is damaged says

@@ -135,8 +135,8 @@ static int set_aside(struct store *s, const char *path)
 
 	if (!err) {
 		log_error(
-		    "%s: is an object that a crash left without a record, and its raw file "
-		    "is not there any more; it was moved to %s in the store",
+		    "%s: is an object that a crash left without a record, and its file is "
+		    "not there any more; it was moved to %s in the store",
 		    path, to);
 		recovery_event(s, "quarantined", path);
 	}
@@ -152,6 +152,27 @@ static const struct found_raw *raw_of(const struct differences *diff, uint64_t i
 	return NULL;
 }
 
+/* A power cut took bytes from the raw file: under its name again, the object is looked at before it. */
+static int put_back(struct store *s, struct differences *diff, const struct found_raw *raw,
+		    const char *path, uint32_t part, int fd)
+{
+	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
+	char name[NAME_BYTES + 1];
+	struct stat st;
+	int err = dfd < 0 ? dfd : io_fstat(fd, &st);
+
+	if (err)
+		return err;
+	if (name_sealed(raw->at.name, part, store_suffix(s), name) != 0)
+		return set_aside(s, path);
+	err = io_rename_resume(s->fd, path, dfd, name);
+	if (err == -EEXIST)
+		return set_aside(s, path);
+	if (!err)
+		err = io_syncdir(dfd, ".");
+	return err ? err : recovery_add_stray(diff, raw->at.dir, name, (uint64_t)st.st_size);
+}
+
 static int take_up(struct store *s, struct differences *diff, uint64_t id, uint32_t part)
 {
 	const struct found_raw *raw = s->adopted ? NULL : raw_of(diff, id);
@@ -165,8 +186,10 @@ static int take_up(struct store *s, struct differences *diff, uint64_t id, uint3
 	r = fd < 0 ? 0 : read_header(fd, &rec);
 	if (r < 0)
 		return r;
-	if (!r || rec.part != part || !is_next_of(s, raw, &rec))
+	if (!r || rec.part != part || manifest_knows(s->manifest, id, part))
 		return set_aside(s, path);
+	if (!is_next_of(s, raw, &rec))
+		return put_back(s, diff, raw, path, part, fd);
 	rec.id = id;
 	return note(diff, &rec);
 }

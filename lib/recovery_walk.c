@@ -112,14 +112,13 @@ static int expect(void *ctx, const struct sealed *rec, const char *dir, const ch
 	return 0;
 }
 
-static int add_stray(struct walk *w, const char *name, uint64_t bytes)
+int recovery_add_stray(struct differences *d, const char *dir, const char *name, uint64_t bytes)
 {
-	struct differences *d = w->diff;
 	int err =
 	    make_room((void **)&d->strays, d->stray_count, &d->stray_size, sizeof(*d->strays));
 
 	if (!err)
-		err = place_init(&d->strays[d->stray_count].at, w->dir, name);
+		err = place_init(&d->strays[d->stray_count].at, dir, name);
 	if (!err)
 		d->strays[d->stray_count].bytes = bytes;
 	d->stray_count += !err;
@@ -258,7 +257,7 @@ static int walk_object(struct walk *w, int dfd, const char *name)
 	while (e && recovery_is_another(dfd, name, (uint64_t)st.st_size, &e->rec))
 		e = e->same;
 	if (!e)
-		return add_stray(w, name, (uint64_t)st.st_size);
+		return recovery_add_stray(w->diff, w->dir, name, (uint64_t)st.st_size);
 	e->seen = true;
 	err = note_attributes(w, e, &st);
 	if (err)

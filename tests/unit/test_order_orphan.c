@@ -131,6 +131,13 @@ static void grow(const char *name, const char *data, size_t len)
 	CHECK_EQ(io_write(fd, data, len), 0);
 }
 
+static int truncate_to(const char *name, off_t len)
+{
+	CLEANUP_FD int fd = openat(dir.fd, name, O_WRONLY | O_CLOEXEC);
+
+	return ftruncate(fd, len);
+}
+
 static int orphans(void)
 {
 	return count_entries(&dir, ".notepackfs/tmp");
@@ -240,10 +247,7 @@ static void what_is_behind_its_range_is_a_part_of_its_own(void)
 static void one_that_is_longer_than_the_raw_file_is_recorded(void)
 {
 	ino_t object = crashed();
-	int fd = openat(dir.fd, "a", O_WRONLY | O_CLOEXEC);
-
-	CHECK_EQ(ftruncate(fd, BIG - 1), 0);
-	close(fd);
+	CHECK_EQ(truncate_to("a", BIG - 1), 0);
 	run_to(0);
 	check_sealed(object, true, big, BIG);
 	CHECK_EQ(quarantined(), 0);
@@ -331,6 +335,21 @@ static void without_its_raw_file_it_is_kept_aside(void)
 	end();
 }
 
+/* Read again at once, it is the better copy of what a power cut took from the raw file. */
+static void a_raw_file_that_has_become_shorter_does_not_replace_it(void)
+{
+	ino_t object = crashed();
+
+	killed_in(move_and_die);
+	CHECK_EQ(truncate_to("a", 0), 0);
+	run_to(0);
+	CHECK_TRACE(right_behind("name a.notepack.gz", "sync ."));
+	CHECK_TRACE(between("name a.notepack.gz", "sync .", MANIFEST));
+	check_sealed(object, true, big, BIG);
+	CHECK_EQ(quarantined(), 0);
+	end();
+}
+
 static void it_goes_with_its_file(void)
 {
 	struct store *s;
@@ -393,6 +412,7 @@ int main(void)
 	RUN(it_outlives_another_crash);
 	RUN(nor_do_two_names_of_it_confuse);
 	RUN(without_its_raw_file_it_is_kept_aside);
+	RUN(a_raw_file_that_has_become_shorter_does_not_replace_it);
 	RUN(it_goes_with_its_file);
 	RUN(a_stop_that_cannot_finish_leaves_it);
 	return unit_done();
