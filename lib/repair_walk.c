@@ -214,17 +214,35 @@ static int add_object(struct repair *r, const char *dir, const char *name,
 	return 0;
 }
 
+/* Its mark; id 0: it has none. One that cannot be read now may say whose objects those beside it are. */
+static int read_mark(struct repair *r, int dirfd, const char *dir, const char *name,
+		     struct raw_mark *mark)
+{
+	CLEANUP_FD int fd = io_open(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	int err = fd < 0 ? fd : raw_read_mark(fd, mark);
+
+	if (!err && mark->id < REPAIR_NUMBER_MAX) {
+		r->next_id = MAX(r->next_id, mark->id + 1);
+		return 0;
+	}
+	mark->id = 0;
+	if (!err || err == -ENODATA || err == -ENOENT || err == -ELOOP || err == -EINVAL)
+		return 0;
+	repair_say(r, REPAIR_DAMAGE, dir, name,
+		   "cannot be read: %s; if that stays so, move it out of the store, and "
+		   "repair again; nothing was changed",
+		   strerror(-err));
+	return err;
+}
+
 static int add_raw(struct repair *r, int dirfd, const char *dir, const char *name,
 		   const struct stat *st)
 {
-	CLEANUP_FD int fd = io_open(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 	struct repair_raw raw = {.dir = dir, .bytes = (uint64_t)st->st_size};
-	int err;
+	int err = read_mark(r, dirfd, dir, name, &raw.mark);
 
-	if (fd >= 0 && raw_read_mark(fd, &raw.mark) == 0 && raw.mark.id < REPAIR_NUMBER_MAX)
-		r->next_id = MAX(r->next_id, raw.mark.id + 1);
-	else
-		raw.mark.id = 0;
+	if (err)
+		return err;
 	if (is_excluded(r, dir, name) || name_is_refused(name, r->suffix))
 		return 0;
 	err = repair_grow((void **)&r->raws, r->raw_count, &r->raw_size, sizeof(*r->raws));

@@ -393,6 +393,19 @@ static inline int rename_to(struct store *s, const char *from, const char *to)
 	return err;
 }
 
+static inline void say(void *ctx, enum repair_level level, const char *text)
+{
+}
+
+static inline int repair(void)
+{
+	struct repair_options options = {.say = say};
+	struct repair_counts counts;
+	struct repair_error error;
+
+	return repair_store(dir.fd, &options, &counts, &error);
+}
+
 static inline bool has_text(const char *name, const char *want)
 {
 	CLEANUP_FREE char *text = NULL;

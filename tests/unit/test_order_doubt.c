@@ -126,11 +126,38 @@ static void one_with_the_id_of_an_import_is_another_file(void)
 	end();
 }
 
+static void keep_more_than_the_object_has(void)
+{
+	struct store *s = with_raw_file_kept();
+
+	append(s, "a", " and more", 9);
+}
+
+/* Only its mark says whose the object beside it is: without it they would be two files. */
+static void one_that_cannot_be_read_ends_a_repair(void)
+{
+	begin();
+	killed_in(keep_more_than_the_object_has);
+	CHECK_EQ(unlinkat(dir.fd, ".notepackfs/manifest", 0), 0);
+	fstat_passes = 0;
+	fstat_fails = "*/a";
+	CHECK_EQ(repair(), -ENFILE);
+	CHECK(!scratch_has(&dir, ".notepackfs/manifest"));
+	CHECK_EQ(repair(), 0);
+	quiet();
+	CHECK_EQ(store_close(start(0)), 0);
+	loud();
+	CHECK(seals_to("a.notepack.gz", "text"));
+	CHECK(seals_to("a.p000000002.notepack.gz", " and more"));
+	end();
+}
+
 int main(void)
 {
 	loud();
 	RUN(one_that_could_not_be_compared_is_no_proven_copy);
 	RUN(one_with_something_else_in_the_place_of_its_object_is_sealed_again);
 	RUN(one_with_the_id_of_an_import_is_another_file);
+	RUN(one_that_cannot_be_read_ends_a_repair);
 	return unit_done();
 }

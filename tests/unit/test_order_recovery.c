@@ -322,19 +322,6 @@ static void an_import_is_not_put_into_the_place_of_another(void)
 
 /* ---- repair ---- */
 
-static void say(void *ctx, enum repair_level level, const char *text)
-{
-}
-
-static int repair(void)
-{
-	struct repair_options options = {.say = say};
-	struct repair_counts counts;
-	struct repair_error error;
-
-	return repair_store(dir.fd, &options, &counts, &error);
-}
-
 static void the_old_manifest_is_kept_durably_before_the_new_one_takes_its_place(void)
 {
 	static const char *const names[] = {"a", NULL};
