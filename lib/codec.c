@@ -24,7 +24,13 @@
 
 /* "auto" is the first. */
 static const struct codec *const codecs[] = {
+#ifdef HAVE_LIBDEFLATE
+    &codec_libdeflate,
+#endif
     &codec_zlib,
+#ifdef HAVE_ISAL
+    &codec_isal,
+#endif
 };
 
 const struct codec *codec_find(const char *name)
@@ -35,6 +41,18 @@ const struct codec *codec_find(const char *name)
 		if (strcmp(name, codecs[i]->name) == 0)
 			return codecs[i];
 	return NULL;
+}
+
+const struct codec *codec_at(size_t i)
+{
+	return i < ARRAY_LEN(codecs) ? codecs[i] : NULL;
+}
+
+const struct codec *codec_fastest(const struct codec *codec)
+{
+	const struct codec *isal = codec_find("isal");
+
+	return isal ? isal : codec;
 }
 
 size_t codec_bound(size_t len)

@@ -7,8 +7,9 @@
  * writes for Z_FULL_FLUSH), so that chunks can be made by several threads and be put one after
  * the other. Codecs are buffer to buffer and know no files. A state belongs to one thread.
  *
- * Never compare compressed bytes with golden output: they depend on the codec's version. For
- * one version, equal input and level give equal output, whatever was compressed before.
+ * Never compare compressed bytes with golden output: they depend on the codec's version, and
+ * ISA-L's on the processor. For one of each, equal input and level give equal output, whatever was
+ * compressed before.
  */
 #ifndef NOTEPACKFS_LIB_CODEC_H
 #define NOTEPACKFS_LIB_CODEC_H
@@ -19,7 +20,7 @@
 
 struct codec {
 	const char *name;
-	int min_level, max_level;
+	int min_level, max_level, default_level;
 
 	/* A new state for this level; NULL when there is no memory. */
 	void *(*new_state)(int level);
@@ -31,8 +32,15 @@ struct codec {
 			    size_t out_size);
 };
 
-/* The codec of this name ("auto" is the best that was built in); NULL if there is none. */
+/* The codec of this name; "auto" is libdeflate, or zlib where that was not built in. NULL: this
+ * build has none of that name. */
 const struct codec *codec_find(const char *name);
+
+/* The i-th of those that were built in, "auto" first; NULL past the last. */
+const struct codec *codec_at(size_t i);
+
+/* What compresses fastest, at its lowest level: ISA-L where it was built in, else this one. */
+const struct codec *codec_fastest(const struct codec *codec);
 
 /* What a chunk of len bytes takes at most: its stored form (5 bytes for each started 65,535
  * bytes) and the empty stored block. */

@@ -8,5 +8,7 @@
 #include "lib/codec.h"
 
 extern const struct codec codec_zlib;
+extern const struct codec codec_libdeflate; /* with HAVE_LIBDEFLATE */
+extern const struct codec codec_isal;	    /* with HAVE_ISAL */
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The baseline codec. One z_stream lives as long as its state and is reset for every chunk:
+ * The baseline codec, in every build. One z_stream lives as long as its state and is reset for every chunk:
  * setting one up clears more memory than a small chunk has bytes.
  */
 #include "lib/codec_impl.h"
@@ -57,6 +57,7 @@ const struct codec codec_zlib = {
     .name = "zlib",
     .min_level = 1,
     .max_level = 9,
+    .default_level = 6,
     .new_state = zlib_new_state,
     .free_state = zlib_free_state,
     .compress = zlib_compress,

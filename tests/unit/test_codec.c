@@ -5,6 +5,7 @@
 
 #include "lib/bytes.h"
 #include "lib/codec.h"
+#include "lib/verifier.h"
 #include "tests/unit/sample.h"
 #include "tests/unit/unit.h"
 
@@ -43,7 +44,21 @@ static int inflate_guarded(struct inflater *inf, const uint8_t *in, size_t in_le
 
 static void finds_codecs_by_name(void)
 {
-	CHECK(codec_find("auto") != NULL);
+#ifdef HAVE_LIBDEFLATE
+	CHECK(codec_find("auto") == codec_find("libdeflate"));
+#else
+	CHECK(codec_find("auto") == codec_find("zlib"));
+	CHECK(codec_find("libdeflate") == NULL);
+#endif
+#ifdef HAVE_ISAL
+	CHECK_STR(codec_fastest(codec_find("zlib"))->name, "isal");
+#else
+	CHECK(codec_find("isal") == NULL);
+	CHECK_STR(codec_fastest(codec_find("zlib"))->name, "zlib");
+#endif
+	for (size_t i = 0; codec_at(i); i++)
+		CHECK(codec_find(codec_at(i)->name) == codec_at(i));
+	CHECK(codec_at(0) == codec_find("auto"));
 	CHECK(codec_find("zlib") != NULL);
 	CHECK_STR(codec_find("zlib")->name, "zlib");
 	CHECK(codec_find("") == NULL);
@@ -59,7 +74,21 @@ static void bounds_are_the_stored_form_and_the_flush(void)
 	CHECK_EQ(codec_bound(CHUNK), CHUNK + 25 + 5);
 }
 
-static void round_trip(const struct codec *codec, int level, size_t len, struct inflater *inf)
+/* The verifier accepts the chunk, in a block of its own, and leaves it as it was. */
+static int verify(struct verifier *v, const uint8_t *chunk, size_t n, size_t len)
+{
+	CLEANUP_FREE uint8_t *copy = malloc(n + VERIFIER_ROOM);
+	int err;
+
+	memcpy(copy, chunk, n);
+	err = verifier_chunk(v, copy, n, plain, len);
+	CHECK(memcmp(copy, chunk, n) == 0);
+	CHECK(err == 0 || err == -EIO);
+	return err;
+}
+
+static void round_trip(const struct codec *codec, int level, size_t len, struct inflater *inf,
+		       struct verifier *v)
 {
 	CLEANUP_FREE uint8_t *out = malloc(codec_bound(len));
 	void *state = codec->new_state(level);
@@ -71,28 +100,73 @@ static void round_trip(const struct codec *codec, int level, size_t len, struct 
 	CHECK_EQ(inflate_guarded(inf, out, (size_t)n, len, &used), 0);
 	CHECK_EQ(used, n);
 	CHECK(memcmp(back, plain, len) == 0);
+	CHECK_EQ(verify(v, out, (size_t)n, len), 0);
 	codec->free_state(state);
 }
 
-static void round_trips_at_every_size_and_level(void)
+static void round_trips_of(const struct codec *codec)
 {
-	const struct codec *codec = codec_find("auto");
 	struct inflater *inf = inflater_new();
+	struct verifier *v = verifier_new();
 
 	for (size_t s = 0; s < ARRAY_LEN(samples); s++) {
 		for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
 			samples[s](plain, sizes[i], i);
 			for (int level = codec->min_level; level <= codec->max_level; level++)
 				if (sizes[i] < 10000 || level % 5 == 1)
-					round_trip(codec, level, sizes[i], inf);
+					round_trip(codec, level, sizes[i], inf, v);
 		}
 	}
+	verifier_free(v);
 	inflater_free(inf);
 }
 
-static void stores_what_does_not_compress(void)
+static void round_trips_at_every_size_and_level(void)
 {
-	const struct codec *codec = codec_find("auto");
+	for (size_t i = 0; codec_at(i); i++)
+		round_trips_of(codec_at(i));
+}
+
+/* Pieces of text, of what does not compress and of zeroes, of any length: blocks of every kind, at
+ * the end, too. */
+static size_t make_mixture(uint64_t *seed)
+{
+	size_t len = 1 + sample_below(seed, CHUNK), at = 0;
+
+	while (at < len) {
+		size_t limit = (size_t)1 << sample_below(seed, 18);
+		size_t n = 1 + sample_below(seed, limit);
+
+		n = MIN(n, len - at);
+		samples[sample_below(seed, 4)](plain + at, n, sample_next(seed));
+		at += n;
+	}
+	return len;
+}
+
+static void round_trips_of_mixtures(void)
+{
+	struct inflater *inf = inflater_new();
+	struct verifier *v = verifier_new();
+	uint64_t seed = 5;
+
+	for (int n = 0; n < (getenv("UNIT_QUICK") ? 20 : 200); n++) {
+		size_t len = make_mixture(&seed);
+
+		for (size_t i = 0; codec_at(i); i++) {
+			const struct codec *c = codec_at(i);
+			int level =
+			    1 + (int)sample_below(&seed, (uint64_t)MIN(c->max_level, 9));
+
+			round_trip(c, level, len, inf, v);
+		}
+	}
+	verifier_free(v);
+	inflater_free(inf);
+}
+
+static void stores_random(const struct codec *codec)
+{
 	void *state = codec->new_state(codec->max_level);
 
 	sample_random(plain, CHUNK, 1);
@@ -100,6 +174,12 @@ static void stores_what_does_not_compress(void)
 	CHECK(memcmp(gz, "\0\xff\xff\0\0", 5) == 0);
 	CHECK(memcmp(gz + 5, plain, 65535) == 0);
 	codec->free_state(state);
+}
+
+static void stores_what_does_not_compress(void)
+{
+	for (size_t i = 0; codec_at(i); i++)
+		stores_random(codec_at(i));
 }
 
 static ssize_t fake_result;
@@ -128,10 +208,8 @@ static void stores_what_a_codec_cannot_fit_and_forwards_its_errors(void)
 	CHECK_EQ(codec_chunk(&fake, NULL, (const uint8_t *)"hi", 2, gz), -ENOMEM);
 }
 
-static void equal_chunks_are_equal_whatever_the_state_did_before(void)
+static void equal_chunks_of(const struct codec *codec)
 {
-	const struct codec *codec = codec_find("auto");
-
 	for (int level = codec->min_level; level <= codec->max_level; level++) {
 		void *used_state = codec->new_state(level);
 
@@ -151,10 +229,15 @@ static void equal_chunks_are_equal_whatever_the_state_did_before(void)
 	}
 }
 
-static void joined_chunks_are_one_deflate_stream(void)
+static void equal_chunks_are_equal_whatever_the_state_did_before(void)
 {
-	const struct codec *codec = codec_find("auto");
-	void *state = codec->new_state(6);
+	for (size_t i = 0; codec_at(i); i++)
+		equal_chunks_of(codec_at(i));
+}
+
+static void join_chunks_of(const struct codec *codec)
+{
+	void *state = codec->new_state(codec->default_level);
 	z_stream z = {0};
 	size_t pos = 0, piece = 30001, len = 0;
 
@@ -174,6 +257,12 @@ static void joined_chunks_are_one_deflate_stream(void)
 	CHECK_EQ(z.avail_in, 0);
 	CHECK(memcmp(back, plain, CHUNK) == 0);
 	inflateEnd(&z);
+}
+
+static void joined_chunks_are_one_deflate_stream(void)
+{
+	for (size_t i = 0; codec_at(i); i++)
+		join_chunks_of(codec_at(i));
 }
 
 /* A chunk of len plain bytes in gz; returns its length. */
@@ -328,7 +417,9 @@ static void stays_within_its_buffers_whatever_it_is_given(void)
 static void freeing_nothing_does_nothing(void)
 {
 	inflater_free(NULL);
-	codec_find("auto")->free_state(NULL);
+	verifier_free(NULL);
+	for (size_t i = 0; codec_at(i); i++)
+		codec_at(i)->free_state(NULL);
 }
 
 int main(void)
@@ -336,6 +427,7 @@ int main(void)
 	RUN(finds_codecs_by_name);
 	RUN(bounds_are_the_stored_form_and_the_flush);
 	RUN(round_trips_at_every_size_and_level);
+	RUN(round_trips_of_mixtures);
 	RUN(stores_what_does_not_compress);
 	RUN(stores_what_a_codec_cannot_fit_and_forwards_its_errors);
 	RUN(equal_chunks_are_equal_whatever_the_state_did_before);
