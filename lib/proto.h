@@ -50,7 +50,7 @@ struct proto_request {
  *	 "pending":[{"path":"a/x","id":…,"bytes":…,"age":SECONDS,"state":"open"|"grace"|"queued"|
  *	   "sealing"|"publishing"|"retry"|"kept"|"importing","error":null|"text"},…],
  *	 "invalid":[{"path":"a/x.notepack.gz.invalid","error":null|"text"},…],
- *	 "options":{"level":6,"threads":2,"grace":1.0,…}}
+ *	 "options":{"codec":"libdeflate","level":6,"adaptive":false,"threads":2,"grace":1.0,…}}
  * sealed_files are the segments that this mount has sealed, records all that there are; bytes are raw
  * bytes not sealed yet; age counts from the first of them. invalid: imports that
  * were refused, those of this mount and of directories that were looked into. A path that is no

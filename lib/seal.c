@@ -21,6 +21,7 @@
 #include "lib/piecewise.h"
 #include "lib/raw.h"
 #include "lib/space.h"
+#include "lib/verifier.h"
 
 #define CHUNKS_A_TURN 16
 #define HASH_BYTES ((size_t)1 << 20)
@@ -43,7 +44,7 @@ struct seal {
 	struct store *store;
 	struct sealer *sealer;
 	struct segment *seg;
-	const struct codec *codec;
+	struct lane *lane;
 	struct seekgz_header header;
 	struct raw *raw;
 	int raw_fd;
@@ -91,45 +92,34 @@ static size_t chunk_len(const struct seal *sl, uint64_t i)
 }
 
 /* Compress, decompress and compare. Returns the compressed length. */
-static ssize_t compress_verified(struct seal *sl, struct codec_state *state, const uint8_t *raw,
-				 size_t len, uint8_t *gz, uint8_t *check, const char **step)
+static ssize_t compress_verified(struct seal *sl, struct codec_state *state, struct chunk *c,
+				 size_t len, const char **step)
 {
-	ssize_t n = codec_chunk(sl->codec, state->codec, raw, len, gz);
-	size_t used;
-	int err;
+	ssize_t n = codec_chunk(sl->lane->codec, state->codec, c->raw, len, c->gz);
+	int err =
+	    n < 0 ? (int)n : verifier_chunk(state->verifier, c->gz, (size_t)n, c->raw, len);
 
-	if (n < 0)
-		return n;
-	err = inflater_chunk(state->inflater, gz, (size_t)n, check, len, &used);
-	if (err == -ENOMEM)
-		return err;
-	if (err || used != (size_t)n || memcmp(raw, check, len) != 0) {
+	if (n >= 0 && err == -EIO)
 		*step = "what was compressed does not decompress to the same bytes";
-		return -EIO;
-	}
-	return n;
+	return err ? err : n;
 }
 
 static int do_chunk(struct seal *sl, uint64_t i, const char **step)
 {
 	struct chunk *c = &sl->chunks[i % sl->window];
 	size_t len = chunk_len(sl, i);
-	struct codec_state *state = sealer_take_state(sl->sealer);
-	CLEANUP_FREE uint8_t *check = malloc(len);
+	struct codec_state *state = sealer_take_state(sl->sealer, sl->lane);
 	ssize_t n;
 
 	*step = "compressing";
-	if (!state || !check) {
-		if (state)
-			sealer_give_state(sl->sealer, state);
+	if (!state)
 		return -ENOMEM;
-	}
 	n = io_pread(sl->raw_fd, c->raw, len, sl->seg->offset + i * SEEKGZ_CHUNK_BYTES);
 	if (n < 0 || (size_t)n != len) {
 		*step = "reading the raw file";
 		n = n < 0 ? n : -EIO;
 	} else {
-		n = compress_verified(sl, state, c->raw, len, c->gz, check, step);
+		n = compress_verified(sl, state, c, len, step);
 	}
 	sealer_give_state(sl->sealer, state);
 	if (n < 0)
@@ -280,8 +270,8 @@ static void fill_record(struct seal *sl)
 	rec->records = rec->is_notepack ? sl->frames.records : 0;
 	rec->first_created_at = rec->is_notepack ? sl->frames.first_created_at : 0;
 	rec->last_created_at = rec->is_notepack ? sl->frames.last_created_at : 0;
-	rec->codec = (uint8_t)record_codec_number(sl->codec->name);
-	rec->level = (uint8_t)sl->store->options.level;
+	rec->codec = (uint8_t)record_codec_number(sl->lane->codec->name);
+	rec->level = (uint8_t)sl->lane->level;
 }
 
 static void drop_temporary(struct store *s, struct segment *seg)
@@ -410,7 +400,7 @@ static int alloc_chunks(struct seal *sl)
 	sl->chunks = calloc(sl->window, sizeof(*sl->chunks));
 	for (uint32_t i = 0; sl->chunks && i < sl->window; i++) {
 		sl->chunks[i].raw = malloc(len);
-		sl->chunks[i].gz = malloc(codec_bound(len));
+		sl->chunks[i].gz = malloc(codec_bound(len) + VERIFIER_ROOM);
 		if (!sl->chunks[i].raw || !sl->chunks[i].gz)
 			return -ENOMEM;
 	}
@@ -434,7 +424,7 @@ static struct seal *new_seal(struct store *s, struct sealer *p, struct segment *
 	sl->sealer = p;
 	sl->seg = seg;
 	sl->raw_fd = -1;
-	sl->codec = codec_find("auto");
+	sl->lane = sealer_lane(p);
 	sl->task_count = tasks;
 	sl->window = (uint32_t)MIN(2 * threads + 1, layout.chunks);
 	sl->header =

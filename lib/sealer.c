@@ -20,11 +20,13 @@
 #include "lib/publish.h"
 #include "lib/seal.h"
 #include "lib/space.h"
+#include "lib/verifier.h"
 
 #define RETRY_FIRST_NS INT64_C(250000000)
 #define RETRY_MAX_NS INT64_C(30000000000)
 #define PROGRESS_NS 200000000
 #define INODES_KEPT 8 /* of the last, and one for each thread that may begin one */
+#define FAST_PART 3 /* of the backlog; beyond one, adaptive */
 
 struct queue {
 	struct segment *first, **last;
@@ -33,7 +35,6 @@ struct queue {
 struct sealer {
 	struct store *store;
 	struct pool *pool;
-	const struct codec *codec;
 	pthread_t publisher;
 	unsigned open_max;
 
@@ -47,7 +48,7 @@ struct sealer {
 	unsigned begun;	  /* of those in work, no more queued */
 	bool held_back;	  /* for want of inodes, until one that is begun ends */
 	bool draining, stop;
-	struct codec_state *states;
+	struct lane lanes[2]; /* the options'; the fast one */
 };
 
 static void queue_init(struct queue *q)
@@ -80,36 +81,54 @@ struct pool *sealer_pool(struct sealer *p)
 	return p->pool;
 }
 
-struct codec_state *sealer_take_state(struct sealer *p)
+struct lane *sealer_lane(struct sealer *p)
+{
+	const struct store_options *o = &p->store->options;
+	bool fast;
+
+	lock_take(&p->store->lock);
+	fast = o->adaptive && o->backlog_bytes &&
+	       p->store->pending_bytes > o->backlog_bytes / FAST_PART;
+	lock_drop(&p->store->lock);
+	return &p->lanes[fast];
+}
+
+static void free_state(struct codec_state *state)
+{
+	if (state->codec)
+		state->lane->codec->free_state(state->codec);
+	verifier_free(state->verifier);
+	free(state);
+}
+
+struct codec_state *sealer_take_state(struct sealer *p, struct lane *lane)
 {
 	struct codec_state *state;
 
 	lock_take(&p->lock);
-	state = p->states;
+	state = lane->states;
 	if (state)
-		p->states = state->next;
+		lane->states = state->next;
 	lock_drop(&p->lock);
 	if (state)
 		return state;
 	state = calloc(1, sizeof(*state));
 	if (!state)
 		return NULL;
-	state->codec = p->codec->new_state(p->store->options.level);
-	state->inflater = inflater_new();
-	if (state->codec && state->inflater)
+	state->lane = lane;
+	state->codec = lane->codec->new_state(lane->level);
+	state->verifier = verifier_new();
+	if (state->codec && state->verifier)
 		return state;
-	if (state->codec)
-		p->codec->free_state(state->codec);
-	inflater_free(state->inflater);
-	free(state);
+	free_state(state);
 	return NULL;
 }
 
 void sealer_give_state(struct sealer *p, struct codec_state *state)
 {
 	lock_take(&p->lock);
-	state->next = p->states;
-	p->states = state;
+	state->next = state->lane->states;
+	state->lane->states = state;
 	lock_drop(&p->lock);
 }
 
@@ -293,6 +312,30 @@ static void *publisher(void *arg)
 	return NULL;
 }
 
+static int open_lanes(struct sealer *p)
+{
+	const struct store_options *o = &p->store->options;
+	const struct codec *codec = codec_find(o->codec);
+	const struct codec *fastest;
+
+	if (!codec || o->level < codec->min_level || o->level > codec->max_level)
+		return -EINVAL;
+	fastest = codec_fastest(codec);
+	p->lanes[0] = (struct lane){.codec = codec, .level = o->level};
+	p->lanes[1] = (struct lane){.codec = fastest, .level = fastest->min_level};
+	return 0;
+}
+
+static void close_lane(struct lane *lane)
+{
+	while (lane->states) {
+		struct codec_state *state = lane->states;
+
+		lane->states = state->next;
+		free_state(state);
+	}
+}
+
 struct sealer *sealer_open(struct store *s, unsigned threads, int *err)
 {
 	struct sealer *p = calloc(1, sizeof(*p));
@@ -301,7 +344,11 @@ struct sealer *sealer_open(struct store *s, unsigned threads, int *err)
 	if (!p)
 		return NULL;
 	p->store = s;
-	p->codec = codec_find("auto");
+	*err = open_lanes(p);
+	if (*err) {
+		free(p);
+		return NULL;
+	}
 	p->open_max = threads + 2;
 	lock_init(&p->lock);
 	cond_init(&p->wake);
@@ -310,6 +357,7 @@ struct sealer *sealer_open(struct store *s, unsigned threads, int *err)
 	queue_init(&p->ready);
 	queue_init(&p->retry);
 	p->pool = pool_open(threads);
+	*err = -ENOMEM;
 	if (p->pool)
 		*err = -pthread_create(&p->publisher, NULL, publisher, p);
 	if (*err == 0)
@@ -371,14 +419,8 @@ void sealer_close(struct sealer *p)
 		while (seg)
 			seg = segment_free(p->store, seg);
 	}
-	while (p->states) {
-		struct codec_state *state = p->states;
-
-		p->states = state->next;
-		p->codec->free_state(state->codec);
-		inflater_free(state->inflater);
-		free(state);
-	}
+	close_lane(&p->lanes[0]);
+	close_lane(&p->lanes[1]);
 	cond_release(&p->idle);
 	cond_release(&p->wake);
 	lock_release(&p->lock);

@@ -18,7 +18,18 @@
 
 struct sealer;
 
-/* NULL: no memory, or the publisher's thread could not be created (*err says which, -errno). */
+/*
+ * How segments are compressed: as the options say, or (the option adaptive, while more than a third
+ * of the backlog waits) with what is fastest. Of a segment all chunks are compressed in one way.
+ */
+struct lane {
+	const struct codec *codec;
+	int level;
+	struct codec_state *states; /* the sealer's */
+};
+
+/* NULL: no memory, the publisher's thread could not be created, or -EINVAL: this build has no such
+ * codec (*err says which, -errno). */
 struct sealer *sealer_open(struct store *s, unsigned threads, int *err);
 
 /* Take a segment that is first in its file. */
@@ -53,13 +64,17 @@ struct pool *sealer_pool(struct sealer *p);
 uint64_t sealer_drain(struct sealer *p, void (*progress)(struct store *s));
 void sealer_close(struct sealer *p);
 
-/* Codec states are kept and used again. NULL: no memory. */
+/* The lane for a segment that is begun now. */
+struct lane *sealer_lane(struct sealer *p);
+
+/* Codec states are kept and used again: at most one a lane and thread. NULL: no memory. */
 struct codec_state {
+	struct lane *lane;
 	void *codec;
-	struct inflater *inflater;
+	struct verifier *verifier;
 	struct codec_state *next;
 };
-struct codec_state *sealer_take_state(struct sealer *p);
+struct codec_state *sealer_take_state(struct sealer *p, struct lane *lane);
 void sealer_give_state(struct sealer *p, struct codec_state *state);
 
 #endif

@@ -129,11 +129,13 @@ static void add_options(struct store *s, struct buf *out)
 	const struct store_options *o = &s->options;
 
 	buf_printf(out,
-		   "{\"level\":%d,\"threads\":%u,\"grace\":%.3f,\"backlog\":%llu,"
+		   "{\"codec\":\"%s\",\"level\":%d,\"adaptive\":%s,\"threads\":%u,"
+		   "\"grace\":%.3f,\"backlog\":%llu,"
 		   "\"suffix\":\"%s\","
 		   "\"exclude\":",
-		   o->level, o->threads, (double)o->grace_ns / 1e9,
-		   (unsigned long long)o->backlog_bytes, store_suffix(s));
+		   o->codec, o->level, o->adaptive ? "true" : "false", o->threads,
+		   (double)o->grace_ns / 1e9, (unsigned long long)o->backlog_bytes,
+		   store_suffix(s));
 	buf_json_string(out, o->exclude, strlen(o->exclude));
 	buf_printf(out,
 		   ",\"fsync\":\"%s\",\"cut_size\":%llu,\"cut_age\":%.3f,\"scrub\":%.3f,"

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "lib/catalog.h"
+#include "lib/codec.h"
 #include "lib/cut.h"
 #include "lib/damage.h"
 #include "lib/dirfd.h"
@@ -72,7 +73,10 @@ static int fail(struct store_error *e, int exit_status, const char *fmt, ...)
 /* Our own copies of the strings, and the compiled globs. */
 static int copy_options(struct store *s, const struct store_options *o)
 {
+	const struct codec *codec = codec_find(o->codec ? o->codec : "auto");
+
 	s->options = *o;
+	s->options.codec = codec ? codec->name : ""; /* which the sealer refuses */
 	s->path = strdup(o->path);
 	s->options.exclude = strdup(o->exclude ? o->exclude : NAME_DEFAULT_EXCLUDE);
 	s->options.allow_delete_globs =

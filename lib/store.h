@@ -51,7 +51,9 @@ enum node_kind {
 
 struct store_options {
 	const char *path;		/* of the store; made absolute by the caller */
-	int level;			/* of the codec */
+	const char *codec;		/* a name of lib/codec.h; NULL: "auto" */
+	int level;			/* one of the codec's */
+	bool adaptive;			/* the fastest, while a third of the backlog waits */
 	unsigned threads;		/* that compress; >= 1 */
 	int64_t grace_ns;		/* from the last close to the cut */
 	const char *suffix;		/* NULL: what the store has */

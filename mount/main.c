@@ -50,7 +50,9 @@ static struct store_options store_options_of(const struct daemon *d)
 	const struct options *o = &d->options;
 	struct store_options s = {
 	    .path = d->paths.store,
+	    .codec = o->codec->name,
 	    .level = o->level,
+	    .adaptive = o->adaptive,
 	    .threads = o->threads ? o->threads : cpus(),
 	    .grace_ns = o->grace_ns,
 	    .suffix = o->suffix,

@@ -17,53 +17,7 @@
 
 #define SECOND_NS INT64_C(1000000000)
 #define THREADS_MAX 256
-#define LEVEL_MAX 9
-
-static const char help_text[] =
-    "usage: notepackfs STORE MOUNTPOINT [-f] [-d] [-o OPTION[,OPTION…]]\n"
-    "Mount the archive in the directory STORE. Returns when the mount is usable.\n"
-    "\n"
-    "  -f            stay in the foreground, messages to stderr\n"
-    "  -d            -f, and debugging messages\n"
-    "  -h, --help    this text\n"
-    "  -V, --version the version\n"
-    "\n"
-    "Options (default):\n"
-    "  level=1..9                compression level (6)\n"
-    "  codec=auto|zlib           compressor (auto)\n"
-    "  threads=N                 threads that compress (number of CPUs)\n"
-    "  grace=DURATION            from the last close of a file to its sealing (1)\n"
-    "  suffix=.WORD              of sealed names, before .gz; fixed at the first mount "
-    "(.notepack)\n"
-    "  exclude=GLOB[:GLOB…]      names never sealed (.*:*~:*.tmp:*.part:*.open:*.swp)\n"
-    "  fsync=seal|sync           does an fsync lead to sealing, too? (seal)\n"
-    "  cut_size=SIZE             a file that stays open is sealed after an fsync and this much "
-    "(1M)\n"
-    "  cut_age=DURATION          … or after an fsync and this long since the last time (60s)\n"
-    "  allow_delete[=GLOB[:GLOB…]]\n"
-    "                            let sealed files be removed: all, or these (none)\n"
-    "  backlog=SIZE              writers are slowed while more waits to be sealed (4G)\n"
-    "  reserve=SIZE              free space that writers do not get; less on a small disk "
-    "(64M)\n"
-    "  lockwait=DURATION         how long to wait for a store that is being unmounted (90s)\n"
-    "  stop_wait=DURATION        how long to serve open files after SIGTERM (10s)\n"
-    "  scrub=DURATION            read and verify every object again in this time, 0 never "
-    "(off)\n"
-    "  ro                        read-only: the store is not written to at all\n"
-    "  allow_other, allow_root, noexec, noatime, sync, dirsync\n"
-    "                            as in mount.fuse(8); default_permissions, nosuid and nodev "
-    "are\n"
-    "                            always on\n"
-    "Durations take s, m, h or d (seconds without one), sizes K, M, G or T.\n"
-    "\n"
-    "Unmount with: notepackctl umount MOUNTPOINT\n"
-    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 store in use, 4 store damaged,\n"
-    "5 not all could be sealed.\n";
-
-const char *options_help(void)
-{
-	return help_text;
-}
+#define LEVEL_MAX 12 /* of any codec */
 
 /* ---- what an option does: false if its value is malformed ---- */
 
@@ -85,10 +39,16 @@ static bool set_level(struct options *o, const char *value)
 	return true;
 }
 
-/* There is one codec so far; "auto" is the best there is. */
 static bool set_codec(struct options *o, const char *value)
 {
-	return strcmp(value, "auto") == 0 || strcmp(value, "zlib") == 0;
+	o->codec = codec_find(value);
+	return o->codec;
+}
+
+static bool set_adaptive(struct options *o, const char *value)
+{
+	o->adaptive = true;
+	return true;
 }
 
 static bool set_threads(struct options *o, const char *value)
@@ -194,9 +154,22 @@ struct word {
 #define A_DURATION "a number of seconds, or with s, m, h or d"
 #define A_SIZE "a number of bytes, or with K, M, G or T"
 
+#ifdef HAVE_LIBDEFLATE
+#define A_LIBDEFLATE ", libdeflate"
+#else
+#define A_LIBDEFLATE ""
+#endif
+#ifdef HAVE_ISAL
+#define A_ISAL ", isal"
+#else
+#define A_ISAL ""
+#endif
+#define A_CODEC "auto" A_LIBDEFLATE A_ISAL " or zlib (what this build has)"
+
 static const struct word words[] = {
-    {"level", REQUIRED, set_level, "1 to 9"},
-    {"codec", REQUIRED, set_codec, "auto or zlib"},
+    {"level", REQUIRED, set_level, "1 to 12"},
+    {"codec", REQUIRED, set_codec, A_CODEC},
+    {"adaptive", NONE, set_adaptive, NULL},
     {"threads", REQUIRED, set_threads, "1 to 256"},
     {"grace", REQUIRED, set_grace, A_DURATION},
     {"suffix", REQUIRED, set_suffix, "a dot and a short word, like .notepack"},
@@ -423,7 +396,7 @@ static enum options_result apply_operand(struct options *o, const char *arg, str
 static void set_defaults(struct options *o)
 {
 	memset(o, 0, sizeof(*o));
-	o->level = 6;
+	o->codec = codec_find("auto");
 	o->grace_ns = SECOND_NS;
 	o->fsync_seals = true;
 	o->cut_bytes = 1 << 20;
@@ -433,6 +406,21 @@ static void set_defaults(struct options *o)
 	o->stop_wait_ns = 10 * SECOND_NS;
 	o->fuse = strdup("");
 	o->no_memory = !o->fuse;
+}
+
+/* Whichever of the two stood first. */
+static enum options_result match_level(struct options *o, struct message *m)
+{
+	const struct codec *c = o->codec;
+
+	if (!o->level)
+		o->level = c->default_level;
+	if (o->level < c->min_level || o->level > c->max_level)
+		return wrong(m,
+			     "option \"level=%d\" is out of range: the codec %s has %d to %d; "
+			     "see notepackfs --help",
+			     o->level, c->name, c->min_level, c->max_level);
+	return OPTIONS_RUN;
 }
 
 enum options_result options_parse(int argc, char *const argv[], struct options *o,
@@ -463,7 +451,7 @@ enum options_result options_parse(int argc, char *const argv[], struct options *
 			     "%s is missing; usage: notepackfs STORE MOUNTPOINT [-o OPTIONS], "
 			     "see notepackfs --help",
 			     o->store ? "the mountpoint" : "the store");
-	return OPTIONS_RUN;
+	return match_level(o, &m);
 }
 
 void options_release(struct options *o)

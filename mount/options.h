@@ -9,13 +9,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/codec.h"
+
 struct options {
 	const char *store;	/* as given; in argv */
 	const char *mountpoint; /* as given; in argv */
 	bool foreground;
 	bool debug; /* implies foreground */
 
-	int level;
+	const struct codec *codec; /* never NULL */
+	int level;		   /* one of the codec's */
+	bool adaptive;
 	unsigned threads; /* 0: as many as there are CPUs */
 	int64_t grace_ns;
 	char *suffix;  /* NULL: the store's */

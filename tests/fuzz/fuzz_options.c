@@ -143,7 +143,7 @@ static void check_accepted(const struct options *o, int argc, char *const argv[]
 	MUST(is_one_of(o->store, argc, argv) && *o->store);
 	MUST(is_one_of(o->mountpoint, argc, argv) && *o->mountpoint);
 	MUST(o->foreground || !o->debug);
-	MUST(o->level >= 1 && o->level <= 9);
+	MUST(o->codec && o->level >= o->codec->min_level && o->level <= o->codec->max_level);
 	MUST(o->threads <= 256);
 	MUST(!o->suffix || name_check_suffix(o->suffix) == 0);
 	MUST(!o->allow_delete_globs || *o->allow_delete_globs);

@@ -42,6 +42,7 @@ static void has_the_documented_defaults(void)
 	CHECK_EQ(parse(&o, "s m"), OPTIONS_RUN);
 	CHECK_STR(o.store, "s");
 	CHECK_STR(o.mountpoint, "m");
+	CHECK(o.codec == codec_find("auto") && !o.adaptive);
 	CHECK_EQ(o.level, 6);
 	CHECK_EQ(o.threads, 0);
 	CHECK_EQ(o.grace_ns, NS);
@@ -64,9 +65,10 @@ static void sets_every_option(void)
 	CHECK_EQ(parse(&o, "-f s -o level=9,threads=3,grace=0.25,suffix=.arc m "
 			   "-oexclude=*.a:*.b,fsync=sync,cut_size=4K,cut_age=2m,"
 			   "allow_delete=*.log.[0-9],backlog=1G,reserve=0,lockwait=0,stop_wait="
-			   "1h,ro,codec=zlib"),
+			   "1h,ro,codec=zlib,adaptive"),
 		 OPTIONS_RUN);
 	CHECK_EQ(o.level, 9);
+	CHECK(o.codec == codec_find("zlib") && o.adaptive);
 	CHECK_EQ(o.threads, 3);
 	CHECK_EQ(o.grace_ns, NS / 4);
 	CHECK_STR(o.suffix, ".arc");
@@ -93,6 +95,49 @@ static void the_last_of_two_values_counts(void)
 	CHECK(!o.read_only);
 	CHECK_STR(o.exclude, "");
 	options_release(&o);
+}
+
+static void a_level_is_one_of_the_codecs(void)
+{
+	const struct codec *c;
+
+	for (size_t i = 0; (c = codec_at(i)); i++) {
+		char line[64], beyond[64];
+		struct options o;
+
+		snprintf(line, sizeof(line), "s m -o codec=%s", c->name);
+		CHECK_EQ(parse(&o, line), OPTIONS_RUN);
+		CHECK(o.codec == c && o.level == c->default_level);
+		options_release(&o);
+		snprintf(line, sizeof(line), "s m -o level=%d,codec=%s", c->max_level, c->name);
+		CHECK_EQ(parse(&o, line), OPTIONS_RUN);
+		CHECK_EQ(o.level, c->max_level);
+		options_release(&o);
+		if (c->max_level == 12)
+			continue;
+		/* In either order. */
+		snprintf(beyond, sizeof(beyond), "the codec %s has 1 to %d", c->name,
+			 c->max_level);
+		snprintf(line, sizeof(line), "s m -o level=%d,codec=%s", c->max_level + 1,
+			 c->name);
+		check_wrong(line, beyond);
+		snprintf(line, sizeof(line), "s m -o codec=%s,level=%d", c->name,
+			 c->max_level + 1);
+		check_wrong(line, beyond);
+	}
+}
+
+static void a_codec_that_is_not_built_in_is_refused_with_those_that_are(void)
+{
+	static const char *const all[] = {"zlib", "libdeflate", "isal"};
+
+	for (size_t i = 0; i < 3; i++) {
+		char line[64];
+
+		snprintf(line, sizeof(line), "s m -o codec=%s", all[i]);
+		if (!codec_find(all[i]))
+			check_wrong(line, "zlib (what this build has)");
+	}
 }
 
 static void allow_delete_without_globs_is_everywhere(void)
@@ -200,13 +245,13 @@ static void refuses_a_remount_with_what_helps(void)
 static void refuses_malformed_values(void)
 {
 	static const char *const values[] = {
-	    "level=0",		"level=10",	"level=",	   "level=6x",
+	    "level=0",		"level=13",	"level=",	   "level=6x",
 	    "level=-1",		"threads=0",	"threads=257",	   "threads=99999999999",
 	    "grace=",		"grace=1x",	"grace=-1",	   "grace=1ss",
 	    "grace=.5",		"grace=1.",	"grace=nan",	   "grace=1e9",
 	    "grace=999999999d", "suffix=",	"suffix=notepack", "suffix=./x",
 	    "fsync=maybe",	"cut_size=1.5", "cut_size=1KB",	   "cut_size=9999999999T",
-	    "cut_age=5k",	"codec=lzma"};
+	    "cut_age=5k",	"codec=lzma",	"codec=",	   "codec=zlibx"};
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 		char line[64];
@@ -215,6 +260,7 @@ static void refuses_malformed_values(void)
 		check_wrong(line, values[i]);
 	}
 	check_wrong("s m -o level", "\"level\"");
+	check_wrong("s m -o adaptive=1", "\"adaptive\"");
 	check_wrong("s m -o ro=1", "\"ro\"");
 }
 
@@ -253,6 +299,8 @@ int main(void)
 	RUN(has_the_documented_defaults);
 	RUN(sets_every_option);
 	RUN(the_last_of_two_values_counts);
+	RUN(a_level_is_one_of_the_codecs);
+	RUN(a_codec_that_is_not_built_in_is_refused_with_those_that_are);
 	RUN(allow_delete_without_globs_is_everywhere);
 	RUN(debugging_implies_the_foreground);
 	RUN(an_fstab_line_works_as_it_is);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "mount/options.h"
+
+static const char help_text[] =
+    "usage: notepackfs STORE MOUNTPOINT [-f] [-d] [-o OPTION[,OPTION…]]\n"
+    "Mount the archive in the directory STORE. Returns when the mount is usable.\n"
+    "\n"
+    "  -f            stay in the foreground, messages to stderr\n"
+    "  -d            -f, and debugging messages\n"
+    "  -h, --help    this text\n"
+    "  -V, --version the version\n"
+    "\n"
+    "Options (default):\n"
+    "  codec=auto|libdeflate|zlib|isal\n"
+    "                            compressor; auto: libdeflate, or zlib if built without it "
+    "(auto)\n"
+    "  level=N                   compression level: libdeflate 1..12 (6), zlib 1..9 (6), isal "
+    "1..3 (3)\n"
+    "  adaptive                  compress with what is fastest while more than a third of "
+    "backlog waits\n"
+    "  threads=N                 threads that compress (number of CPUs)\n"
+    "  grace=DURATION            from the last close of a file to its sealing (1)\n"
+    "  suffix=.WORD              of sealed names, before .gz; fixed at the first mount "
+    "(.notepack)\n"
+    "  exclude=GLOB[:GLOB…]      names never sealed (.*:*~:*.tmp:*.part:*.open:*.swp)\n"
+    "  fsync=seal|sync           does an fsync lead to sealing, too? (seal)\n"
+    "  cut_size=SIZE             a file that stays open is sealed after an fsync and this much "
+    "(1M)\n"
+    "  cut_age=DURATION          … or after an fsync and this long since the last time (60s)\n"
+    "  allow_delete[=GLOB[:GLOB…]]\n"
+    "                            let sealed files be removed: all, or these (none)\n"
+    "  backlog=SIZE              writers are slowed while more waits to be sealed (4G)\n"
+    "  reserve=SIZE              free space that writers do not get; less on a small disk "
+    "(64M)\n"
+    "  lockwait=DURATION         how long to wait for a store that is being unmounted (90s)\n"
+    "  stop_wait=DURATION        how long to serve open files after SIGTERM (10s)\n"
+    "  scrub=DURATION            read and verify every object again in this time, 0 never "
+    "(off)\n"
+    "  ro                        read-only: the store is not written to at all\n"
+    "  allow_other, allow_root, noexec, noatime, sync, dirsync\n"
+    "                            as in mount.fuse(8); default_permissions, nosuid and nodev "
+    "are\n"
+    "                            always on\n"
+    "Durations take s, m, h or d (seconds without one), sizes K, M, G or T.\n"
+    "\n"
+    "Unmount with: notepackctl umount MOUNTPOINT\n"
+    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 store in use, 4 store damaged,\n"
+    "5 not all could be sealed.\n";
+
+const char *options_help(void)
+{
+	return help_text;
+}
