@@ -96,10 +96,12 @@ static ssize_t compress_verified(struct seal *sl, struct codec_state *state, str
 				 size_t len, const char **step)
 {
 	ssize_t n = codec_chunk(sl->lane->codec, state->codec, c->raw, len, c->gz);
-	int err =
-	    n < 0 ? (int)n : verifier_chunk(state->verifier, c->gz, (size_t)n, c->raw, len);
+	int err;
 
-	if (n >= 0 && err == -EIO)
+	if (n < 0)
+		return n;
+	err = verifier_chunk(state->verifier, c->gz, (size_t)n, c->raw, len);
+	if (err == -EIO)
 		*step = "what was compressed does not decompress to the same bytes";
 	return err ? err : n;
 }
