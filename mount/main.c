@@ -257,6 +257,14 @@ static int start(struct daemon *d)
 	return run(d);
 }
 
+static void print_version(void)
+{
+	printf("notepackfs %s (libfuse %s, codecs", NOTEPACKFS_VERSION, fuse_pkgversion());
+	for (size_t i = 0; codec_at(i); i++)
+		printf(" %s", codec_at(i)->name);
+	puts(")");
+}
+
 int main(int argc, char *argv[])
 {
 	static struct daemon d = {.mounter.fd = -1};
@@ -272,7 +280,7 @@ int main(int argc, char *argv[])
 		fputs(options_help(), stdout);
 		break;
 	case OPTIONS_VERSION:
-		printf("notepackfs %s (libfuse %s)\n", NOTEPACKFS_VERSION, fuse_pkgversion());
+		print_version();
 		break;
 	case OPTIONS_WRONG:
 		log_error("%s", message);

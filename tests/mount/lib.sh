@@ -5,6 +5,7 @@
 #
 #	start [OPTIONS]		mount $STORE on $MNT in the foreground, options for -o; waits until usable
 #	stop			notepackctl umount; checks exit 0 of both it and the daemon
+#	has_codec CODEC		is it in this build?
 #	start_daemon, crash	as it says: crash is SIGKILL and the removal of the dead mount
 #	ok NAME / fail NAME	one TAP line each;  check NAME COMMAND… does either
 #	quietly COMMAND…	without its output
@@ -184,6 +185,10 @@ crash() {
 	wait "$DAEMON" 2>/dev/null
 	DAEMON=
 	umount "$MNT" 2>/dev/null || umount -l "$MNT"
+}
+
+has_codec() {
+	"$NOTEPACKFS" --version | grep -qE "codecs( [a-z]+)* $1[ )]"
 }
 
 # The name of the first object of a plain path.

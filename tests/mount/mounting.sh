@@ -30,7 +30,11 @@ fingerprint() {
 
 refused "an unknown option is named, exit 2" 2 '"frobnicate=1"' "$STORE" "$MNT" -o frobnicate=1
 refused "a flag that does not exist is named, exit 2" 2 '"-Z"' "$STORE" "$MNT" -Z
-refused "a level beyond the codec's range is exit 2" 2 level=10 "$STORE" "$MNT" -o level=10
+refused "a level that no codec has is exit 2" 2 level=13 "$STORE" "$MNT" -o level=13
+refused "a level beyond the codec's range is exit 2, with the range" 2 "the codec zlib has 1 to 9" \
+	"$STORE" "$MNT" -o level=10,codec=zlib
+refused "a codec that there is not is exit 2, with those that there are" 2 "or zlib (what this build has)" \
+	"$STORE" "$MNT" -o codec=lzma
 refused "a malformed duration is exit 2" 2 grace=soon "$STORE" "$MNT" -o grace=soon
 refused "a value that is missing is exit 2" 2 '"cut_size" needs a value' "$STORE" "$MNT" -o cut_size
 refused "a mountpoint that is not given is exit 2" 2 "mountpoint is missing" "$STORE"
