@@ -15,6 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
+#ifdef HAVE_LIBDEFLATE
+#include <libdeflate.h>
+#endif
 
 #include "lib/bytes.h"
 #include "lib/codec_impl.h"
@@ -94,6 +97,15 @@ ssize_t codec_chunk(const struct codec *codec, void *state, const uint8_t *in, s
 	if (n == -ENOSPC || n >= (ssize_t)bound)
 		return (ssize_t)store_chunk(in, len, out);
 	return n;
+}
+
+uint32_t codec_crc32(uint32_t crc, const void *data, size_t len)
+{
+#ifdef HAVE_LIBDEFLATE
+	return libdeflate_crc32(crc, data, len);
+#else
+	return (uint32_t)crc32_z(crc, data, len);
+#endif
 }
 
 struct inflater {

@@ -53,6 +53,10 @@ size_t codec_bound(size_t len);
 ssize_t codec_chunk(const struct codec *codec, void *state, const uint8_t *in, size_t len,
 		    uint8_t *out);
 
+/* CRC-32 as in gzip, of what crc is that of (0: nothing) and data behind it; with the fastest that was
+ * built in. */
+uint32_t codec_crc32(uint32_t crc, const void *data, size_t len);
+
 /* An inflater for chunks; belongs to one thread. NULL when there is no memory. */
 struct inflater;
 struct inflater *inflater_new(void);

@@ -157,13 +157,13 @@ static int write_chunk(struct seal *sl, uint64_t i)
 	struct chunk *c = &sl->chunks[i % sl->window];
 	struct seekgz_group *g = &sl->header.group[i >> sl->header.layout.stride_log2];
 	size_t len = chunk_len(sl, i);
-	uint32_t crc = (uint32_t)crc32(0, c->raw, (unsigned)len);
+	uint32_t crc = codec_crc32(0, c->raw, len);
 	int err = io_pwrite(sl->seg->tmp_fd, c->gz, c->gz_len, sl->gz_pos);
 
 	if (err)
 		return err;
 	sl->gz_pos += c->gz_len;
-	sl->body_crc = (uint32_t)crc32(sl->body_crc, c->gz, (unsigned)c->gz_len);
+	sl->body_crc = codec_crc32(sl->body_crc, c->gz, c->gz_len);
 	sl->crc = (uint32_t)crc32_combine(sl->crc, crc, (z_off_t)len);
 	g->crc32 = g->gz_bytes ? (uint32_t)crc32_combine(g->crc32, crc, (z_off_t)len) : crc;
 	g->gz_bytes += (uint32_t)c->gz_len;
@@ -227,7 +227,7 @@ static int hash_object(struct seal *sl, const uint8_t *header, uint8_t *out)
 		err = n < 0 ? (int)n : -EIO;
 		if (n <= 0 || EVP_DigestUpdate(md, buf, (size_t)n) != 1)
 			goto out_free;
-		crc = (uint32_t)crc32(crc, buf, (unsigned)n);
+		crc = codec_crc32(crc, buf, (size_t)n);
 		pos += (uint64_t)n;
 	}
 	err = crc != sl->body_crc ? -EIO : EVP_DigestFinal_ex(md, out, NULL) == 1 ? 0 : -ENOMEM;
@@ -253,7 +253,7 @@ static int write_ends(struct seal *sl)
 		err = io_pwrite(sl->seg->tmp_fd, header, header_bytes, 0);
 	if (err)
 		return err;
-	sl->body_crc = (uint32_t)crc32(sl->body_crc, trailer, sizeof(trailer));
+	sl->body_crc = codec_crc32(sl->body_crc, trailer, sizeof(trailer));
 	rec->gz_bytes = sl->gz_pos + sizeof(trailer);
 	memcpy(rec->raw_sha256, sl->header.raw_sha256, SHA256_BYTES);
 	return hash_object(sl, header, rec->sha256);

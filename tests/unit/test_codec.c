@@ -414,6 +414,23 @@ static void stays_within_its_buffers_whatever_it_is_given(void)
 	inflater_free(inf);
 }
 
+static void crc32_is_that_of_zlib_in_any_pieces(void)
+{
+	uint64_t seed = 8;
+	uint32_t crc = 0;
+
+	sample_mixed(plain, CHUNK, 8);
+	CHECK_EQ(codec_crc32(0, plain, 0), 0);
+	for (size_t at = 0; at < CHUNK;) {
+		size_t n = sample_below(&seed, 5000);
+
+		n = MIN(n, CHUNK - at);
+		crc = codec_crc32(crc, plain + at, n);
+		at += n;
+		CHECK_EQ(crc, crc32_z(0, plain, at));
+	}
+}
+
 static void freeing_nothing_does_nothing(void)
 {
 	inflater_free(NULL);
@@ -441,6 +458,7 @@ int main(void)
 	RUN(accepts_empty_blocks_before_the_end);
 	RUN(refuses_references_to_earlier_chunks);
 	RUN(stays_within_its_buffers_whatever_it_is_given);
+	RUN(crc32_is_that_of_zlib_in_any_pieces);
 	RUN(freeing_nothing_does_nothing);
 	return unit_done();
 }
