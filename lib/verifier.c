@@ -56,8 +56,7 @@ static int decompress(struct verifier *v, uint8_t *gz, size_t n, size_t len)
 	r = libdeflate_deflate_decompress_ex(v->decompressor, gz, n + VERIFIER_ROOM, v->plain,
 					     len + 1, &in_len, &out_len);
 	memcpy(gz + n - sizeof(empty), empty, sizeof(empty));
-	return r == LIBDEFLATE_SUCCESS && in_len == n + VERIFIER_ROOM && out_len == len + 1 &&
-		       v->plain[len] == MARK
+	return r == LIBDEFLATE_SUCCESS && in_len == n + VERIFIER_ROOM && out_len == len + 1
 		   ? 0
 		   : -EIO;
 }

@@ -51,6 +51,8 @@ static void refuses_other_bytes_and_lengths(void)
 	CHECK_EQ(verify(v, chunk, 12, "ho", 2), -EIO);
 	CHECK_EQ(verify(v, chunk, 12, "h", 1), -EIO);
 	CHECK_EQ(verify(v, chunk, 12, "hi!", 3), -EIO);
+	CHECK_EQ(verify(v, chunk, 12, "hi\xa5", 3),
+		 -EIO); /* what libdeflate is given behind it */
 	for (size_t n = 0; n < 12; n++)
 		CHECK_EQ(verify(v, chunk, n, "hi", 2), -EIO);
 	CHECK_EQ(verify(v, chunk, 12, "hi", 2), 0);
