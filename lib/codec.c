@@ -88,15 +88,27 @@ static size_t store_chunk(const uint8_t *in, size_t len, uint8_t *out)
 	return (size_t)(put_stored_block(p, NULL, 0) - out);
 }
 
+/* n: what the codec made of it. */
+static ssize_t smaller(ssize_t n, const uint8_t *in, size_t len, uint8_t *out)
+{
+	if (n == -ENOSPC || n >= (ssize_t)codec_bound(len))
+		return (ssize_t)store_chunk(in, len, out);
+	return n;
+}
+
 ssize_t codec_chunk(const struct codec *codec, void *state, const uint8_t *in, size_t len,
 		    uint8_t *out)
 {
-	size_t bound = codec_bound(len);
-	ssize_t n = codec->compress(state, in, len, out, bound);
+	return smaller(codec->compress(state, in, len, out, codec_bound(len)), in, len, out);
+}
 
-	if (n == -ENOSPC || n >= (ssize_t)bound)
-		return (ssize_t)store_chunk(in, len, out);
-	return n;
+ssize_t codec_chunk_surely(const struct codec *codec, void *state, const uint8_t *in,
+			   size_t len, uint8_t *out)
+{
+	if (!codec->compress_surely)
+		return codec_chunk(codec, state, in, len, out);
+	return smaller(codec->compress_surely(state, in, len, out, codec_bound(len)), in, len,
+		       out);
 }
 
 uint32_t codec_crc32(uint32_t crc, const void *data, size_t len)

@@ -30,6 +30,10 @@ struct codec {
 	 * into out_size (the caller then stores the chunk), or another -errno. */
 	ssize_t (*compress)(void *state, const uint8_t *in, size_t len, uint8_t *out,
 			    size_t out_size);
+
+	/* The same, without shortcuts that some bytes lead astray. NULL: it takes none. */
+	ssize_t (*compress_surely)(void *state, const uint8_t *in, size_t len, uint8_t *out,
+				   size_t out_size);
 };
 
 /* The codec of this name; "auto" is libdeflate, or zlib where that was not built in. NULL: this
@@ -49,9 +53,14 @@ size_t codec_bound(size_t len);
 /*
  * Compress a chunk and keep the smaller of the compressed and the stored form. out holds
  * codec_bound(len) bytes. Returns the length or -errno (-ENOMEM, -EIO: the codec failed).
+ *
+ * A few bytes in all the world are such that codec_chunk makes a chunk of them that the verifier
+ * refuses; codec_chunk_surely does not, takes longer, and otherwise makes the same.
  */
 ssize_t codec_chunk(const struct codec *codec, void *state, const uint8_t *in, size_t len,
 		    uint8_t *out);
+ssize_t codec_chunk_surely(const struct codec *codec, void *state, const uint8_t *in,
+			   size_t len, uint8_t *out);
 
 /* CRC-32 as in gzip, of what crc is that of (0: nothing) and data behind it; with the fastest that was
  * built in. */

@@ -4,14 +4,15 @@
  * that makes its last block the final one is cleared, and the empty stored block is put behind.
  *
  * Where that bit is, libdeflate does not say. To decompress the chunk with zlib, from block to
- * block, takes a quarter of what the compression takes at level 6. But the last block is mostly a small part of the
- * chunk (one of 28 in JSON at level 6, one of 4 at level 1), and nearly always it has codes of its
- * own, whose header few other bits look like. So it is looked for from the end, and what looks like
- * it is decompressed by zlib: it must end where the stream ends. Only where that finds nothing, as when the
- * last block is a stored one, zlib walks all of them.
+ * block, takes a quarter of what the compression takes at level 6. But the last block is mostly a
+ * small part of the chunk (one of 28 in JSON at level 6, one of 4 at level 1), and nearly always it
+ * has codes of its own, whose header few other bits look like. So it is looked for from the end,
+ * and what looks like it is decompressed by zlib: it must end where the stream ends. Where that
+ * finds nothing, as when the last block is a stored one, zlib walks all of them.
  *
- * If what was found were not the last block, the chunk would still have a final block in it, and would
- * be refused when it is verified.
+ * A stored block at the end may hold a deflate stream of someone's, which then is taken for the last
+ * block. The chunk still has a final block in it then, and the verifier refuses it:
+ * compress_surely always walks.
  */
 #include <errno.h>
 #include <libdeflate.h>
@@ -188,10 +189,9 @@ static bool search(struct state *s, const uint8_t *gz, size_t n, struct last *la
 	}
 }
 
-static ssize_t libdeflate_compress(void *state, const uint8_t *in, size_t len, uint8_t *out,
-				   size_t out_size)
+static ssize_t compress_chunk(struct state *s, const uint8_t *in, size_t len, uint8_t *out,
+			      size_t out_size, bool surely)
 {
-	struct state *s = state;
 	struct last last;
 	size_t n;
 
@@ -202,7 +202,7 @@ static ssize_t libdeflate_compress(void *state, const uint8_t *in, size_t len, u
 	n = libdeflate_deflate_compress(s->compressor, in, len, out, out_size - END_BYTES);
 	if (n == 0)
 		return -ENOSPC;
-	if (!search(s, out, n, &last) && !walk(s, out, n, &last))
+	if ((surely || !search(s, out, n, &last)) && !walk(s, out, n, &last))
 		return -EIO;
 	out[last.bit / 8] &= (uint8_t) ~(1u << last.bit % 8);
 	/* The header of the stored block is three zeroes. */
@@ -210,6 +210,18 @@ static ssize_t libdeflate_compress(void *state, const uint8_t *in, size_t len, u
 		out[n++] = 0;
 	put_le32(out + n, 0xffff0000);
 	return (ssize_t)(n + 4);
+}
+
+static ssize_t libdeflate_compress(void *state, const uint8_t *in, size_t len, uint8_t *out,
+				   size_t out_size)
+{
+	return compress_chunk(state, in, len, out, out_size, false);
+}
+
+static ssize_t libdeflate_compress_surely(void *state, const uint8_t *in, size_t len,
+					  uint8_t *out, size_t out_size)
+{
+	return compress_chunk(state, in, len, out, out_size, true);
 }
 
 const struct codec codec_libdeflate = {
@@ -220,4 +232,5 @@ const struct codec codec_libdeflate = {
     .new_state = libdeflate_new_state,
     .free_state = libdeflate_free_state,
     .compress = libdeflate_compress,
+    .compress_surely = libdeflate_compress_surely,
 };

@@ -91,11 +91,14 @@ static size_t chunk_len(const struct seal *sl, uint64_t i)
 	return (size_t)MIN(SEEKGZ_CHUNK_BYTES, sl->seg->raw_bytes - i * SEEKGZ_CHUNK_BYTES);
 }
 
+typedef ssize_t compress_fn(const struct codec *codec, void *state, const uint8_t *in,
+			    size_t len, uint8_t *out);
+
 /* Compress, decompress and compare. Returns the compressed length. */
-static ssize_t compress_verified(struct seal *sl, struct codec_state *state, struct chunk *c,
+static ssize_t compress_verified(struct codec_state *state, compress_fn *how, struct chunk *c,
 				 size_t len, const char **step)
 {
-	ssize_t n = codec_chunk(sl->lane->codec, state->codec, c->raw, len, c->gz);
+	ssize_t n = how(state->lane->codec, state->codec, c->raw, len, c->gz);
 	int err;
 
 	if (n < 0)
@@ -121,7 +124,9 @@ static int do_chunk(struct seal *sl, uint64_t i, const char **step)
 		*step = "reading the raw file";
 		n = n < 0 ? n : -EIO;
 	} else {
-		n = compress_verified(sl, state, c, len, step);
+		n = compress_verified(state, codec_chunk, c, len, step);
+		if (n == -EIO)
+			n = compress_verified(state, codec_chunk_surely, c, len, step);
 	}
 	sealer_give_state(sl->sealer, state);
 	if (n < 0)

@@ -196,8 +196,8 @@ leg_tsan() {
 # Valgrind 3.19 does not know openat2(2), with which lib/io.c opens every path. What opens none can
 # be run; for a push what is quick, too.
 leg_valgrind() {
-	local tests="buf codec frames name record record_refuse seekgz_forged"
-	[ -z "$all" ] || tests+=" gzfile_verify options pool seekgz seekgz_damage"
+	local tests="buf codec frames inflater name record record_refuse seekgz_forged"
+	[ -z "$all" ] || tests+=" gzfile_verify options pool seekgz seekgz_damage verifier"
 	build_gcc || return
 	# shellcheck disable=SC2086
 	BUILT=gcc UNIT_QUICK=1 run_tests valgrind --suite unit -t 10 $tests --wrap \

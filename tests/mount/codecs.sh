@@ -32,6 +32,18 @@ seal() {
 seq 150000 >"$WORK/text"
 printf x >"$WORK/byte"
 
+# A deflate stream behind what does not compress, at the end of a chunk: it looks like the last block of
+# what libdeflate makes of it (tests/unit/test_codec.c).
+python3 - "$WORK/trap" <<'EOF'
+import random, sys, zlib
+r = random.Random(1)
+stream = zlib.compressobj(6, zlib.DEFLATED, -15)
+words = b"".join(b"%d event " % r.randrange(10000) for _ in range(400))
+with open(sys.argv[1], "wb") as f:
+    f.write(b"".join(b"%d note " % r.randrange(10000) for _ in range(6000)))
+    f.write(r.randbytes(60000) + stream.compress(words) + stream.flush())
+EOF
+
 # ---- each codec, at its own level, and at its highest (or lowest) ----
 
 defaults="zlib 6 9
@@ -45,7 +57,7 @@ while read -r codec level highest; do
 	start "codec=$codec,threads=2"
 	check "$codec: the status has it" \
 		quietly jq -e ".options.codec == \"$codec\" and .options.level == $level" "$MNT/.notepackfs/status"
-	for sample in mixed text byte; do
+	for sample in mixed text byte trap; do
 		seal "$sample" "$sample.$codec"
 		check "$codec: the record of $sample has it, and its level" made "$sample.$codec" "$codec" "$level"
 		check "$codec: $sample is a gzip file" cmp "$WORK/$sample" <(zcat "$MNT/$sample.$codec.notepack.gz")

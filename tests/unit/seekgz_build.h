@@ -45,7 +45,7 @@ static inline int64_t seekgz_build_body(int fd, const uint8_t *raw, const struct
 		const uint8_t *in = raw + (i << SEEKGZ_CHUNK_LOG2);
 		size_t len = seekgz_chunk_bytes(&h->layout, i);
 		struct seekgz_group *g = &h->group[i >> h->layout.stride_log2];
-		ssize_t n = codec_chunk(codec, state, in, len, out);
+		ssize_t n = codec_chunk_surely(codec, state, in, len, out);
 		int err = n < 0 ? (int)n : io_pwrite(fd, out, (size_t)n, pos);
 
 		if (err)

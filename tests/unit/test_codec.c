@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <errno.h>
-#include <stdint.h>
-#include <zlib.h>
-
-#include "lib/bytes.h"
-#include "lib/codec.h"
+/*
+ * What each codec of this build makes of all kinds of bytes, at any size and level: the inflater and
+ * the verifier must take it, and zlib the chunks together.
+ */
 #include "lib/verifier.h"
-#include "tests/unit/sample.h"
-#include "tests/unit/unit.h"
-
-#define CHUNK ((size_t)256 << 10)
-#define GUARD 64
-#define ROOM (CHUNK + 64) /* at least codec_bound(CHUNK) */
-#define GUARD_BYTE 0xa5
+#include "tests/unit/codec_kit.h"
 
 static void (*const samples[])(uint8_t *, size_t, uint64_t) = {sample_text, sample_random,
 							       sample_mixed, sample_zeroes};
@@ -20,27 +12,6 @@ static void (*const samples[])(uint8_t *, size_t, uint64_t) = {sample_text, samp
 static const size_t sizes[] = {1,      2,	  3,	     100,   4096,
 			       65534,  65535,	  65536,     65537, 131070,
 			       131071, 255 << 10, CHUNK - 1, CHUNK, CHUNK + 1};
-
-static uint8_t plain[CHUNK + 1], back[CHUNK + 1 + GUARD], gz[2 * ROOM];
-
-/* Decompress into back; is everything as the contract says, and nothing written behind it? */
-static int inflate_guarded(struct inflater *inf, const uint8_t *in, size_t in_len,
-			   size_t out_len, size_t *used)
-{
-	/* A block of its own, so that a sanitizer sees a read past its end. */
-	CLEANUP_FREE uint8_t *copy = malloc(in_len ? in_len : 1);
-	int err;
-
-	if (in_len > 0)
-		memcpy(copy, in, in_len);
-	memset(back + out_len, GUARD_BYTE, GUARD);
-	err = inflater_chunk(inf, copy, in_len, back, out_len, used);
-	for (size_t i = 0; i < GUARD; i++)
-		CHECK_EQ(back[out_len + i], GUARD_BYTE);
-	CHECK(err == 0 || err == -EIO);
-	CHECK(err || *used <= in_len);
-	return err;
-}
 
 static void finds_codecs_by_name(void)
 {
@@ -165,6 +136,72 @@ static void round_trips_of_mixtures(void)
 	inflater_free(inf);
 }
 
+/* The end of a chunk is a deflate stream of someone's, behind what does not compress: as it stands
+ * there, if that is stored. Returns the length of the chunk's plain bytes. */
+static size_t make_trap(uint64_t seed)
+{
+	const size_t text = 60000, random = 50000 + seed * 1000;
+	uint8_t story[3000];
+	z_stream z = {0};
+
+	sample_text(plain, text, seed);
+	sample_random(plain + text, random, seed);
+	sample_text(story, sizeof(story), seed + 1);
+	CHECK_EQ(deflateInit2(&z, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	z.next_in = story;
+	z.avail_in = sizeof(story);
+	z.next_out = plain + text + random;
+	z.avail_out = 3000;
+	CHECK_EQ(deflate(&z, Z_FINISH), Z_STREAM_END);
+	deflateEnd(&z);
+	return text + random + z.total_out;
+}
+
+static void a_deflate_stream_at_the_end_is_not_taken_for_the_last_block(void)
+{
+	struct verifier *v = verifier_new();
+	unsigned trapped = 0;
+
+	for (uint64_t seed = 0; seed < 20; seed++) {
+		size_t len = make_trap(seed);
+
+		for (size_t i = 0; codec_at(i); i++) {
+			const struct codec *c = codec_at(i);
+			void *state = c->new_state(c->default_level);
+			ssize_t n = codec_chunk(c, state, plain, len, gz);
+
+			trapped += verify(v, gz, (size_t)n, len) != 0;
+			n = codec_chunk_surely(c, state, plain, len, gz);
+			CHECK_EQ(verify(v, gz, (size_t)n, len), 0);
+			c->free_state(state);
+		}
+	}
+	verifier_free(v);
+	if (codec_find("libdeflate") && !trapped)
+		SKIP("this libdeflate makes other blocks of it");
+	else
+		CHECK_EQ(trapped > 0, codec_find("libdeflate") != NULL);
+}
+
+static void surely_makes_the_same_otherwise(void)
+{
+	uint64_t seed = 21;
+
+	for (int k = 0; k < 10; k++) {
+		size_t len = make_mixture(&seed);
+
+		for (size_t i = 0; codec_at(i); i++) {
+			const struct codec *c = codec_at(i);
+			void *state = c->new_state(1);
+			ssize_t n = codec_chunk(c, state, plain, len, gz);
+
+			CHECK_EQ(codec_chunk_surely(c, state, plain, len, gz + ROOM), n);
+			CHECK(memcmp(gz, gz + ROOM, (size_t)n) == 0);
+			c->free_state(state);
+		}
+	}
+}
+
 static void stores_random(const struct codec *codec)
 {
 	void *state = codec->new_state(codec->max_level);
@@ -265,155 +302,6 @@ static void joined_chunks_are_one_deflate_stream(void)
 		join_chunks_of(codec_at(i));
 }
 
-/* A chunk of len plain bytes in gz; returns its length. */
-static size_t make_chunk(size_t len)
-{
-	const struct codec *codec = codec_find("auto");
-	void *state = codec->new_state(6);
-	ssize_t n;
-
-	sample_text(plain, len, 7);
-	n = codec_chunk(codec, state, plain, len, gz);
-	codec->free_state(state);
-	return (size_t)n;
-}
-
-static void takes_one_chunk_and_not_the_next(void)
-{
-	struct inflater *inf = inflater_new();
-	size_t n = make_chunk(50000), used = 0;
-
-	memcpy(gz + n, gz, n);
-	CHECK_EQ(inflate_guarded(inf, gz, 2 * n, 50000, &used), 0);
-	CHECK_EQ(used, n);
-	memset(gz + n, 0xff, n);
-	CHECK_EQ(inflate_guarded(inf, gz, 2 * n, 50000, &used), 0);
-	CHECK_EQ(used, n);
-	inflater_free(inf);
-}
-
-static void refuses_a_chunk_of_another_length(void)
-{
-	struct inflater *inf = inflater_new();
-	size_t n = make_chunk(3000), used = 0;
-
-	CHECK_EQ(inflate_guarded(inf, gz, n, 2999, &used), -EIO);
-	CHECK_EQ(inflate_guarded(inf, gz, n, 3001, &used), -EIO);
-	CHECK_EQ(inflate_guarded(inf, gz, n, 0, &used), -EIO);
-	for (size_t i = 0; i < n; i++)
-		CHECK_EQ(inflate_guarded(inf, gz, i, 3000, &used), -EIO);
-	CHECK_EQ(inflate_guarded(inf, gz, n, 3000, &used), 0);
-	inflater_free(inf);
-}
-
-/* A hand-made chunk whose plain bytes are "hi" (unless it is refused). */
-static int inflate_hi(const void *data, size_t n)
-{
-	struct inflater *inf = inflater_new();
-	size_t used = 0;
-	int err = inflate_guarded(inf, data, n, 2, &used);
-
-	if (!err) {
-		CHECK_EQ(used, n);
-		CHECK(memcmp(back, "hi", 2) == 0);
-	}
-	inflater_free(inf);
-	return err;
-}
-
-#define INFLATE_HI(text) inflate_hi(text, sizeof(text) - 1)
-
-static void refuses_a_final_block(void)
-{
-	CHECK_EQ(INFLATE_HI("\0\2\0\xfd\xffhi\0\0\0\xff\xff"), 0);
-	CHECK_EQ(INFLATE_HI("\1\2\0\xfd\xffhi\0\0\0\xff\xff"), -EIO);
-	CHECK_EQ(INFLATE_HI("\0\2\0\xfd\xffhi\1\0\0\xff\xff"), -EIO);
-	CHECK_EQ(INFLATE_HI("\0\2\0\xfd\xffhi\3\0\0\0\0\xff\xff"), -EIO);
-	CHECK_EQ(INFLATE_HI("\0\2\0\xfd\xffhi\3\0"), -EIO);
-}
-
-static void refuses_a_chunk_without_its_flush(void)
-{
-	CHECK_EQ(INFLATE_HI("\0\2\0\xfd\xffhi"), -EIO);
-	CHECK_EQ(INFLATE_HI("\0\2\0\xfd\xffhi\0\0\0\xff"), -EIO);
-	CHECK_EQ(INFLATE_HI("\0\2\0\xfd\xffhi\0\1\0\xfe\xff!\0\0\0\xff\xff"), -EIO);
-}
-
-/* The end of a chunk counts where a block may start, not within one. */
-static void refuses_a_flush_that_is_data_of_a_longer_block(void)
-{
-	CHECK_EQ(INFLATE_HI("\0\7\0\xf8\xffhi\0\0\0\xff\xff\0\0\0\xff\xff"), -EIO);
-}
-
-static void refuses_padding_that_is_not_zero(void)
-{
-	for (int bit = 3; bit < 8; bit++) {
-		uint8_t chunk[] = "\0\2\0\xfd\xffhi\0\0\0\xff\xff";
-
-		chunk[0] = (uint8_t)(1 << bit);
-		CHECK_EQ(inflate_hi(chunk, 12), -EIO);
-		chunk[0] = 0;
-		chunk[7] = (uint8_t)(1 << bit);
-		CHECK_EQ(inflate_hi(chunk, 12), -EIO);
-	}
-}
-
-static void accepts_empty_blocks_before_the_end(void)
-{
-	CHECK_EQ(INFLATE_HI("\0\0\0\xff\xff\0\2\0\xfd\xffhi\0\0\0\xff\xff"), 0);
-	/* An empty block with fixed codes, behind the last byte. */
-	CHECK_EQ(INFLATE_HI("\0\2\0\xfd\xffhi\2\0\0\0\xff\xff"), 0);
-}
-
-static void refuses_references_to_earlier_chunks(void)
-{
-	struct inflater *inf = inflater_new();
-	z_stream z = {0};
-	size_t first, n, used = 0;
-
-	sample_random(plain, 4000, 9);
-	memcpy(plain + 4000, plain, 4000);
-	CHECK_EQ(deflateInit2(&z, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
-	z.next_in = plain;
-	z.avail_in = 4000;
-	z.next_out = gz;
-	z.avail_out = sizeof(gz);
-	deflate(&z, Z_SYNC_FLUSH);
-	first = z.total_out;
-	z.avail_in = 4000;
-	deflate(&z, Z_SYNC_FLUSH);
-	n = z.total_out - first;
-	deflateEnd(&z);
-	CHECK(n < 200);
-	CHECK_EQ(inflate_guarded(inf, gz, first, 4000, &used), 0);
-	CHECK_EQ(inflate_guarded(inf, gz + first, n, 4000, &used), -EIO);
-	inflater_free(inf);
-}
-
-/* Whatever it is given, it stays within its buffers; inflate_guarded looks after that. */
-static void stays_within_its_buffers_whatever_it_is_given(void)
-{
-	struct inflater *inf = inflater_new();
-	uint64_t seed = 11;
-	size_t n = make_chunk(20000), used;
-
-	for (size_t bit = 0; bit < MIN(n, 600) * 8; bit++) {
-		gz[bit / 8] ^= (uint8_t)(1 << bit % 8);
-		inflate_guarded(inf, gz, n, 20000, &used);
-		gz[bit / 8] ^= (uint8_t)(1 << bit % 8);
-	}
-	for (int i = 0; i < 20000; i++) {
-		size_t len = sample_below(&seed, 300);
-
-		sample_random(gz, len, sample_next(&seed));
-		gz[0] &= 0xfe;
-		inflate_guarded(inf, gz, len, sample_below(&seed, 5000), &used);
-	}
-	make_chunk(20000);
-	CHECK_EQ(inflate_guarded(inf, gz, n, 20000, &used), 0);
-	inflater_free(inf);
-}
-
 static void crc32_is_that_of_zlib_in_any_pieces(void)
 {
 	uint64_t seed = 8;
@@ -445,19 +333,12 @@ int main(void)
 	RUN(bounds_are_the_stored_form_and_the_flush);
 	RUN(round_trips_at_every_size_and_level);
 	RUN(round_trips_of_mixtures);
+	RUN(a_deflate_stream_at_the_end_is_not_taken_for_the_last_block);
+	RUN(surely_makes_the_same_otherwise);
 	RUN(stores_what_does_not_compress);
 	RUN(stores_what_a_codec_cannot_fit_and_forwards_its_errors);
 	RUN(equal_chunks_are_equal_whatever_the_state_did_before);
 	RUN(joined_chunks_are_one_deflate_stream);
-	RUN(takes_one_chunk_and_not_the_next);
-	RUN(refuses_a_chunk_of_another_length);
-	RUN(refuses_a_final_block);
-	RUN(refuses_a_chunk_without_its_flush);
-	RUN(refuses_a_flush_that_is_data_of_a_longer_block);
-	RUN(refuses_padding_that_is_not_zero);
-	RUN(accepts_empty_blocks_before_the_end);
-	RUN(refuses_references_to_earlier_chunks);
-	RUN(stays_within_its_buffers_whatever_it_is_given);
 	RUN(crc32_is_that_of_zlib_in_any_pieces);
 	RUN(freeing_nothing_does_nothing);
 	return unit_done();
