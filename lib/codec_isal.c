@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Intel ISA-L's igzip: several times as fast as zlib, and at its three levels about as small as
- * zlib at 1 to 5.
+ * Intel ISA-L's igzip: several times as fast as zlib at level 1, and about as small.
  *
  * It has Z_FULL_FLUSH of its own. What does not get smaller it would store by itself, and without
  * the empty block behind: so it is given less room than that takes, and the caller stores the chunk.

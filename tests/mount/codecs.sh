@@ -18,7 +18,7 @@ made() {
 }
 
 seal() {
-	cp "$WORK/$1" "$MNT/$2" && "$NOTEPACKCTL" seal "$MNT/$2"
+	cp "$WORK/$1" "$MNT/$2" && timeout 30 "$NOTEPACKCTL" seal "$MNT/$2"
 }
 
 # Text, what does not compress, zeroes, and the end of a chunk that is no end of a line.

@@ -115,10 +115,10 @@ static void flip_bits_of(const struct codec *codec, size_t len)
 	struct verifier *v = verifier_new();
 	void *state = codec->new_state(codec->default_level);
 	ssize_t n = codec_chunk(codec, state, plain, len, gz);
-	size_t accepted = 0;
+	size_t accepted = 0, step = getenv("UNIT_QUICK") ? 37 : 1;
 
 	CHECK_EQ(verify(v, gz, (size_t)n, plain, len), 0);
-	for (size_t bit = 0; bit < 8 * (size_t)n; bit += 1 + bit / 4000) {
+	for (size_t bit = 0; bit < 8 * (size_t)n; bit += step * (1 + bit / 4000)) {
 		gz[bit / 8] ^= (uint8_t)(1 << bit % 8);
 		if (verify(v, gz, (size_t)n, plain, len) == 0) {
 			accepted++;
