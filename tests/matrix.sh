@@ -6,7 +6,7 @@
 #
 #	gcc		all tests
 #	clang		-Wthread-safety among its warnings; unit, fuzz and mount tests
-#	O0, O3-NDEBUG	other optimisations, without assertions; unit and (O3) fuzz tests, and the basic mount test
+#	O0, O3-NDEBUG	other optimisations, without assertions, with zlib as the only codec (O3); unit and (O3) fuzz tests, and the basic mount test
 #	asan		AddressSanitizer and UBSan: unit, fuzz and mount tests, with --all crash tests
 #	tsan		ThreadSanitizer: unit and mount tests that have threads; with --all all, and fuzz tests
 #	fuzz		the targets of tests/fuzz under libFuzzer, 60 s each
@@ -176,7 +176,8 @@ leg_O0() {
 }
 
 leg_O3-NDEBUG() {
-	build O3-NDEBUG gcc -Doptimization=3 -Db_ndebug=true && some_tests O3-NDEBUG unit fuzz
+	build O3-NDEBUG gcc -Doptimization=3 -Db_ndebug=true -Dlibdeflate=disabled -Disal=disabled &&
+		some_tests O3-NDEBUG unit fuzz
 }
 
 # -O1: -O2 takes half as long again to compile what then runs no faster. gcc's own manual says that the
