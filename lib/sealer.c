@@ -26,7 +26,7 @@
 #define RETRY_MAX_NS INT64_C(30000000000)
 #define PROGRESS_NS 200000000
 #define INODES_KEPT 8 /* of the last, and one for each thread that may begin one */
-#define FAST_PART 3 /* of the backlog; beyond one, adaptive */
+#define FAST_PART 3   /* of the backlog; beyond one, adaptive */
 
 struct queue {
 	struct segment *first, **last;
