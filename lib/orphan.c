@@ -28,6 +28,7 @@ struct look {
 	int raw_fd, fd;
 	struct sealed rec;
 	char reason[160]; /* why it is not used; "": it is */
+	bool differs;	  /* the raw file has other bytes, or cannot be read */
 	const char *step; /* what failed, where it cannot be told */
 };
 
@@ -115,11 +116,7 @@ static int compare(struct look *l)
 
 	if (may_pass(err))
 		return err;
-	if (err)
-		snprintf(l->reason, sizeof(l->reason),
-			 "cannot be compared with its raw file: %s", strerror(-err));
-	else if (memcmp(sha256, l->rec.raw_sha256, SHA256_BYTES) != 0)
-		snprintf(l->reason, sizeof(l->reason), "has other bytes than its raw file");
+	l->differs = err || memcmp(sha256, l->rec.raw_sha256, SHA256_BYTES) != 0;
 	return 0;
 }
 
@@ -156,7 +153,12 @@ static void tell(struct look *l, const char *to)
 	lock_drop(&s->lock);
 	if (path.failed || !path.data)
 		return;
-	if (!to)
+	if (l->differs)
+		log_error("%s: its raw file does not have the bytes of the object that a crash "
+			  "left without a record; that is recorded, and the raw file stays: "
+			  "the next mount keeps it under another name",
+			  path.data);
+	else if (!to)
 		log_notice(
 		    "%s: was sealed and not yet in the manifest; it has the bytes of its "
 		    "raw file, and is recorded",
@@ -183,6 +185,11 @@ static void use(struct look *l)
 {
 	struct segment *seg = l->seg;
 
+	if (l->differs) {
+		lock_take(&l->store->lock);
+		seg->file->raw_unproven = true;
+		lock_drop(&l->store->lock);
+	}
 	tell(l, NULL);
 	seg->record = l->rec;
 	seg->record.id = seg->file->id;

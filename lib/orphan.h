@@ -3,11 +3,14 @@
  * orphan: an object that had its final name when a crash came, and no record yet; its raw file still has
  * its bytes. A start moves it into LAYOUT_TMP, under a name that says whose it is, and cuts off its range
  * as the file's next segment. The pool reads it when that segment's turn comes, when the mount has long
- * been usable: if all of it is good, and has the bytes of the raw file, it is the segment's temporary, and
- * is published like any other; else it goes to quarantine, and the segment is compressed.
+ * been usable: if all of it is good it is the segment's temporary, and is published like any other; else it
+ * goes to quarantine, and the segment is compressed.
  *
- * It keeps its name in LAYOUT_TMP until then, also over a crash: it may be the only copy of what a power
- * cut took from the raw file.
+ * If the raw file has other bytes there, a power cut or a write error may have taken what nobody had synced:
+ * the object was verified when they were right. So it is used all the same, but the raw file then stays
+ * (raw_unproven), and the next start, which finds the difference, keeps that, too, under another name.
+ *
+ * It keeps its name in LAYOUT_TMP until then, also over a crash: it may be the only copy.
  */
 #ifndef NOTEPACKFS_LIB_ORPHAN_H
 #define NOTEPACKFS_LIB_ORPHAN_H

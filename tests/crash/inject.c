@@ -78,7 +78,7 @@ struct job {
 
 static struct job *jobs;
 static unsigned job_count = 8;
-static long injected, points, violations, in_json_c;
+static long injected, points, violations, in_json_c, started_twice;
 static long stops[7]; /* by world.close_status, of those with a fault */
 static bool verbose, first_only;
 static const struct row *row;
@@ -110,6 +110,7 @@ static void report(const struct job *j)
 	if (v->injected)
 		note_hit(j);
 	in_json_c += v->in_json_c;
+	started_twice += v->started_twice;
 	if (v->injected && v->close_status >= 0 && v->close_status < 7)
 		stops[v->close_status]++;
 	if (v->violations && violations++ < REPORTED)
@@ -335,6 +336,10 @@ static int run_row(bool in_full, uint64_t seed)
 	}
 	if (in_json_c)
 		printf("# died in json-c for want of memory: %ld\n", in_json_c);
+	if (started_twice)
+		printf(
+		    "# raw files that had lost bytes got another name at a second start: %ld\n",
+		    started_twice);
 	if (row->disks[0] && stops[0])
 		printf("# stopped, after the fault, with 0: %ld, 5: %ld, 1: %ld\n", stops[0],
 		       stops[5], stops[1]);

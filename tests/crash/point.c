@@ -301,6 +301,7 @@ void point_run(const struct point *p, struct verdict *v)
 	if (p->disk)
 		sync_dir(where);
 	run_fault(p, w, v);
+	v->started_twice = w->started_twice;
 	v->violations = w->violations;
 	memcpy(v->text, w->verdict, sizeof(v->text));
 	if (!v->violations || !getenv("KEEP"))

@@ -20,8 +20,9 @@ struct point {
 struct verdict {
 	long injected, total;
 	int violations;
-	int close_status; /* world.h */
-	bool silent;	  /* an error was injected, and no one was told of it */
+	int close_status;   /* world.h */
+	bool started_twice; /* world.h */
+	bool silent;	    /* an error was injected, and no one was told of it */
 	bool in_json_c; /* it died in json-c for want of memory: counted, not held against us */
 	char what[SHIM_WHAT];
 	char text[512];

@@ -51,8 +51,9 @@ struct world {
 	/* A raw file that is back with other bytes after a power cut, or cannot be read where an object
 	 * should be compared with it, is kept under another name. */
 	bool may_recover;
-	bool repairs;	 /* its manifest may be damaged: who looks has it repaired first */
-	bool may_refuse; /* an import whose fsync failed, which then is NAME.invalid */
+	bool started_twice; /* until such a one had its name */
+	bool repairs;	    /* its manifest may be damaged: who looks has it repaired first */
+	bool may_refuse;    /* an import whose fsync failed, which then is NAME.invalid */
 	int violations;
 	char verdict[512]; /* the first of them */
 };

@@ -216,19 +216,41 @@ static void one_that_is_damaged_is_kept_aside(void)
 	end();
 }
 
-/* A power cut took what was not synced, or someone else wrote it. */
-static void one_with_other_bytes_is_kept_aside(void)
+static int find_recovered(void *ctx, const struct sealed *rec, const char *d, const char *plain)
 {
-	static char changed[BIG];
+	char *name = ctx;
+
+	if (strncmp(plain, "a.recovered-", 12) != 0)
+		return 0;
+	snprintf(name, NAME_BYTES, "%s.notepack.gz", plain);
+	return 1;
+}
+
+/* A power cut took what was not synced, or someone else wrote it. */
+static void one_with_other_bytes_is_kept_beside_them(void)
+{
+	static char changed[BIG + 4];
+	char name[NAME_BYTES] = "";
 	ino_t object = crashed();
+	struct store *s;
 
 	memcpy(changed, big, BIG);
+	memcpy(changed + BIG, "more", 4);
 	changed[BIG / 2] ^= 1;
 	change("a", BIG / 2);
-	run_to(0);
-	check_sealed(object, false, changed, BIG);
-	CHECK_EQ(inode(QUARANTINED), object);
-	CHECK(object_equals(&dir, QUARANTINED, big, BIG));
+	grow("a", "more", 4);
+	run_to(5); /* a file that may be open does not get another name */
+	CHECK(scratch_has(&dir, "a"));
+	CHECK_EQ(inode("a.notepack.gz"), object);
+	quiet();
+	s = start(NEVER_NS);
+	seal_all(s);
+	loud();
+	CHECK_EQ(manifest_each(s->manifest, find_recovered, name), 1);
+	CHECK_EQ(store_close(s), 0);
+	check_sealed(object, true, big, BIG);
+	CHECK(object_equals(&dir, name, changed, BIG + 4));
+	CHECK_EQ(quarantined(), 0);
 	end();
 }
 
@@ -405,7 +427,7 @@ int main(void)
 	loud();
 	RUN(the_start_does_not_wait_until_it_was_read);
 	RUN(one_that_is_damaged_is_kept_aside);
-	RUN(one_with_other_bytes_is_kept_aside);
+	RUN(one_with_other_bytes_is_kept_beside_them);
 	RUN(what_is_behind_its_range_is_a_part_of_its_own);
 	RUN(one_that_is_longer_than_the_raw_file_is_recorded);
 	RUN(one_with_a_part_behind_it_is_read_at_once);
