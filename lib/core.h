@@ -103,6 +103,11 @@ struct part {
 	uint8_t codec;
 	struct object *object;
 	bool seen; /* its object was met when the directory was loaded */
+	enum {
+		RAW_UNKNOWN,
+		RAW_SAME,
+		RAW_OTHER
+	} raw; /* of an unproven raw file: raw_vouches() */
 };
 
 /* A node of one part; holds a reference on its file. */
@@ -140,7 +145,9 @@ struct file {
 	bool raw_recovered; /* from before our start: someone may still hold it open for writing
 			     */
 	bool raw_unproven; /* it holds bytes of parts, and no one has compared them: it stays */
-	bool raw_durable;  /* its entry has been fsynced */
+	bool raw_pending;  /* … the prover will, or does (lib/prover.h) */
+	bool raw_doubted; /* … or has, and they are not the same: the next start settles it */
+	bool raw_durable; /* its entry has been fsynced */
 	uint64_t raw_ino;
 	uint64_t raw_base; /* the raw file holds the bytes from here */
 	struct raw *raw;   /* while open */
@@ -191,6 +198,7 @@ struct file {
 	bool kept_tried; /* the stop has tried once more */
 	bool piecewise;	 /* for want of room: lib/piecewise.h */
 	struct file *active_prev, *active_next;
+	struct file *proof_prev, *proof_next; /* in store.proofs */
 };
 
 struct handle {
@@ -263,6 +271,9 @@ struct store {
 	struct damage *damages; /* lib/damage.h */
 	unsigned damage_count;
 	struct scrub *scrub; /* lib/scrub.h; NULL: there is none */
+	struct file *proofs; /* lib/prover.h; referenced */
+	pthread_t prover_thread;
+	bool prover_running; /* until it is joined */
 
 	struct barrier *barriers;
 	struct store_pause *paused; /* writers, slowed down; who came first, first */

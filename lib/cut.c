@@ -286,23 +286,15 @@ static void cut_file(struct store *s, struct file *f, bool open)
 /* A raw file that no recovery has looked at goes only if it is what its parts say. */
 static bool is_proven(struct store *s, struct file *f)
 {
-	bool last;
+	bool last, refused;
 
 	lock_take(&s->lock);
 	/* Of a file that was removed meanwhile there is nothing to compare with, nor to keep. */
 	last = f->n.linked && f->raw_unproven && f->raw_present && !f->writers &&
 	       f->size == f->sealed_end;
+	refused = last && (f->raw_pending || f->raw_doubted);
 	lock_drop(&s->lock);
-	if (!last || raw_prove(s, f))
-		return true;
-	log_warning(
-	    "%s: its raw file is not what was sealed of it; it is kept, and the next start "
-	    "compares them; see notepackctl check",
-	    f->n.name);
-	lock_take(&s->lock);
-	s->unsettled = true;
-	lock_drop(&s->lock);
-	return false;
+	return !refused && (!last || raw_prove(s, f));
 }
 
 void file_drop_raw(struct store *s, struct file *f)

@@ -34,10 +34,13 @@ static void find_piece_locked(struct store *s, struct file *f, uint64_t offset,
 	i = part_by_offset(f, offset);
 	if (offset >= f->size) {
 		out->source = AT_END;
-	} else if (f->raw_present && offset >= f->raw_base && !(f->raw_unproven && i >= 0)) {
+	} else if (f->raw_present && offset >= f->raw_base &&
+		   !(f->raw_unproven && i >= 0 && f->parts[i].raw != RAW_SAME)) {
 		/* A raw file that nothing has compared may be back after a power cut, without its
 		 * bytes: what has a record is read from its object then. */
 		out->source = IN_RAW;
+		if (f->raw_unproven && i >= 0)
+			out->end = f->parts[i].offset + f->parts[i].raw_bytes;
 	} else {
 		out->source = i < 0 ? IN_HOLE : IN_PART;
 		if (i >= 0) {
@@ -222,6 +225,9 @@ ssize_t plain_read(struct store *s, struct handle *h, void *buf, size_t len, uin
 			n = read_part(s, h, f, &piece.part, (char *)buf + done, want, at);
 		else
 			n = -EIO;
+		if (n == -EIO && piece.source == IN_PART &&
+		    raw_vouches(s, f, piece.part.number))
+			continue; /* with the raw file */
 		if (n < 0)
 			return n;
 		done += (size_t)n;

@@ -384,7 +384,7 @@ static void have_raw(struct store *s, struct file *f, const struct stat *st, str
 	f->raw_present = true;
 	f->raw_durable = false;
 	f->raw_recovered = false;
-	f->raw_unproven = false;
+	f->raw_unproven = f->raw_doubted = false;
 	f->raw_ino = st->st_ino;
 	f->raw_base = f->sealed_end;
 	f->written_end = f->sealed_end;

@@ -24,6 +24,14 @@ struct raw_mark {
 int raw_read_mark(int fd, struct raw_mark *mark);
 int raw_write_mark(struct store *s, int fd, const struct raw_mark *mark);
 
+/*
+ * Its sealed bytes are not what the parts say, or a part's object is damaged: an attribute
+ * "user.notepackfs.doubt" beside the mark, so that the next start compares all before anything is served.
+ * raw_prove() writes it. settle: that has been done.
+ */
+bool raw_has_doubt(int fd);
+void raw_settle_doubt(int fd);
+
 #define RAW_HOLLOW UINT64_MAX
 
 /*
@@ -76,10 +84,14 @@ int raw_sync(struct store *s, struct file *f, int fd) EXCLUDES(s->lock);
 
 /*
  * May the raw file be given up for its parts as far as these reach? True, if recovery has compared
- * them, or if they agree now; then that is noted. Enter with the node busy (by the caller), so that
- * its parts stand still. Reads all of both if no one has before.
+ * them, or if they agree now; then that is noted. If they do not, that is noted, too, durably, and logged.
+ * Reads all of both if no one has before; holds nothing meanwhile but the open raw file.
  */
 bool raw_prove(struct store *s, struct file *f) EXCLUDES(s->lock);
+
+/* The object of this part could not be read: has an unproven raw file its bytes? Reads all of them, once;
+ * then plain_read takes them from there. */
+bool raw_vouches(struct store *s, struct file *f, uint32_t number) EXCLUDES(s->lock);
 
 /*
  * Give back the disk space of what is sealed of a file that is not sealed to its end: the mark says

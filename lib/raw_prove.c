@@ -5,10 +5,33 @@
  */
 #include "lib/raw.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <sys/xattr.h>
+
+#include "lib/catalog.h"
 #include "lib/digest.h"
 #include "lib/io.h"
+#include "lib/log.h"
 #include "lib/plain.h"
 #include "lib/state.h"
+
+#define DOUBT "user.notepackfs.doubt"
+
+bool raw_has_doubt(int fd)
+{
+	return fgetxattr(fd, DOUBT, NULL, 0) >= 0;
+}
+
+static int write_doubt(int fd)
+{
+	return fsetxattr(fd, DOUBT, "1", 1, 0) == 0 ? 0 : -errno;
+}
+
+void raw_settle_doubt(int fd)
+{
+	(void)fremovexattr(fd, DOUBT); /* one that stays costs a comparison at the next start */
+}
 
 static bool is_same(int fd, uint64_t offset, uint64_t len, const uint8_t *sha256)
 {
@@ -39,27 +62,107 @@ static bool part_agrees(struct store *s, struct file *f, uint32_t number, int ra
 	       is_same(raw_fd, rec.offset, rec.raw_bytes, rec.raw_sha256);
 }
 
+/* The gate is not for as long as the reading takes. */
+static int open_raw(struct store *s, struct file *f, struct raw **out)
+{
+	int err;
+
+	lock_take(&s->lock);
+	gate_enter_locked(s, f);
+	lock_drop(&s->lock);
+	err = raw_get(s, f, out);
+	lock_take(&s->lock);
+	gate_leave_locked(s, f);
+	lock_drop(&s->lock);
+	return err;
+}
+
+/* The number of the part that is the i-th, if it lies before this offset; else 0. */
+static uint32_t part_before(struct store *s, const struct file *f, uint32_t i, uint64_t to)
+{
+	uint32_t number;
+
+	lock_take(&s->lock);
+	number = i < f->part_count && f->parts[i].offset < to ? f->parts[i].number : 0;
+	lock_drop(&s->lock);
+	return number;
+}
+
+/* Of a file that was removed meanwhile there is nothing to compare with, nor to keep. */
+static void doubt(struct store *s, struct file *f, struct raw *raw)
+{
+	char name[NAME_BYTES + 1] = "";
+	int err;
+
+	lock_take(&s->lock);
+	if (f->n.linked) {
+		snprintf(name, sizeof(name), "%s", f->n.name);
+		f->raw_doubted = true;
+		s->unsettled = true;
+	}
+	lock_drop(&s->lock);
+	if (!*name)
+		return;
+	err = raw ? write_doubt(raw->fd) : -ENOENT;
+	if (!err)
+		err = raw_sync(s, f, raw->fd);
+	log_warning(
+	    "%s: its raw file is not what was sealed of it, or its objects are damaged; it is "
+	    "kept, and the next start compares them; see notepackctl check",
+	    name);
+	if (err)
+		log_warning("%s: that could not be noted: %s; the next mount finds it again",
+			    name, strerror(-err));
+}
+
 bool raw_prove(struct store *s, struct file *f)
 {
 	struct raw *raw = NULL;
-	uint64_t end;
+	uint64_t to, end;
+	uint32_t number;
 	bool proven;
 
 	lock_take(&s->lock);
 	proven = !f->raw_unproven || !f->raw_present;
 	end = f->raw_base;
-	if (!proven)
-		gate_enter_locked(s, f);
+	to = f->sealed_end; /* what is sealed from now on is made of this raw file */
 	lock_drop(&s->lock);
 	if (proven)
 		return true;
-	proven = raw_get(s, f, &raw) == 0;
-	for (uint32_t i = 0; proven && i < f->part_count; i++)
-		proven = part_agrees(s, f, f->parts[i].number, raw->fd, &end);
+	proven = open_raw(s, f, &raw) == 0;
+	for (uint32_t i = 0; proven && (number = part_before(s, f, i, to)); i++)
+		proven = part_agrees(s, f, number, raw->fd, &end);
+	if (!proven)
+		doubt(s, f, raw);
 	raw_put(s, f, raw);
 	lock_take(&s->lock);
-	gate_leave_locked(s, f);
-	f->raw_unproven = !proven;
+	if (f->n.linked)
+		f->raw_unproven = !proven;
 	lock_drop(&s->lock);
 	return proven;
+}
+
+bool raw_vouches(struct store *s, struct file *f, uint32_t number)
+{
+	struct raw *raw = NULL;
+	struct sealed rec;
+	bool same;
+	int i;
+
+	lock_take(&s->lock);
+	i = part_by_number(f, number);
+	same = i >= 0 && f->raw_present && f->raw_unproven && f->parts[i].raw == RAW_UNKNOWN &&
+	       f->parts[i].offset >= f->raw_base;
+	lock_drop(&s->lock);
+	if (!same)
+		return false;
+	same = manifest_get(s->manifest, f->id, number, &rec) && open_raw(s, f, &raw) == 0 &&
+	       is_same(raw->fd, rec.offset, rec.raw_bytes, rec.raw_sha256);
+	raw_put(s, f, raw);
+	lock_take(&s->lock);
+	i = part_by_number(f, number);
+	if (i >= 0)
+		f->parts[i].raw = same ? RAW_SAME : RAW_OTHER;
+	lock_drop(&s->lock);
+	return same;
 }

@@ -357,6 +357,8 @@ int recovery_arm(struct store *s)
 		}
 	}
 	if (diff && !err)
+		err = recovery_prove_later(s, diff);
+	if (diff && !err)
 		err = recovery_cut_orphans(s, diff);
 	recovery_forget(s);
 	return err;

@@ -18,7 +18,10 @@
  *	an object with another mode or owner	gives them to its record (lib/lazy.h); its
  *	  than its record			times do not count
  *	a record without its object		is reported; it stays
- *	a raw file of a sealed file
+ *	a raw file of a sealed file, its mark and all
+ *	  lengths right, without a doubt	is compared when the mount is usable
+ *						(lib/prover.h); if it differs, the next start
+ *						goes on here:
  *	  … with bytes behind the sealed length: those are sealed
  *	  … whose objects are lost or damaged: takes their place, and is sealed again
  *	  … with none, and the same bytes (SHA-256): is given up (after a lease, lib/raw.h)

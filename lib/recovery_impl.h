@@ -7,6 +7,7 @@
  *	recovery_objects.c	objects without records, records without objects
  *	recovery_orphan.c	… of which the raw file is there: they are read later
  *	recovery_raw.c		raw files
+ *	recovery_later.c	… of which the reading is put off
  *	recovery_ids.c		their file ids
  */
 #ifndef NOTEPACKFS_LIB_RECOVERY_IMPL_H
@@ -44,6 +45,8 @@ struct found_raw {
 	bool recorded;
 	bool hollow; /* it has no byte of its own, nor is any of its bytes in a part */
 	bool gone;   /* it was unlinked */
+	bool waits;  /* its comparison waits until the mount is usable (lib/prover.h) */
+	bool doubt;  /* by its attribute (raw_has_doubt()) */
 };
 
 struct differences {
@@ -73,6 +76,18 @@ int recovery_objects(struct store *s, struct differences *diff);
 /* Judges raw files; those that are left for sealing stay in diff->raws, the others are taken
  * out. */
 int recovery_raws(struct store *s, struct differences *diff);
+/*
+ * May the comparison of a raw file (open as fd) with its records wait until the mount is usable? If its mark
+ * is that of all of them, and it has the length of what it should hold, and the objects are there with
+ * theirs. Reads no more than headers.
+ */
+bool recovery_may_wait(struct store *s, const struct found_raw *raw, int dfd, int fd,
+		       const struct sealed *list, size_t count);
+/* Is the object of this record what was sealed? 1, 0, or -errno: it cannot be told now. */
+int recovery_is_whole(struct store *s, const struct found_raw *raw, int dfd,
+		      const struct sealed *rec);
+/* Before the timers run: those that do are the prover's. 0 or -errno. */
+int recovery_prove_later(struct store *s, const struct differences *diff);
 /* err, with which something failed for a raw file: it is left as it is, for the next start. 0, or
  * -ENOMEM. */
 int recovery_leave(struct store *s, const struct found_raw *raw, int err);

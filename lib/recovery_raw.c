@@ -73,30 +73,6 @@ static int agrees(int fd, const struct found_raw *raw, const struct relatives *r
 	return 1;
 }
 
-/* Is the object of this record what was sealed? 1, 0, or -errno: it cannot be told now. */
-static int is_whole(struct store *s, const struct found_raw *raw, int dfd,
-		    const struct sealed *rec)
-{
-	char name[NAME_BYTES + 1];
-	uint8_t sha256[SHA256_BYTES];
-	struct stat st;
-	int err = name_sealed(raw->at.name, rec->part, store_suffix(s), name);
-	CLEANUP_FD int fd = err ? err : io_open(dfd, name, O_RDONLY | O_NOFOLLOW, 0);
-
-	if (!err)
-		err = fd < 0 ? fd : io_fstat(fd, &st);
-	if (!err && (uint64_t)st.st_size != rec->gz_bytes)
-		return 0;
-	if (!err)
-		err = digest_range(fd, 0, rec->gz_bytes, sha256);
-	/* Gone, not a file, unreadable: lost. Anything else says nothing of the object. */
-	if (err == -ENOENT || err == -ELOOP || err == -EINVAL || err == -EIO)
-		return 0;
-	if (err)
-		return err;
-	return memcmp(sha256, rec->sha256, SHA256_BYTES) == 0;
-}
-
 static int forget_records(struct manifest_txn *txn, void *ctx)
 {
 	const struct relatives *r = ctx;
@@ -151,7 +127,7 @@ static int all_whole(struct store *s, const struct found_raw *raw, int dfd,
 
 	for (size_t i = 0; i < r->count && whole == 1; i++) {
 		if (r->list[i].offset >= raw->base)
-			whole = is_whole(s, raw, dfd, &r->list[i]);
+			whole = recovery_is_whole(s, raw, dfd, &r->list[i]);
 	}
 	return whole;
 }
@@ -336,46 +312,72 @@ static int displace_own(struct store *s, const struct differences *diff, struct 
 	return err || raw->hollow ? err : displace(s, diff, raw, dfd, fd);
 }
 
-static int judge(struct store *s, const struct differences *diff, struct found_raw *raw)
+/* All that is sealed of it is compared now. */
+static int compare(struct store *s, const struct differences *diff, struct found_raw *raw,
+		   int dfd, int fd, struct relatives *r)
 {
-	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
-	CLEANUP_FD int fd = dfd < 0 ? dfd : io_open(dfd, raw->at.name, O_RDWR | O_NOFOLLOW, 0);
-	struct relatives r = {.name = raw->at.name, .suffix = store_suffix(s)};
-	int ours, whole, err;
+	int ours = raw->id && raw->id != r->list[0].id ? 0 : agrees(fd, raw, r);
+	int whole = ours == 1 ? all_whole(s, raw, dfd, r) : 1;
+	int err = 0;
 
-	if (fd < 0)
-		return fd;
-	err = manifest_each_in_dir(s->manifest, raw->at.dir, visit_stem, &r);
-	if (!err)
-		err = find_base(raw, fd, sealed_end(&r));
-	if (err || !r.count || raw->hollow)
-		goto out_free;
-	ours = raw->id && raw->id != r.list[0].id ? 0 : agrees(fd, raw, &r);
-	whole = ours == 1 ? all_whole(s, raw, dfd, &r) : 1;
-	if (ours == 1 && whole == 1 && (is_cut_off(raw, &r) || has_gap(s, raw, &r)))
+	if (ours == 1 && whole == 1 && (is_cut_off(raw, r) || has_gap(s, raw, r)))
 		whole = 0;
 	if (ours < 0 || whole < 0) {
 		err = ours < 0 ? ours : whole;
-	} else if (!whole && !raw->base && !first_offset(&r)) {
-		err = start_anew(s, raw, dfd, fd, &r);
-	} else if (!ours && !raw->bytes && raw->id == r.list[0].id) {
+	} else if (!whole && !raw->base && !first_offset(r)) {
+		err = start_anew(s, raw, dfd, fd, r);
+	} else if (!ours && !raw->bytes && raw->id == r->list[0].id) {
 		/* A power cut took the bytes of a raw file that was about to go: none are left
 		 * to keep. */
 		err = io_unlink(dfd, raw->at.name, 0);
 		raw->gone = true;
+	} else if (!ours && raw->doubt && raw->id == r->list[0].id &&
+		   raw->base <= sealed_end(r) && raw->bytes > sealed_end(r)) {
+		/* What was appended meanwhile is sealed under its name first. */
+		raw->waits = raw->recorded = true;
+		raw->sealed_end = sealed_end(r);
+		lock_take(&s->lock);
+		s->unsettled = true;
+		lock_drop(&s->lock);
 	} else if (!ours || !whole) {
 		err = displace_own(s, diff, raw, dfd, fd);
 	} else {
-		raw->sealed_end = sealed_end(&r);
+		raw->sealed_end = sealed_end(r);
 		raw->recorded = true;
-		if (raw->id != r.list[0].id) {
-			struct raw_mark mark = {.id = r.list[0].id};
+		if (raw->id != r->list[0].id) {
+			struct raw_mark mark = {.id = r->list[0].id};
 
 			err = raw_write_mark(s, fd, &mark);
 			raw->id = mark.id;
 		}
 	}
-out_free:
+	return err;
+}
+
+static int judge(struct store *s, const struct differences *diff, struct found_raw *raw)
+{
+	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
+	CLEANUP_FD int fd = dfd < 0 ? dfd : io_open(dfd, raw->at.name, O_RDWR | O_NOFOLLOW, 0);
+	struct relatives r = {.name = raw->at.name, .suffix = store_suffix(s)};
+	int err;
+
+	if (fd < 0)
+		return fd;
+	raw->doubt = raw_has_doubt(fd);
+	err = manifest_each_in_dir(s->manifest, raw->at.dir, visit_stem, &r);
+	if (!err)
+		err = find_base(raw, fd, sealed_end(&r));
+	if (err || !r.count || raw->hollow) {
+		/* nothing to compare with */
+	} else if (recovery_may_wait(s, raw, dfd, fd, r.list, r.count) &&
+		   !has_gap(s, raw, &r)) {
+		raw->waits = raw->recorded = true;
+		raw->sealed_end = sealed_end(&r);
+	} else {
+		err = compare(s, diff, raw, dfd, fd, &r);
+	}
+	if (!err && raw->doubt && !raw->waits)
+		raw_settle_doubt(fd);
 	free(r.list);
 	return err;
 }

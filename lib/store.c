@@ -19,6 +19,7 @@
 #include "lib/leftover.h"
 #include "lib/log.h"
 #include "lib/probe.h"
+#include "lib/prover.h"
 #include "lib/recovery.h"
 #include "lib/scrub.h"
 #include "lib/sealer.h"
@@ -260,6 +261,7 @@ static int start_threads(struct store *s, struct store_error *e)
 	if (err)
 		return fail(e, 1, "%s: the store's threads could not be started: %s", s->path,
 			    strerror(-err));
+	prover_start(s);
 	return 0;
 }
 

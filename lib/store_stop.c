@@ -15,6 +15,7 @@
 #include "lib/lazy.h"
 #include "lib/leftover.h"
 #include "lib/log.h"
+#include "lib/prover.h"
 #include "lib/raw.h"
 #include "lib/recovery.h"
 #include "lib/replace.h"
@@ -204,6 +205,7 @@ int store_stop(struct store *s)
 	layout_lock_note(s->lockfd, "draining");
 	barrier_end_all(s, -EIO);
 	write_drain(s);
+	prover_finish(s);
 	timers_stop(s);
 	import_drain(s);
 	sealer_drain(s->sealer, write_drain);

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A raw file all of whose sealed bytes have a record: a start after a crash does not wait until it was
+ * compared; it stays until it was, and nothing is lost where it differs.
+ */
+#include "tests/unit/order_kit.h"
+
+#include "lib/prover.h"
+
+#define BIG 600000
+
+static char big[BIG], changed[BIG];
+
+/* What reads the body of the raw file waits, or ends the process. */
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t moved = PTHREAD_COND_INITIALIZER;
+static bool held, waits, deadly;
+
+static bool is_body(int fd, off_t offset)
+{
+	char link[64], path[PATH_MAX] = "";
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return offset < BIG && readlink(link, path, sizeof(path) - 1) > 0 &&
+	       (matches("*/a", path) || matches("*/c", path));
+}
+
+ssize_t pread(int fd, void *buf, size_t len, off_t offset)
+{
+	pthread_mutex_lock(&gate);
+	if ((held || deadly) && is_body(fd, offset)) {
+		if (deadly)
+			_exit(0);
+		waits = true;
+		pthread_cond_broadcast(&moved);
+		while (held)
+			pthread_cond_wait(&moved, &gate);
+	}
+	pthread_mutex_unlock(&gate);
+	return syscall(SYS_pread64, fd, buf, len, offset);
+}
+
+static void hold(void)
+{
+	pthread_mutex_lock(&gate);
+	held = true;
+	waits = false;
+	pthread_mutex_unlock(&gate);
+}
+
+static void wait_for_reader(void)
+{
+	pthread_mutex_lock(&gate);
+	while (!waits)
+		pthread_cond_wait(&moved, &gate);
+	pthread_mutex_unlock(&gate);
+}
+
+static void let_go(void)
+{
+	pthread_mutex_lock(&gate);
+	held = false;
+	pthread_cond_broadcast(&moved);
+	pthread_mutex_unlock(&gate);
+}
+
+/* ---- the crash ---- */
+
+static void seal_and_die(void)
+{
+	struct store *s = start(NEVER_NS);
+
+	put(s, "a", big, BIG);
+	fail_next("unlink a", 1);
+	seal_all(s);
+}
+
+static void seal_two_parts_and_die(void)
+{
+	struct store *s = start(NEVER_NS);
+
+	put(s, "a", big, BIG);
+	fail_next("unlink a", 2);
+	seal_all(s);
+	append(s, "a", "more", 4);
+	seal_all(s);
+}
+
+static void read_and_die(void)
+{
+	deadly = true;
+	prover_finish(start(NEVER_NS));
+	_exit(1);
+}
+
+static void append_in_doubt_and_die(void)
+{
+	struct store *s = start(NEVER_NS);
+
+	prover_finish(s);
+	append(s, "a", "more", 4);
+}
+
+static void crashed(void)
+{
+	begin();
+	killed_in(seal_and_die);
+	CHECK(scratch_has(&dir, "a") && scratch_has(&dir, "a.notepack.gz"));
+	forget();
+}
+
+static void change(const char *name, off_t at)
+{
+	CLEANUP_FD int fd = openat(dir.fd, name, O_RDWR | O_CLOEXEC);
+	char c;
+
+	CHECK_EQ(fchmod(fd, 0600), 0);
+	CHECK_EQ(syscall(SYS_pread64, fd, &c, 1, at), 1);
+	c ^= 1;
+	CHECK_EQ(syscall(SYS_pwrite64, fd, &c, 1, at), 1);
+}
+
+static bool has_doubt(const char *name)
+{
+	CLEANUP_FD int fd = openat(dir.fd, name, O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0 && raw_has_doubt(fd);
+}
+
+static void run_to(int status)
+{
+	struct store *s;
+
+	quiet();
+	s = start(NEVER_NS);
+	CHECK_EQ(store_close(s), status);
+	loud();
+}
+
+static bool reads(struct store *s, const char *name, const char *want)
+{
+	static char text[BIG];
+	struct caller c = me();
+	struct handle *h;
+	struct node *n;
+	bool same;
+
+	CHECK_EQ(store_lookup(s, store_root(s), name, &n), 0);
+	CHECK_EQ(store_open_node(s, &c, n, O_RDONLY, &h), 0);
+	same = store_read(h, text, BIG, 0) == BIG && memcmp(text, want, BIG) == 0;
+	store_release(h);
+	node_unref(s, n, 1);
+	return same;
+}
+
+/* The name that another file was given. */
+static bool find_displaced(char *name, size_t size)
+{
+	int i = find("name a.recovered-*[0-9]", 0);
+
+	if (i < 0)
+		return false;
+	snprintf(name, size, "%.255s.notepack.gz", trace[i] + strlen("name "));
+	return true;
+}
+
+/* The object has what was sealed, the raw file is under another name. */
+static void check_displaced(void)
+{
+	char name[400];
+
+	CHECK(object_equals(&dir, "a.notepack.gz", big, BIG));
+	CHECK(!scratch_has(&dir, "a"));
+	CHECK(find_displaced(name, sizeof(name)));
+	CHECK(object_equals(&dir, name, changed, BIG));
+}
+
+static void change_raw(void)
+{
+	memcpy(changed, big, BIG);
+	changed[BIG / 2] ^= 1;
+	change("a", BIG / 2);
+}
+
+/* ---- */
+
+static void the_start_does_not_wait_until_it_was_read(void)
+{
+	struct store *s;
+
+	crashed();
+	alarm(60);
+	hold();
+	s = start(NEVER_NS);
+	wait_for_reader();
+	CHECK(reads(s, "a", big));
+	put(s, "b", "b", 1);
+	seal_all(s);
+	CHECK(scratch_has(&dir, "b.notepack.gz"));
+	append(s, "a", "more", 4);
+	seal_all(s);
+	CHECK(scratch_has(&dir, "a.p000000002.notepack.gz"));
+	CHECK_EQ(rename_to(s, "a", "c"), 0);
+	CHECK(reads(s, "c", big));
+	CHECK(scratch_has(&dir, "c"));
+	CHECK_TRACE(!was("unlink [ac]"));
+	let_go();
+	CHECK_EQ(store_close(s), 0);
+	alarm(0);
+	CHECK(!scratch_has(&dir, "c"));
+	CHECK(object_equals(&dir, "c.notepack.gz", big, BIG));
+	CHECK(seals_to("c.p000000002.notepack.gz", "more"));
+	end();
+}
+
+static void one_that_was_removed_meanwhile_is_not_doubted(void)
+{
+	struct store *s;
+
+	begin();
+	killed_in(seal_two_parts_and_die);
+	CHECK(scratch_has(&dir, "a") && scratch_has(&dir, "a.p000000002.notepack.gz"));
+	alarm(60);
+	hold();
+	s = start(NEVER_NS);
+	wait_for_reader();
+	CHECK_EQ(remove_name(s, "a"), 0);
+	let_go();
+	CHECK_EQ(store_close(s), 0);
+	alarm(0);
+	CHECK(!scratch_has(&dir, "a") && !scratch_has(&dir, "a.notepack.gz"));
+	end();
+}
+
+static void one_that_differs_is_kept_and_the_next_start_gives_it_a_name(void)
+{
+	struct store *s;
+
+	crashed();
+	change_raw();
+	quiet();
+	s = start(NEVER_NS);
+	prover_finish(s);
+	CHECK(reads(s, "a", big));
+	CHECK_EQ(store_close(s), 5);
+	CHECK_TRACE(before("mark a", "sync a"));
+	CHECK(has_doubt("a"));
+	forget();
+	run_to(0);
+	check_displaced();
+	end();
+}
+
+/* Named risk: what is written while it is in doubt is under its name. */
+static void what_is_appended_in_doubt_stays_under_its_name(void)
+{
+	crashed();
+	change_raw();
+	killed_in(append_in_doubt_and_die);
+	CHECK(has_doubt("a"));
+	run_to(5);
+	CHECK(seals_to("a.p000000002.notepack.gz", "more"));
+	forget();
+	run_to(0);
+	CHECK(object_equals(&dir, "a.notepack.gz", big, BIG));
+	CHECK(seals_to("a.p000000002.notepack.gz", "more"));
+	CHECK_TRACE(was("name a.recovered-*[0-9]"));
+	CHECK(!scratch_has(&dir, "a"));
+	end();
+}
+
+static void a_damaged_object_is_no_loss(void)
+{
+	struct store *s;
+
+	crashed();
+	change("a.notepack.gz", BIG / 2);
+	quiet();
+	s = start(NEVER_NS);
+	CHECK(reads(s, "a", big));
+	CHECK_EQ(store_close(s), 5);
+	CHECK(has_doubt("a"));
+	run_to(0);
+	CHECK(object_equals(&dir, "a.notepack.gz", big, BIG));
+	CHECK_EQ(count_entries(&dir, ".notepackfs/quarantine"), 1);
+	CHECK(!scratch_has(&dir, "a"));
+	end();
+}
+
+/* Neither has what was sealed: nothing is read there. */
+static void what_both_have_lost_is_not_read(void)
+{
+	struct store *s;
+
+	crashed();
+	change_raw();
+	change("a.notepack.gz", BIG / 2);
+	quiet();
+	s = start(NEVER_NS);
+	CHECK(!reads(s, "a", big) && !reads(s, "a", changed));
+	CHECK_EQ(store_close(s), 5);
+	CHECK(scratch_has(&dir, "a") && scratch_has(&dir, "a.notepack.gz"));
+	loud();
+	end();
+}
+
+static void killed_while_it_is_read_the_next_start_reads_it(void)
+{
+	crashed();
+	killed_in(read_and_die);
+	killed_in(read_and_die);
+	CHECK(!has_doubt("a"));
+	CHECK(scratch_has(&dir, "a"));
+	run_to(0);
+	CHECK(object_equals(&dir, "a.notepack.gz", big, BIG));
+	CHECK(!scratch_has(&dir, "a"));
+	end();
+}
+
+/* It differs, and is the same again when the next start compares it. */
+static void a_doubt_that_is_settled_is_forgotten(void)
+{
+	struct store *s;
+
+	crashed();
+	change_raw();
+	run_to(5);
+	change("a", BIG / 2);
+	s = start(NEVER_NS);
+	CHECK(scratch_has(&dir, "a") && !has_doubt("a"));
+	CHECK_EQ(store_close(s), 0);
+	CHECK(object_equals(&dir, "a.notepack.gz", big, BIG));
+	end();
+}
+
+int main(void)
+{
+	unsigned seed = 1;
+
+	loud();
+	for (size_t i = 0; i < BIG; i++)
+		big[i] = (char)rand_r(&seed);
+	RUN(the_start_does_not_wait_until_it_was_read);
+	RUN(one_that_was_removed_meanwhile_is_not_doubted);
+	RUN(one_that_differs_is_kept_and_the_next_start_gives_it_a_name);
+	RUN(what_is_appended_in_doubt_stays_under_its_name);
+	RUN(a_damaged_object_is_no_loss);
+	RUN(what_both_have_lost_is_not_read);
+	RUN(killed_while_it_is_read_the_next_start_reads_it);
+	RUN(a_doubt_that_is_settled_is_forgotten);
+	return unit_done();
+}
