@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <mntent.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -172,14 +173,31 @@ static bool is_thin(const struct disk *d)
 	return strcmp(d->kind, "thin") == 0;
 }
 
+/* The copies of other tests' mounts: while there is one, an unmount of those waits. */
+static void drop_copies(void)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "r");
+	struct mntent *m;
+
+	while (mounts && (m = getmntent(mounts))) {
+		if (strncmp(m->mnt_type, "fuse", 4) == 0)
+			(void)umount2(m->mnt_dir, MNT_DETACH);
+	}
+	if (!mounts)
+		die("reading", "/proc/self/mounts");
+	endmntent(mounts);
+}
+
 /* Whatever becomes of this program, no mount is left. */
 static void leave_mounts(void)
 {
 	static bool left;
 
-	if (!left &&
-	    (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)))
+	if (left)
+		return;
+	if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		die("a mount namespace", "/");
+	drop_copies();
 	left = true;
 }
 
