@@ -38,6 +38,7 @@ struct removal {
 	struct file *file;
 	uint32_t *numbers;
 	uint32_t count;
+	uint64_t unsealed;    /* bytes that were cut, and in no part yet */
 	struct sealed import; /* its record; codec 0: it is none */
 };
 
@@ -72,6 +73,8 @@ static int plan_locked(struct store *s, struct removal *r) REQUIRES(s->lock)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < f->part_count; i++)
 		r->numbers[r->count++] = f->parts[i].number;
+	if (f->cut_end > f->sealed_end)
+		r->unsealed = f->cut_end - f->sealed_end;
 	cancel_locked(f);
 	if (f->part_count && f->parts[0].codec == RECORD_CODEC_IMPORT)
 		manifest_get(s->manifest, f->id, f->parts[0].number, &r->import);
@@ -162,12 +165,16 @@ static int unlink_raw(struct store *s, struct file *f)
 
 static void tell(struct store *s, const char *path, const struct removal *r)
 {
-	char more[96];
+	char more[128], unsealed[80] = "";
 
-	snprintf(more, sizeof(more), ",\"id\":%llu,\"parts\":%u",
-		 (unsigned long long)r->file->id, (unsigned)r->count);
-	log_notice("%s: removed, with %u sealed part%s", path, (unsigned)r->count,
-		   r->count == 1 ? "" : "s");
+	if (r->unsealed)
+		snprintf(unsealed, sizeof(unsealed), ", and %llu bytes that were to be sealed",
+			 (unsigned long long)r->unsealed);
+	snprintf(more, sizeof(more), ",\"id\":%llu,\"parts\":%u,\"unsealed\":%llu",
+		 (unsigned long long)r->file->id, (unsigned)r->count,
+		 (unsigned long long)r->unsealed);
+	log_notice("%s: removed, with %u sealed part%s%s", path, (unsigned)r->count,
+		   r->count == 1 ? "" : "s", unsealed);
 	events_add(s->events, "remove", manifest_last_seq(s->manifest), path, more);
 }
 
@@ -228,7 +235,7 @@ static int take_away(struct store *s, struct file *f, bool name)
 			lock_drop(&s->lock);
 			notify(s, d, plain, &r);
 			object_forget_index(s->indexfd, &r.import);
-			if (r.count)
+			if (r.count || r.unsealed)
 				tell(s, path.data ? path.data : "", &r);
 		}
 	}

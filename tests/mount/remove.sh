@@ -80,6 +80,8 @@ check "a large file is being sealed" wait_for 20 is_sealing big
 check_refused "bytes that are cut are not removed" "Operation not permitted" rm "$MNT/big"
 check "notepackctl rm removes a file while it is sealed" "$NOTEPACKCTL" rm "$MNT/big"
 check "… it is gone at once" gone "$MNT/big"
+check "… and that is in the log, with what it had" grep -q \
+	'"event":"remove".*"path":"big".*"parts":0,"unsealed":50331648' "$MNT/.notepackfs/log"
 check "… who waits for its sealing is answered" wait_for 20 sh -c "! kill -0 $sealer"
 wait "$sealer"
 echo small >"$MNT/big"
