@@ -149,7 +149,7 @@ mkdir "$STORE"
 if ! nm -D "$NOTEPACKFS" | grep -qE "__(a|t)san_init"; then
 	export LD_PRELOAD="$SHIM" # a sanitizer's own library must be the first; it makes sealing slow, too
 fi
-start grace=0.01,backlog=4M,threads=1,allow_delete
+start codec=zlib,grace=0.01,backlog=4M,threads=1,allow_delete # the codec that is made slow
 unset LD_PRELOAD
 check "many write, and none is refused" write_all
 check "what waits then is four times the limit at most, however many they are" \
