@@ -83,8 +83,8 @@ static void emit_locked(int level, const char *line)
 {
 	if (state.to_syslog)
 		syslog(level, "%s", line);
-	else
-		fprintf(stderr, "%s: %s: %s\n", state.program, level_name(level), line);
+	else /* not through stderr: a thread that was cancelled within perror(3) has its lock for ever */
+		dprintf(STDERR_FILENO, "%s: %s: %s\n", state.program, level_name(level), line);
 }
 
 void log_line(int level, const char *fmt, ...)

@@ -3,6 +3,7 @@
 #include "lib/log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "lib/bytes.h"
@@ -19,7 +20,6 @@ static void capture(void)
 {
 	int fd = openat(scratch.fd, "log", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-	fflush(stderr);
 	saved_stderr = dup(STDERR_FILENO);
 	if (fd < 0 || saved_stderr < 0 || dup2(fd, STDERR_FILENO) < 0)
 		abort();
@@ -31,7 +31,6 @@ static char *captured(void)
 	char *text = NULL;
 	size_t len;
 
-	fflush(stderr);
 	dup2(saved_stderr, STDERR_FILENO);
 	close(saved_stderr);
 	if (io_read_file(scratch.fd, "log", 1 << 20, &text, &len) != 0)
@@ -118,6 +117,54 @@ static void errno_survives_and_long_lines_are_cut(void)
 	CHECK_EQ(count(text, "\n"), 1);
 }
 
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static enum { FREE, TAKEN, GIVEN } stderr_is;
+
+static void turn_to(int what)
+{
+	pthread_mutex_lock(&mutex);
+	stderr_is = what;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&mutex);
+}
+
+static void wait_until(int what)
+{
+	pthread_mutex_lock(&mutex);
+	while ((int)stderr_is != what)
+		pthread_cond_wait(&changed, &mutex);
+	pthread_mutex_unlock(&mutex);
+}
+
+static void *keep_stderr(void *arg)
+{
+	flockfile(stderr);
+	turn_to(TAKEN);
+	wait_until(GIVEN);
+	funlockfile(stderr);
+	return arg;
+}
+
+/* Named bug: libfuse says with perror(3) why a thread cannot go on, and then cancels all of them, which
+ * may be saying it: one that is cancelled there keeps stderr's lock, and the daemon's last line hung. */
+static void a_line_needs_no_lock_of_stderr(void)
+{
+	pthread_t thread;
+
+	CHECK_EQ(pthread_create(&thread, NULL, keep_stderr, NULL), 0);
+	wait_until(TAKEN);
+	alarm(20);
+	capture();
+	log_error("the last line");
+	CLEANUP_FREE char *text = captured();
+
+	alarm(0);
+	CHECK_STR(text, "test_log: error: the last line\n");
+	turn_to(GIVEN);
+	pthread_join(thread, NULL);
+}
+
 int main(void)
 {
 	log_open("test_log", false, LOG_WARNING);
@@ -127,6 +174,7 @@ int main(void)
 	RUN(the_same_line_is_printed_once_a_second_L9);
 	RUN(a_file_name_cannot_forge_a_line);
 	RUN(errno_survives_and_long_lines_are_cut);
+	RUN(a_line_needs_no_lock_of_stderr);
 	scratch_release(&scratch);
 	return unit_done();
 }
