@@ -328,14 +328,14 @@ for n in 1 2 3 4 5 6; do
 done
 
 temporaries() {
-	find "$MNT/again" -name '.notepackctl-import.??????.tmp' 2>/dev/null
+	find "$MNT/again" -name '.notepackctl-import.??????.tmp' -size +0c 2>/dev/null
 }
 
 copying() {
 	[ -n "$(temporaries)" ]
 }
 
-# Stopped while it copies a file: the temporary it has then is there for good.
+# Stopped while it copies a file: the temporary it has then has bytes, so it is locked, and is there for good.
 start_and_stop_import() {
 	"$NOTEPACKCTL" import "$DATA/again" "$MNT" >"$WORK/stopped.out" 2>"$WORK/stopped.err" &
 	importer=$!
