@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """count.py TESTLOG.json...: count the TAP subtests of runs of `meson test`.
 
-Prints "PASSED FAILED SKIPPED", then a line for each that failed or was skipped. A test that failed
+Prints "PASSED FAILED SKIPPED", then a line for each that failed or was skipped; for a test that failed
+with its comments, of which meson shows none. A test that failed
 without a "not ok" line (it crashed, ran out of time, or had no plan), or that ran nothing and gave no
 reason, counts as one failure more.
 """
@@ -12,6 +13,13 @@ import sys
 
 LINE = re.compile(r"\s*(not )?ok\b\s*\d*\s*(?:- )?(.*?)(?:\s+#\s*(skip|todo)\b[:\s]*(.*))?$", re.I)
 GOOD = {"OK", "SKIP", "EXPECTEDFAIL"}
+COMMENTS = 60  # the last ones of a test
+
+
+def comments(test):
+    lines = [text for text in (test.get("stdout") or "").splitlines() if text.startswith("#")]
+    lines += (test.get("stderr") or "").splitlines()
+    return [f"{test['name']}| {text}" for text in lines[-COMMENTS:]]
 
 
 def count(path):
@@ -46,6 +54,8 @@ def count(path):
             if test["result"] not in GOOD and totals["failed"] == failed_before:
                 totals["failed"] += 1
                 notes.append(f"failed: {test['name']}: {test['result']}")
+            if totals["failed"] > failed_before:
+                notes += comments(test)
     return totals, notes
 
 
