@@ -25,6 +25,7 @@ struct found_import {
 	char *dir;
 	const char *name;
 	struct stat st;
+	uint64_t identity;
 };
 
 static void put_away(struct store *s, int dirfd, const struct found_import *found,
@@ -195,7 +196,7 @@ static int attach_locked(struct store *s, struct dir *d, const struct found_impo
 	f->raw_present = true;
 	f->raw_recovered = true;
 	f->raw_durable = true; /* what is not is not ours to promise */
-	f->raw_ino = found->st.st_ino;
+	f->raw_identity = found->identity;
 	f->size = f->written_end = (uint64_t)found->st.st_size;
 	err = catalog_link_locked(s, d, &f->n, name);
 	if (!err && f->size > 0)
@@ -285,6 +286,9 @@ static int load_one(struct store *s, int dirfd, const char *file)
 	struct found_import found = {.file = file};
 	CLEANUP_FD int fd = io_open(dirfd, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 	int err = fd < 0 ? fd : io_fstat(fd, &found.st);
+
+	if (!err)
+		err = io_fidentity(fd, &found.identity);
 	const char *refusal = "has no note of where it belongs";
 
 	if (err == -EINVAL || err == -ELOOP || err == -ENOENT)

@@ -32,6 +32,7 @@ struct trial {
 	struct file *file; /* busy */
 	struct raw *raw;
 	struct stat st;
+	uint64_t identity; /* of the raw file */
 	struct sealed rec;
 	char reason[160];
 	struct import_twin twin;
@@ -335,7 +336,7 @@ static int set_aside(struct trial *t)
 	heir->error = t->file->error;
 	heir->raw_present = true;
 	heir->raw_durable = durable;
-	heir->raw_ino = t->st.st_ino;
+	heir->raw_identity = t->identity;
 	heir->size = heir->written_end = (uint64_t)t->st.st_size;
 	err = succeed_locked(s, t);
 	if (!err)
@@ -471,6 +472,8 @@ static void run(struct task *task)
 	lock_drop(&t->store->lock);
 	if (!err)
 		err = io_fstat(t->raw->fd, &t->st);
+	if (!err)
+		err = io_fidentity(t->raw->fd, &t->identity);
 	if (!err)
 		err = settle(t);
 	end(t, err);

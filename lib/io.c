@@ -258,6 +258,36 @@ int io_fstat(int fd, struct stat *st)
 	return fstat(fd, st) == 0 ? 0 : -errno;
 }
 
+static int identity(int dirfd, const char *name, int flags, uint64_t *out)
+{
+	struct statx x = {0};
+
+	if (statx(dirfd, name, flags, STATX_INO | STATX_BTIME, &x) != 0)
+		return -errno;
+	*out = x.stx_ino;
+	if (x.stx_mask & STATX_BTIME) /* odd, so two times never come to the same */
+		*out += ((uint64_t)x.stx_btime.tv_sec * 1000000000 + x.stx_btime.tv_nsec) *
+			UINT64_C(0x9e3779b97f4a7c15);
+	return 0;
+}
+
+int io_identity(int dirfd, const char *path, uint64_t *out)
+{
+	struct io_name n;
+	int err = io_name_init(&n, dirfd, path);
+
+	if (err)
+		return err;
+	err = identity(n.dirfd, n.name, AT_SYMLINK_NOFOLLOW, out);
+	io_name_release(&n);
+	return err;
+}
+
+int io_fidentity(int fd, uint64_t *out)
+{
+	return identity(fd, "", AT_EMPTY_PATH, out);
+}
+
 int io_mkdir(int dirfd, const char *path, mode_t mode)
 {
 	struct io_name n;

@@ -71,6 +71,14 @@ int io_syncdir(int dirfd, const char *path);
 
 int io_stat(int dirfd, const char *path, struct stat *st);
 int io_fstat(int fd, struct stat *st);
+
+/*
+ * A number for this very file: its inode number, and its birth time, since a file system gives the
+ * number of a file that was removed to the next one. Where it keeps no birth time, only the former.
+ */
+int io_identity(int dirfd, const char *path, uint64_t *out);
+int io_fidentity(int fd, uint64_t *out);
+
 int io_mkdir(int dirfd, const char *path, mode_t mode);
 int io_symlink(const char *target, int dirfd, const char *path);
 

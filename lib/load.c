@@ -122,6 +122,7 @@ static int load_records(struct store *s, struct dir *d)
 
 struct raw_facts {
 	struct stat st;
+	uint64_t identity;
 	struct raw_mark mark;
 	uint64_t begin; /* of its own bytes: raw_begin() */
 	bool marked;
@@ -138,11 +139,15 @@ static int read_facts(struct store *s, struct dir *d, const char *name, struct r
 	fd = io_open(dfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 	if (fd == -EACCES) { /* not ours to read: shown by what stat says, without a mark */
 		err = io_stat(dfd, name, &facts->st);
+		if (!err)
+			err = io_identity(dfd, name, &facts->identity);
 		facts->marked = false;
 	} else if (fd < 0) {
 		err = fd;
 	} else {
 		err = io_fstat(fd, &facts->st);
+		if (!err)
+			err = io_fidentity(fd, &facts->identity);
 		if (!err)
 			err = raw_read_mark(fd, &facts->mark);
 		facts->marked = !err;
@@ -202,7 +207,7 @@ static void attach_locked(struct store *s, struct file *f, const char *name,
 	f->raw_present = true;
 	f->raw_recovered = true;
 	f->raw_durable = true; /* what is not is not ours to promise */
-	f->raw_ino = facts->st.st_ino;
+	f->raw_identity = facts->identity;
 	f->raw_base = MIN(facts->mark.base, f->sealed_end);
 	f->size = MAX(f->sealed_end, bytes);
 	f->written_end = MAX(f->sealed_end, bytes);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What is opened by name may be renamed or removed at that moment: it is the raw file if it has its
- * inode number, and else looked for again.
+ * identity (io_identity()), and else looked for again.
  */
 #include "lib/raw.h"
 
@@ -184,7 +184,7 @@ static int open_by_name(struct store *s, struct file *f, int *out)
 {
 	struct raw_place place, now;
 	struct dir *d;
-	struct stat st;
+	uint64_t identity = 0;
 	int dfd, fd, err;
 	bool moved, held;
 
@@ -213,8 +213,8 @@ static int open_by_name(struct store *s, struct file *f, int *out)
 			  place.name);
 		fd = -EIO;
 	}
-	err = fd < 0 ? 0 : io_fstat(fd, &st);
-	if (fd >= 0 && !err && st.st_ino != f->raw_ino)
+	err = fd < 0 ? 0 : io_fidentity(fd, &identity);
+	if (fd >= 0 && !err && identity != f->raw_identity)
 		err = -ENOENT;
 	if (err) {
 		close(fd);
@@ -272,12 +272,11 @@ bool raw_is_gone(struct store *s, struct file *f)
 {
 	struct raw_place place;
 	struct dir *d = NULL;
-	struct stat st;
-	uint64_t ino;
+	uint64_t identity, now;
 	int dfd, err;
 
 	lock_take(&s->lock);
-	ino = f->raw_ino;
+	identity = f->raw_identity;
 	/* BUSY_NAME: its name is just changing. */
 	if (f->n.linked && f->raw_present && f->n.busy != BUSY_NAME) {
 		d = f->n.dir;
@@ -288,13 +287,13 @@ bool raw_is_gone(struct store *s, struct file *f)
 	if (!d)
 		return false;
 	dfd = raw_place_get(s, &place);
-	err = dfd < 0 ? dfd : io_stat(dfd, place.name, &st);
+	err = dfd < 0 ? dfd : io_identity(dfd, place.name, &now);
 	if (dfd >= 0)
 		raw_place_put(s, &place);
 	lock_take(&s->lock);
 	node_unref_locked(s, &d->n, 1);
 	lock_drop(&s->lock);
-	return err == -ENOENT || (!err && st.st_ino != ino);
+	return err == -ENOENT || (!err && now != identity);
 }
 
 int raw_stat(struct store *s, struct file *f, struct stat *out)
@@ -378,14 +377,14 @@ static int make_private(struct store *s, struct file *f, const char *name, int *
 	return 0;
 }
 
-static void have_raw(struct store *s, struct file *f, const struct stat *st, struct raw *pinned)
+static void have_raw(struct store *s, struct file *f, uint64_t identity, struct raw *pinned)
 {
 	lock_take(&s->lock);
 	f->raw_present = true;
 	f->raw_durable = false;
 	f->raw_recovered = false;
 	f->raw_unproven = f->raw_doubted = false;
-	f->raw_ino = st->st_ino;
+	f->raw_identity = identity;
 	f->raw_base = f->sealed_end;
 	f->written_end = f->sealed_end;
 	f->raw_pinned = pinned != NULL;
@@ -398,13 +397,13 @@ static void have_raw(struct store *s, struct file *f, const struct stat *st, str
 static int make_nameless(struct store *s, struct file *f, const char *name, int fd)
 {
 	struct raw *raw = malloc(sizeof(*raw));
-	struct stat st;
+	uint64_t identity;
 	int err = io_unlink(s->fd, name, 0);
 
 	if (!raw)
 		err = -ENOMEM;
 	if (!err)
-		err = io_fstat(fd, &st);
+		err = io_fidentity(fd, &identity);
 	if (!err) {
 		*raw = (struct raw){.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), .refs = 1};
 		err = raw->fd < 0 ? -errno : 0;
@@ -413,7 +412,7 @@ static int make_nameless(struct store *s, struct file *f, const char *name, int 
 		free(raw);
 		return err;
 	}
-	have_raw(s, f, &st, raw);
+	have_raw(s, f, identity, raw);
 	return 0;
 }
 
@@ -421,7 +420,7 @@ static int make_in_place(struct store *s, struct file *f, bool linked)
 {
 	static atomic_ulong counter;
 	char name[64];
-	struct stat st;
+	uint64_t identity;
 	CLEANUP_FD int fd = -1;
 	int dfd, err;
 
@@ -434,7 +433,8 @@ static int make_in_place(struct store *s, struct file *f, bool linked)
 		return make_nameless(s, f, name, fd);
 	dirfd_hold_times(s, f->n.dir);
 	dfd = dirfd_get(s, f->n.dir);
-	err = dfd < 0 ? dfd : io_fstat(fd, &st); /* behind the rename nothing may fail */
+	err = dfd < 0 ? dfd
+		      : io_fidentity(fd, &identity); /* behind the rename nothing may fail */
 	if (!err)
 		err = io_rename_noreplace(s->fd, name, dfd, f->n.name);
 	if (err) { /* only its answer may have been lost */
@@ -446,7 +446,7 @@ static int make_in_place(struct store *s, struct file *f, bool linked)
 	dirfd_release_times(s, f->n.dir);
 	if (err)
 		return err;
-	have_raw(s, f, &st, NULL);
+	have_raw(s, f, identity, NULL);
 	return 0;
 }
 

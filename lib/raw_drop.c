@@ -38,11 +38,14 @@ bool raw_has_foreign_writer(int dfd, const char *name)
 /* The facts that decide, from the raw file itself; then unlink it. */
 static int drop_by_name(struct store *s, struct file *f, int dfd, struct stat *st)
 {
+	uint64_t identity;
 	int err = io_stat(dfd, f->n.name, st);
 
+	if (!err)
+		err = io_identity(dfd, f->n.name, &identity);
 	if (err)
 		return err;
-	if (!S_ISREG(st->st_mode) || st->st_ino != f->raw_ino)
+	if (!S_ISREG(st->st_mode) || identity != f->raw_identity)
 		return -EIO;
 	if (f->raw_recovered && raw_has_foreign_writer(dfd, f->n.name))
 		return 1;

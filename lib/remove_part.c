@@ -58,7 +58,7 @@ static struct file *new_heir_locked(struct file *f)
 	heir->raw_unproven = f->raw_unproven;
 	heir->raw_doubted = f->raw_doubted;
 	heir->raw_durable = f->raw_durable;
-	heir->raw_ino = f->raw_ino;
+	heir->raw_identity = f->raw_identity;
 	heir->raw_base = f->raw_base;
 	heir->attrs = f->attrs;
 	heir->error = f->error;

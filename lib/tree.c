@@ -237,7 +237,7 @@ static int own(int parent, int dfd, const char *name, mode_t kind, const struct 
 
 /* The raw file of a new file, owned and marked. Returns a descriptor. */
 static int create_raw(struct store *s, struct caller *c, struct dir *d, const struct file *f,
-		      mode_t mode, struct stat *st)
+		      mode_t mode, uint64_t *identity)
 {
 	struct raw_mark mark = {.id = f->id};
 	struct raw_place place;
@@ -257,7 +257,7 @@ static int create_raw(struct store *s, struct caller *c, struct dir *d, const st
 	if (!err && f->import)
 		err = import_note_path(s, fd, d, f->n.name);
 	if (!err)
-		err = io_fstat(fd, st);
+		err = io_fidentity(fd, identity);
 	if (err && fd >= 0) {
 		io_unlink(dfd, place.name, 0);
 		close(fd);
@@ -273,11 +273,11 @@ static int fill_new_file(struct store *s, struct caller *c, struct dir *d, struc
 			 mode_t mode, struct raw **out)
 {
 	struct raw *raw = malloc(sizeof(*raw));
-	struct stat st = {0};
+	uint64_t identity = 0;
 	int fd = raw ? space_take_inode(s) : -ENOMEM;
 
 	if (!fd)
-		fd = create_raw(s, c, d, f, mode, &st);
+		fd = create_raw(s, c, d, f, mode, &identity);
 	if (fd < 0) {
 		free(raw);
 		return fd;
@@ -286,7 +286,7 @@ static int fill_new_file(struct store *s, struct caller *c, struct dir *d, struc
 	lock_take(&s->lock);
 	f->raw = *out = raw;
 	f->raw_present = true;
-	f->raw_ino = st.st_ino;
+	f->raw_identity = identity;
 	lock_drop(&s->lock);
 	return 0;
 }

@@ -404,6 +404,21 @@ int fstatat(int dir, const char *path, struct stat *st, int flags)
 			    (long)st, flags, 0);
 }
 
+int statx(int dir, const char *path, int flags, unsigned mask, struct statx *st)
+{
+	struct shim_turn t = {.hit = false};
+
+	if (*path)
+		return (int)ON_PATH(SHIM_STAT, "statx", path, SYS_statx, dir, (long)path, flags,
+				    mask, (long)st);
+	if (shim_counts(dir))
+		t = shim_begin(SHIM_STAT, "statx", dir, NULL);
+	if (shim_fails(&t))
+		return -1;
+	return (int)shim_end(&t,
+			     shim_sys(SYS_statx, dir, (long)path, flags, mask, (long)st, 0));
+}
+
 struct dirent *readdir(DIR *dir)
 {
 	static struct dirent *(*real)(DIR *);
