@@ -14,6 +14,7 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/plain.h"
+#include "lib/remnant.h"
 #include "lib/state.h"
 
 #define DOUBT "user.notepackfs.doubt"
@@ -40,10 +41,15 @@ static bool is_same(int fd, uint64_t offset, uint64_t len, const uint8_t *sha256
 	return digest_range(fd, offset, len, is) == 0 && memcmp(is, sha256, sizeof(is)) == 0;
 }
 
-/* Is the part's object whole, and has the raw file its bytes, as far as it has any there? Those up to
- * *end are in the parts before; a gap behind them is in none. */
+struct comparison {
+	uint64_t end;	 /* up to here all is in parts that were compared */
+	bool is_remnant; /* its bytes up to there are not all there (lib/remnant.h) */
+};
+
+/* Is the part's object whole, and has the raw file its bytes, as far as it has any there? A gap behind
+ * the parts before is in none. */
 static bool part_agrees(struct store *s, struct file *f, uint32_t number, int raw_fd,
-			uint64_t *end)
+			struct comparison *c)
 {
 	struct sealed rec;
 	struct stat st;
@@ -53,13 +59,34 @@ static bool part_agrees(struct store *s, struct file *f, uint32_t number, int ra
 		return false;
 	if (rec.offset + rec.raw_bytes <= f->raw_base)
 		return true;
-	if (rec.offset > *end)
+	if (rec.offset > c->end)
 		return false;
-	*end = rec.offset + rec.raw_bytes;
+	c->end = rec.offset + rec.raw_bytes;
 	fd = plain_open_part(s, f, number);
-	return fd >= 0 && io_fstat(fd, &st) == 0 && (uint64_t)st.st_size == rec.gz_bytes &&
-	       is_same(fd, 0, rec.gz_bytes, rec.sha256) &&
-	       is_same(raw_fd, rec.offset, rec.raw_bytes, rec.raw_sha256);
+	if (fd < 0 || io_fstat(fd, &st) != 0 || (uint64_t)st.st_size != rec.gz_bytes ||
+	    !is_same(fd, 0, rec.gz_bytes, rec.sha256))
+		return false;
+	if (is_same(raw_fd, rec.offset, rec.raw_bytes, rec.raw_sha256))
+		return true;
+	c->is_remnant = true;
+	return remnant_of(raw_fd, fd, &rec) == 1;
+}
+
+/* What is below end is in the parts, and not all in the raw file: its own bytes begin there. Durably,
+ * before anything else may be written that a start would find behind it. */
+static bool begin_behind(struct store *s, struct file *f, struct raw *raw, uint64_t end)
+{
+	struct raw_mark mark = {.id = f->id, .base = end};
+
+	if (raw_write_mark(s, raw->fd, &mark) != 0 || raw_sync(s, f, raw->fd) != 0)
+		return false;
+	lock_take(&s->lock);
+	f->raw_base = end; /* readers look at it again behind their pread */
+	if (f->n.linked)
+		log_notice("%s: a power cut took bytes of its raw file; its objects have them",
+			   f->n.name);
+	lock_drop(&s->lock);
+	return true;
 }
 
 /* The gate is not for as long as the reading takes. */
@@ -117,21 +144,24 @@ static void doubt(struct store *s, struct file *f, struct raw *raw)
 
 bool raw_prove(struct store *s, struct file *f)
 {
+	struct comparison c = {0};
 	struct raw *raw = NULL;
-	uint64_t to, end;
 	uint32_t number;
+	uint64_t to;
 	bool proven;
 
 	lock_take(&s->lock);
 	proven = !f->raw_unproven || !f->raw_present;
-	end = f->raw_base;
+	c.end = f->raw_base;
 	to = f->sealed_end; /* what is sealed from now on is made of this raw file */
 	lock_drop(&s->lock);
 	if (proven)
 		return true;
 	proven = open_raw(s, f, &raw) == 0;
 	for (uint32_t i = 0; proven && (number = part_before(s, f, i, to)); i++)
-		proven = part_agrees(s, f, number, raw->fd, &end);
+		proven = part_agrees(s, f, number, raw->fd, &c);
+	if (proven && c.is_remnant)
+		proven = begin_behind(s, f, raw, c.end);
 	if (!proven)
 		doubt(s, f, raw);
 	raw_put(s, f, raw);

@@ -25,6 +25,8 @@
  *	  … with bytes behind the sealed length: those are sealed
  *	  … whose objects are lost or damaged: takes their place, and is sealed again
  *	  … with none, and the same bytes (SHA-256): is given up (after a lease, lib/raw.h)
+ *	  … of which a power cut took bytes that
+ *	      the objects have (lib/remnant.h): so, too
  *	  … else: it is another file, and gets a name of its own (NAME.recovered-ID)
  *	a raw file whose parts are lost, as its mark says
  *	  … with the bytes behind them		begins with these; behind parts that are left it

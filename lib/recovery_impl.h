@@ -7,6 +7,7 @@
  *	recovery_objects.c	objects without records, records without objects
  *	recovery_orphan.c	… of which the raw file is there: they are read later
  *	recovery_raw.c		raw files
+ *	recovery_displace.c	… whose name is another's
  *	recovery_later.c	… of which the reading is put off
  *	recovery_ids.c		their file ids
  */
@@ -43,10 +44,11 @@ struct found_raw {
 	/* Filled in from the manifest: the file's sealed bytes, wherever they are. */
 	uint64_t sealed_end;
 	bool recorded;
-	bool hollow; /* it has no byte of its own, nor is any of its bytes in a part */
-	bool gone;   /* it was unlinked */
-	bool waits;  /* its comparison waits until the mount is usable (lib/prover.h) */
-	bool doubt;  /* by its attribute (raw_has_doubt()) */
+	bool hollow;  /* it has no byte of its own, nor is any of its bytes in a part */
+	bool remnant; /* … that is not in its objects (lib/remnant.h), and it is the shorter */
+	bool gone;    /* it was unlinked */
+	bool waits;   /* its comparison waits until the mount is usable (lib/prover.h) */
+	bool doubt;   /* by its attribute (raw_has_doubt()) */
 };
 
 struct differences {
@@ -76,6 +78,19 @@ int recovery_objects(struct store *s, struct differences *diff);
 /* Judges raw files; those that are left for sealing stay in diff->raws, the others are taken
  * out. */
 int recovery_raws(struct store *s, struct differences *diff);
+/*
+ * Its mark may say that more of it was sealed than there are parts of, up to end: what there is of that is in
+ * the raw file (open as fd), or lost. Sets base, or hollow. 0 or -errno.
+ */
+int recovery_find_base(struct found_raw *raw, int fd, uint64_t end);
+/* Nothing is left in it to be kept. */
+int recovery_remove_hollow(struct store *s, struct found_raw *raw);
+bool recovery_same_stem(const char *a, const char *b, const char *suffix);
+/* Another file has its name: it gets another one, under which it has no parts, unless it is hollow. */
+int recovery_displace(struct store *s, const struct differences *diff, struct found_raw *raw,
+		      int dfd, int fd);
+/* Of both spellings of one stem only one file can be shown, and sealed, under it. */
+int recovery_part_spellings(struct store *s, struct differences *diff);
 /*
  * May the comparison of a raw file (open as fd) with its records wait until the mount is usable? If its mark
  * is that of all of them, and it has the length of what it should hold, and the objects are there with

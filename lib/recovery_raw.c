@@ -12,8 +12,7 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/raw.h"
-
-#define DISPLACED "%.190s.recovered-"
+#include "lib/remnant.h"
 
 /* The records of a raw file's stem, in its directory. */
 struct relatives {
@@ -22,13 +21,6 @@ struct relatives {
 	const char *name; /* the raw file's */
 	const char *suffix;
 };
-
-static bool same_stem(const char *a, const char *b, const char *suffix)
-{
-	size_t n = name_stem_len(a, suffix);
-
-	return n == name_stem_len(b, suffix) && memcmp(a, b, n) == 0;
-}
 
 static int add_relative(struct relatives *r, const struct sealed *rec)
 {
@@ -49,28 +41,50 @@ static int visit_stem(void *ctx, const struct sealed *rec, const char *dir, cons
 {
 	struct relatives *r = ctx;
 
-	return same_stem(plain, r->name, r->suffix) ? add_relative(r, rec) : 0;
+	return recovery_same_stem(plain, r->name, r->suffix) ? add_relative(r, rec) : 0;
 }
 
-/* Are the raw file's bytes those of each record (as far as it has them)? 1, 0 or -errno. */
-static int agrees(int fd, const struct found_raw *raw, const struct relatives *r)
+/* Has it no byte of this part that is not in the object, and is the part its own? 1, 0 or -errno. */
+static int is_remnant(struct store *s, const struct found_raw *raw, int dfd, int fd,
+		      const struct sealed *rec)
 {
+	char name[NAME_BYTES + 1];
+
+	if (raw->id != rec->id ||
+	    name_sealed(raw->at.name, rec->part, store_suffix(s), name) != 0)
+		return 0;
+	CLEANUP_FD int object = io_open(dfd, name, O_RDONLY | O_NOFOLLOW, 0);
+
+	return object < 0 ? 0 : remnant_of(fd, object, rec);
+}
+
+enum agreement { DIFFERS, SAME, REMNANT };
+
+/* Are the raw file's bytes those of each record (as far as it has them)? An agreement or -errno. */
+static int agrees(struct store *s, const struct found_raw *raw, int dfd, int fd,
+		  const struct relatives *r)
+{
+	int all = SAME;
+
 	for (size_t i = 0; i < r->count; i++) {
 		const struct sealed *rec = &r->list[i];
 		uint8_t sha256[SHA256_BYTES];
-		int err;
+		int err = 0;
 
 		if (rec->offset + rec->raw_bytes <= raw->base)
 			continue; /* a hole there, by its mark */
-		if (raw->bytes < rec->offset + rec->raw_bytes)
-			return 0;
-		err = digest_range(fd, rec->offset, rec->raw_bytes, sha256);
-		if (err)
-			return err;
-		if (memcmp(sha256, rec->raw_sha256, SHA256_BYTES) != 0)
-			return 0;
+		if (raw->bytes >= rec->offset + rec->raw_bytes) {
+			err = digest_range(fd, rec->offset, rec->raw_bytes, sha256);
+			if (!err && memcmp(sha256, rec->raw_sha256, SHA256_BYTES) == 0)
+				continue;
+		}
+		if (!err)
+			err = is_remnant(s, raw, dfd, fd, rec);
+		if (err <= 0)
+			return err < 0 ? err : DIFFERS;
+		all = REMNANT;
 	}
-	return 1;
+	return all;
 }
 
 static int forget_records(struct manifest_txn *txn, void *ctx)
@@ -188,68 +202,7 @@ static uint64_t first_offset(const struct relatives *r)
 	return first;
 }
 
-/* Has it the name that displace gives it already? A start was cut short between link and unlink. */
-static bool is_displaced(const struct differences *diff, const struct found_raw *raw, int dfd)
-{
-	char name[NAME_BYTES + 1];
-	size_t len = (size_t)snprintf(name, sizeof(name), DISPLACED, raw->at.name);
-
-	for (size_t i = 0; i < diff->raw_count; i++) {
-		const struct place *at = &diff->raws[i].at;
-
-		if (strcmp(at->dir, raw->at.dir) == 0 && strncmp(at->name, name, len) == 0 &&
-		    strcmp(at->name, raw->at.name) != 0 &&
-		    io_same_file(dfd, raw->at.name, dfd, at->name))
-			return true;
-	}
-	return false;
-}
-
-/* Another file took the name: it gets one of its own, with an id of its own. */
-static int displace(struct store *s, const struct differences *diff, struct found_raw *raw,
-		    int dfd, int fd)
-{
-	struct raw_mark mark = {.base = raw->base}; /* its bytes remain the same */
-	char name[NAME_BYTES + 1];
-	char *copy;
-	int err;
-
-	if (is_displaced(diff, raw, dfd)) {
-		raw->gone = true; /* it is in the list under its other name */
-		return io_unlink(dfd, raw->at.name, 0);
-	}
-	err = manifest_new_id(s->manifest, &mark.id);
-	if (err)
-		return err;
-	snprintf(name, sizeof(name), DISPLACED "%llu", raw->at.name,
-		 (unsigned long long)mark.id);
-	copy = strdup(name);
-	if (!copy)
-		return -ENOMEM;
-	err = raw_write_mark(s, fd, &mark);
-	if (!err)
-		err = io_rename_noreplace(dfd, raw->at.name, dfd, name);
-	if (!err)
-		err = io_syncdir(dfd, ".");
-	if (err) {
-		free(copy);
-		return err;
-	}
-	log_warning(PLACE_FORMAT
-		    ": another file has this name, or its other spelling; it is kept as %s",
-		    PLACE_PATH(raw->at.dir, raw->at.name), name);
-	recovery_event_at(s, "kept under another name", raw->at.dir, name);
-	free(raw->at.name);
-	raw->at.name = copy;
-	raw->id = mark.id;
-	return 0;
-}
-
-/*
- * Its mark says that more of it was sealed than there are parts of: what there is of that is in the raw
- * file, or lost. 0 or -errno.
- */
-static int find_base(struct found_raw *raw, int fd, uint64_t end)
+int recovery_find_base(struct found_raw *raw, int fd, uint64_t end)
 {
 	struct stat st;
 	int err = raw->base > end ? io_fstat(fd, &st) : 0;
@@ -280,8 +233,7 @@ static bool is_cut_off(const struct found_raw *raw, const struct relatives *r)
 	return true;
 }
 
-/* Nothing is left in it to be kept. */
-static int remove_hollow(struct store *s, struct found_raw *raw)
+static int remove_raw(struct store *s, struct found_raw *raw)
 {
 	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
 	int err = dfd < 0 ? dfd : 0;
@@ -290,9 +242,16 @@ static int remove_hollow(struct store *s, struct found_raw *raw)
 		err = -EBUSY;
 	if (!err)
 		err = io_unlink(dfd, raw->at.name, 0);
+	raw->gone = !err;
+	return err;
+}
+
+int recovery_remove_hollow(struct store *s, struct found_raw *raw)
+{
+	int err = remove_raw(s, raw);
+
 	if (err)
 		return err;
-	raw->gone = true;
 	log_error(
 	    PLACE_FORMAT
 	    ": its bytes from 0 to %llu were sealed, and no object of this name has them; "
@@ -303,34 +262,57 @@ static int remove_hollow(struct store *s, struct found_raw *raw)
 	return 0;
 }
 
-/* Under a name of its own it has no parts. */
-static int displace_own(struct store *s, const struct differences *diff, struct found_raw *raw,
-			int dfd, int fd)
+/* All of it that a power cut left is in the objects. */
+static int remove_remnant(struct store *s, struct found_raw *raw)
 {
-	int err = find_base(raw, fd, 0);
+	int err = remove_raw(s, raw);
 
-	return err || raw->hollow ? err : displace(s, diff, raw, dfd, fd);
+	if (!err)
+		log_notice(PLACE_FORMAT
+			   ": a power cut took bytes of its raw file; its objects have them",
+			   PLACE_PATH(raw->at.dir, raw->at.name));
+	if (!err)
+		recovery_event_at(s, "removed: its objects have all of it", raw->at.dir,
+				  raw->at.name);
+	return err;
+}
+
+/* It is what its records say: what is behind them is to be sealed. */
+static int adopt(struct store *s, struct found_raw *raw, int fd, const struct relatives *r,
+		 int ours)
+{
+	struct raw_mark mark = {.id = r->list[0].id};
+	int err = 0;
+
+	raw->sealed_end = sealed_end(r);
+	raw->recorded = true;
+	if (ours == REMNANT)
+		mark.base = raw->base = raw->sealed_end;
+	if (ours == REMNANT || raw->id != mark.id)
+		err = raw_write_mark(s, fd, &mark);
+	raw->id = mark.id;
+	return err;
 }
 
 /* All that is sealed of it is compared now. */
 static int compare(struct store *s, const struct differences *diff, struct found_raw *raw,
 		   int dfd, int fd, struct relatives *r)
 {
-	int ours = raw->id && raw->id != r->list[0].id ? 0 : agrees(fd, raw, r);
-	int whole = ours == 1 ? all_whole(s, raw, dfd, r) : 1;
+	int ours = raw->id && raw->id != r->list[0].id ? DIFFERS : agrees(s, raw, dfd, fd, r);
+	int whole = ours > 0 ? all_whole(s, raw, dfd, r) : 1;
 	int err = 0;
 
-	if (ours == 1 && whole == 1 && (is_cut_off(raw, r) || has_gap(s, raw, r)))
+	if (ours > 0 && whole == 1 && (is_cut_off(raw, r) || has_gap(s, raw, r)))
 		whole = 0;
 	if (ours < 0 || whole < 0) {
 		err = ours < 0 ? ours : whole;
-	} else if (!whole && !raw->base && !first_offset(r)) {
+	} else if (ours == SAME && !whole && !raw->base && !first_offset(r)) {
 		err = start_anew(s, raw, dfd, fd, r);
-	} else if (!ours && !raw->bytes && raw->id == r->list[0].id) {
-		/* A power cut took the bytes of a raw file that was about to go: none are left
-		 * to keep. */
-		err = io_unlink(dfd, raw->at.name, 0);
+	} else if (ours != SAME && !raw->bytes && raw->id == r->list[0].id) {
+		err = io_unlink(dfd, raw->at.name, 0); /* none are left to keep */
 		raw->gone = true;
+	} else if (ours == REMNANT && whole && raw->bytes < sealed_end(r)) {
+		raw->remnant = true; /* it goes when we do not have it open any more */
 	} else if (!ours && raw->doubt && raw->id == r->list[0].id &&
 		   raw->base <= sealed_end(r) && raw->bytes > sealed_end(r)) {
 		/* What was appended meanwhile is sealed under its name first. */
@@ -340,16 +322,9 @@ static int compare(struct store *s, const struct differences *diff, struct found
 		s->unsettled = true;
 		lock_drop(&s->lock);
 	} else if (!ours || !whole) {
-		err = displace_own(s, diff, raw, dfd, fd);
+		err = recovery_displace(s, diff, raw, dfd, fd);
 	} else {
-		raw->sealed_end = sealed_end(r);
-		raw->recorded = true;
-		if (raw->id != r->list[0].id) {
-			struct raw_mark mark = {.id = r->list[0].id};
-
-			err = raw_write_mark(s, fd, &mark);
-			raw->id = mark.id;
-		}
+		err = adopt(s, raw, fd, r, ours);
 	}
 	return err;
 }
@@ -366,7 +341,7 @@ static int judge(struct store *s, const struct differences *diff, struct found_r
 	raw->doubt = raw_has_doubt(fd);
 	err = manifest_each_in_dir(s->manifest, raw->at.dir, visit_stem, &r);
 	if (!err)
-		err = find_base(raw, fd, sealed_end(&r));
+		err = recovery_find_base(raw, fd, sealed_end(&r));
 	if (err || !r.count || raw->hollow) {
 		/* nothing to compare with */
 	} else if (recovery_may_wait(s, raw, dfd, fd, r.list, r.count) &&
@@ -392,59 +367,6 @@ int recovery_leave(struct store *s, const struct found_raw *raw, int err)
 	return err == -ENOMEM ? err : 0;
 }
 
-/* By directory and stem; one that has records first. */
-static int by_stem(const void *a, const void *b, void *suffix)
-{
-	const struct found_raw *x = a, *y = b;
-	size_t x_len = name_stem_len(x->at.name, suffix);
-	size_t y_len = name_stem_len(y->at.name, suffix);
-	int r = strcmp(x->at.dir, y->at.dir);
-
-	if (!r)
-		r = memcmp(x->at.name, y->at.name, MIN(x_len, y_len));
-	if (!r && x_len != y_len)
-		r = x_len < y_len ? -1 : 1;
-	if (!r && x->recorded != y->recorded)
-		r = x->recorded ? -1 : 1;
-	return r ? r : strcmp(x->at.name, y->at.name);
-}
-
-static int displace_named(struct store *s, const struct differences *diff,
-			  struct found_raw *raw)
-{
-	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
-	CLEANUP_FD int fd = dfd < 0 ? dfd : io_open(dfd, raw->at.name, O_RDWR | O_NOFOLLOW, 0);
-
-	return fd < 0 ? fd : displace_own(s, diff, raw, dfd, fd);
-}
-
-/* Both spellings of one stem: only one file can be shown, and sealed, under it. */
-static int part_spellings(struct store *s, struct differences *diff)
-{
-	size_t first = 0;
-	int err = 0;
-
-	if (diff->raw_count)
-		qsort_r(diff->raws, diff->raw_count, sizeof(*diff->raws), by_stem,
-			(void *)store_suffix(s));
-	for (size_t i = 1; i < diff->raw_count && !err; i++) {
-		const struct found_raw *kept = &diff->raws[first];
-		struct found_raw *raw = &diff->raws[i];
-
-		if (strcmp(kept->at.dir, raw->at.dir) != 0 ||
-		    !same_stem(kept->at.name, raw->at.name, store_suffix(s))) {
-			first = i;
-			continue;
-		}
-		err = displace_named(s, diff, raw);
-		if (!err && raw->hollow)
-			err = remove_hollow(s, raw);
-		if (err)
-			err = recovery_leave(s, raw, err);
-	}
-	return err;
-}
-
 int recovery_raws(struct store *s, struct differences *diff)
 {
 	size_t kept = 0;
@@ -455,7 +377,9 @@ int recovery_raws(struct store *s, struct differences *diff)
 		uint64_t sealed;
 
 		if (!err && raw->hollow)
-			err = remove_hollow(s, raw);
+			err = recovery_remove_hollow(s, raw);
+		else if (!err && raw->remnant)
+			err = remove_remnant(s, raw);
 		sealed = MAX(raw->sealed_end, raw->base);
 		if (err && recovery_leave(s, raw, err) != 0)
 			return err;
@@ -477,5 +401,5 @@ int recovery_raws(struct store *s, struct differences *diff)
 		free(diff->raws[diff->raw_count].at.dir);
 		free(diff->raws[diff->raw_count].at.name);
 	}
-	return part_spellings(s, diff);
+	return recovery_part_spellings(s, diff);
 }

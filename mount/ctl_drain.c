@@ -351,6 +351,12 @@ static int say_unfinished(const struct drain *d, uint64_t unfinished, uint64_t l
 		    "back; the daemon's log names them",
 		    d->store, (unsigned long long)unfinished, ctl_files(unfinished),
 		    (unsigned long long)lost);
+	else if (!unfinished)
+		ctl_error(
+		    "%s: not all of it is as it should be; nothing is lost: what there is is "
+		    "kept, and the next mount looks at it again (the daemon's log names "
+		    "it)",
+		    d->store);
 	else
 		ctl_error(
 		    "%s: %llu %s could not be sealed; nothing is lost, the raw bytes are in "

@@ -59,28 +59,30 @@ power_off() {
 	wait_for 10 umount "$DISK"
 }
 
+# step COMMAND…: what fails is named, with what the command says
+step() {
+	"$@" >"$WORK/said" 2>&1 && return
+	echo "# failed with $?: $*"
+	sed 's/^/# /' "$WORK/said"
+	return 1
+}
+
 # cut_once FS ROUND
 cut_once() {
 	local record=$WORK/record.$2
-	make_disk "$1" && mount_disk "$1" && mkdir "$STORE" || return 1
+	make_disk "$1" && step mount_disk "$1" && mkdir "$STORE" || return 1
 	start "$OPTIONS"
-	"$WRITER" write "$MNT" "$STORE" "$record" "$SEED" "$2" $((1 + RANDOM % 25)) || return 1
+	step "$WRITER" write "$MNT" "$STORE" "$record" "$SEED" "$2" $((1 + RANDOM % 25)) || return 1
 	power_off
-	mount_disk "$1" || return 1
+	step mount_disk "$1" || return 1
 	start "$OPTIONS"
-	"$NOTEPACKCTL" wait "$MNT" >>"$LOG" 2>&1 || return 1
-	"$WRITER" verify "$MNT" "$record" >"$WORK/verdict" || {
-		sed 's/^/# /' "$WORK/verdict"
-		return 1
-	}
-	(cd "$MNT" && sha256sum --quiet -c .notepackfs/sha256sums) || return 1
-	"$NOTEPACKCTL" umount "$MNT" >>"$LOG" 2>&1 || return 1
-	daemon_status || return 1
-	find "$STORE" -name '*.notepack.gz' -print0 | xargs -0r gzip -t || return 1
-	"$NOTEPACKCTL" check --deep "$STORE" >"$WORK/check" || {
-		sed 's/^/# /' "$WORK/check"
-		return 1
-	}
+	step "$NOTEPACKCTL" wait "$MNT" || return 1
+	step "$WRITER" verify "$MNT" "$record" || return 1
+	step env -C "$MNT" sha256sum --quiet -c .notepackfs/sha256sums || return 1
+	step "$NOTEPACKCTL" umount "$MNT" || return 1
+	step daemon_status || return 1
+	step find "$STORE" -name '*.notepack.gz' -exec gzip -t {} + || return 1
+	step "$NOTEPACKCTL" check --deep "$STORE" || return 1
 	wait_for 10 umount "$DISK"
 }
 
