@@ -149,8 +149,8 @@ struct file {
 	bool raw_doubted; /* … or has, and they are not the same: the next start settles it */
 	bool raw_durable; /* its entry has been fsynced */
 	uint64_t raw_identity; /* io_identity() */
-	uint64_t raw_base; /* the raw file holds the bytes from here */
-	struct raw *raw;   /* while open */
+	uint64_t raw_base;     /* the raw file holds the bytes from here */
+	struct raw *raw;       /* while open */
 	bool raw_pinned; /* removed while it was open: one of raw's references is the file's */
 
 	struct part *parts;

@@ -132,22 +132,18 @@ struct raw_facts {
 static int read_facts(struct store *s, struct dir *d, const char *name, struct raw_facts *facts)
 {
 	int dfd = dirfd_get(s, d);
-	int fd, err;
+	int err;
 
 	if (dfd < 0)
 		return dfd;
-	fd = io_open(dfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	CLEANUP_FD int fd = io_open(dfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+
 	if (fd == -EACCES) { /* not ours to read: shown by what stat says, without a mark */
 		err = io_stat(dfd, name, &facts->st);
-		if (!err)
-			err = io_identity(dfd, name, &facts->identity);
-		facts->marked = false;
 	} else if (fd < 0) {
 		err = fd;
 	} else {
 		err = io_fstat(fd, &facts->st);
-		if (!err)
-			err = io_fidentity(fd, &facts->identity);
 		if (!err)
 			err = raw_read_mark(fd, &facts->mark);
 		facts->marked = !err;
@@ -156,8 +152,10 @@ static int read_facts(struct store *s, struct dir *d, const char *name, struct r
 		facts->begin = raw_begin(fd, &facts->st, facts->mark.base);
 		if (name_is_refused(name, store_suffix(s)))
 			(void)raw_read_reason(fd, &facts->reason);
-		close(fd);
 	}
+	if (!err)
+		err = fd < 0 ? io_identity(dfd, name, &facts->identity)
+			     : io_fidentity(fd, &facts->identity);
 	dirfd_put(s, d);
 	if (!err && !S_ISREG(facts->st.st_mode))
 		err = -EINVAL;

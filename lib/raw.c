@@ -433,10 +433,9 @@ static int make_in_place(struct store *s, struct file *f, bool linked)
 		return make_nameless(s, f, name, fd);
 	dirfd_hold_times(s, f->n.dir);
 	dfd = dirfd_get(s, f->n.dir);
-	err = dfd < 0 ? dfd
-		      : io_fidentity(fd, &identity); /* behind the rename nothing may fail */
+	err = io_fidentity(fd, &identity); /* behind the rename nothing may fail */
 	if (!err)
-		err = io_rename_noreplace(s->fd, name, dfd, f->n.name);
+		err = dfd < 0 ? dfd : io_rename_noreplace(s->fd, name, dfd, f->n.name);
 	if (err) { /* only its answer may have been lost */
 		err = dfd >= 0 && io_is_named(fd, dfd, f->n.name) ? 0 : err;
 		io_unlink(s->fd, name, 0);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Is it the same file? */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lib/io.h"
+#include "lib/io_impl.h"
+
+static int identity(int dirfd, const char *name, int flags, uint64_t *out)
+{
+	struct statx x = {0};
+
+	if (statx(dirfd, name, flags, STATX_INO | STATX_BTIME, &x) != 0)
+		return -errno;
+	*out = x.stx_ino;
+	if (x.stx_mask & STATX_BTIME) /* odd, so two times never come to the same */
+		*out += ((uint64_t)x.stx_btime.tv_sec * 1000000000 + x.stx_btime.tv_nsec) *
+			UINT64_C(0x9e3779b97f4a7c15);
+	return 0;
+}
+
+int io_identity(int dirfd, const char *path, uint64_t *out)
+{
+	struct io_name n;
+	int err = io_name_init(&n, dirfd, path);
+
+	if (err)
+		return err;
+	err = identity(n.dirfd, n.name, AT_SYMLINK_NOFOLLOW, out);
+	io_name_release(&n);
+	return err;
+}
+
+int io_fidentity(int fd, uint64_t *out)
+{
+	return identity(fd, "", AT_EMPTY_PATH, out);
+}
+
+bool io_same_file(int a_dirfd, const char *a, int b_dirfd, const char *b)
+{
+	struct stat x, y;
+
+	return io_stat(a_dirfd, a, &x) == 0 && io_stat(b_dirfd, b, &y) == 0 &&
+	       x.st_ino == y.st_ino && x.st_dev == y.st_dev;
+}
+
+bool io_is_named(int fd, int dirfd, const char *name)
+{
+	struct stat x, y;
+
+	return io_fstat(fd, &x) == 0 && io_stat(dirfd, name, &y) == 0 && x.st_ino == y.st_ino &&
+	       x.st_dev == y.st_dev;
+}
+
+int io_rename_resume(int from_dirfd, const char *from, int to_dirfd, const char *to)
+{
+	struct stat st;
+	int err;
+
+	/* One name: to remove it is to lose the file. */
+	if (strcmp(from, to) == 0 && io_same_file(from_dirfd, ".", to_dirfd, "."))
+		return io_stat(from_dirfd, from, &st);
+	err = io_rename_noreplace(from_dirfd, from, to_dirfd, to);
+	if (err == -EEXIST && io_same_file(from_dirfd, from, to_dirfd, to))
+		err = io_unlink(from_dirfd, from, 0);
+	return err;
+}
