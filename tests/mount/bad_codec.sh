@@ -6,10 +6,6 @@
 
 SHIM=$BUILD/tests/mount/libbadcodec.so
 
-status_says() {
-	grep -q "$1" "$MNT/.notepackfs/status"
-}
-
 # bad CODEC
 bad() {
 	local codec=$1 until=$WORK/until.$1 data=$MNT/data.$1

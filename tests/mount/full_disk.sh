@@ -19,18 +19,8 @@ disk() {
 	mount -t tmpfs -o size="$1" tmpfs "$DISK" && mkdir "$STORE"
 }
 
-# noise BYTES SEED: does not compress
-noise() {
-	openssl enc -aes-128-ctr -nosalt -K "$(printf %032x "$2")" -iv 0 -in /dev/zero 2>/dev/null |
-		head -c "$1"
-}
-
 free_bytes() {
 	stat -f -c '%a * %S' "$DISK" | bc
-}
-
-status_says() {
-	grep -q "$1" "$MNT/.notepackfs/status"
 }
 
 parts() {

@@ -34,11 +34,6 @@ free_inodes() {
 	stat -f -c %d "$DISK"
 }
 
-noise() {
-	openssl enc -aes-128-ctr -nosalt -K "$(printf %032x "$2")" -iv 0 -in /dev/zero 2>/dev/null |
-		head -c "$1"
-}
-
 RESERVE=$((16 << 20))
 
 reserve_is_free() {

@@ -6,6 +6,8 @@
 #	start [OPTIONS]		mount $STORE on $MNT in the foreground, options for -o; waits until usable
 #	stop			notepackctl umount; checks exit 0 of both it and the daemon
 #	has_codec CODEC		is it in this build?
+#	status_says REGEX	has the mount's status a line with it?
+#	noise BYTES SEED	what does not compress, the same for the same seed
 #	start_daemon, crash	as it says: crash is SIGKILL and the removal of the dead mount
 #	ok NAME / fail NAME	one TAP line each;  check NAME COMMAND… does either
 #	quietly COMMAND…	without its output
@@ -185,6 +187,16 @@ crash() {
 	wait "$DAEMON" 2>/dev/null
 	DAEMON=
 	umount "$MNT" 2>/dev/null || umount -l "$MNT"
+}
+
+status_says() {
+	grep -q "$1" "$MNT/.notepackfs/status"
+}
+
+# noise BYTES SEED: does not compress
+noise() {
+	openssl enc -aes-128-ctr -nosalt -K "$(printf %032x "$2")" -iv 0 -in /dev/zero 2>/dev/null |
+		head -c "$1"
 }
 
 has_codec() {

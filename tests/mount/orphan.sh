@@ -10,10 +10,6 @@ FIFO=$WORK/fifo
 PRIVATE=$STORE/.notepackfs
 mkfifo "$FIFO"
 
-status_says() {
-	grep -q "$1" "$MNT/.notepackfs/status"
-}
-
 # As the crash leaves it: the raw file with its mark, and its object, which a copy of the store has made.
 leave_object() {
 	rm -rf "$STORE" "$WORK/twin" "$WORK/twin.mnt"

@@ -3,7 +3,7 @@
  * An object that a crash left between its final name and its record: the start does not wait until it was
  * read, and nothing is believed of it, nor lost with it, that was not compared with its raw file.
  */
-#include "tests/unit/order_kit.h"
+#include "tests/unit/order_held.h"
 
 #define BIG 600000 /* noise: its object is longer than a header can be */
 #define BEHIND_HEADER 70000
@@ -12,57 +12,10 @@
 
 static char big[2 * BIG];
 
-/* What reads an orphan's body waits, or ends the process. */
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t moved = PTHREAD_COND_INITIALIZER;
-static bool held, waits, deadly;
-
-static bool is_body(int fd, off_t offset)
+static bool is_held(const char *path, off_t offset)
 {
-	char link[64], path[PATH_MAX] = "";
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	return offset >= BEHIND_HEADER && readlink(link, path, sizeof(path) - 1) > 0 &&
+	return offset >= BEHIND_HEADER &&
 	       (matches("*/tmp/orphan.*", path) || matches("*/a.notepack.gz", path));
-}
-
-ssize_t pread(int fd, void *buf, size_t len, off_t offset)
-{
-	pthread_mutex_lock(&gate);
-	if ((held || deadly) && is_body(fd, offset)) {
-		if (deadly)
-			_exit(0);
-		waits = true;
-		pthread_cond_broadcast(&moved);
-		while (held)
-			pthread_cond_wait(&moved, &gate);
-	}
-	pthread_mutex_unlock(&gate);
-	return syscall(SYS_pread64, fd, buf, len, offset);
-}
-
-static void hold(void)
-{
-	pthread_mutex_lock(&gate);
-	held = true;
-	waits = false;
-	pthread_mutex_unlock(&gate);
-}
-
-static void wait_for_reader(void)
-{
-	pthread_mutex_lock(&gate);
-	while (!waits)
-		pthread_cond_wait(&moved, &gate);
-	pthread_mutex_unlock(&gate);
-}
-
-static void let_go(void)
-{
-	pthread_mutex_lock(&gate);
-	held = false;
-	pthread_cond_broadcast(&moved);
-	pthread_mutex_unlock(&gate);
 }
 
 /* ---- the crash ---- */

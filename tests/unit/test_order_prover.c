@@ -3,7 +3,7 @@
  * A raw file all of whose sealed bytes have a record: a start after a crash does not wait until it was
  * compared; it stays until it was, and nothing is lost where it differs.
  */
-#include "tests/unit/order_kit.h"
+#include "tests/unit/order_held.h"
 
 #include "lib/prover.h"
 
@@ -11,57 +11,9 @@
 
 static char big[BIG], changed[BIG];
 
-/* What reads the body of the raw file waits, or ends the process. */
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t moved = PTHREAD_COND_INITIALIZER;
-static bool held, waits, deadly;
-
-static bool is_body(int fd, off_t offset)
+static bool is_held(const char *path, off_t offset)
 {
-	char link[64], path[PATH_MAX] = "";
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	return offset < BIG && readlink(link, path, sizeof(path) - 1) > 0 &&
-	       (matches("*/a", path) || matches("*/c", path));
-}
-
-ssize_t pread(int fd, void *buf, size_t len, off_t offset)
-{
-	pthread_mutex_lock(&gate);
-	if ((held || deadly) && is_body(fd, offset)) {
-		if (deadly)
-			_exit(0);
-		waits = true;
-		pthread_cond_broadcast(&moved);
-		while (held)
-			pthread_cond_wait(&moved, &gate);
-	}
-	pthread_mutex_unlock(&gate);
-	return syscall(SYS_pread64, fd, buf, len, offset);
-}
-
-static void hold(void)
-{
-	pthread_mutex_lock(&gate);
-	held = true;
-	waits = false;
-	pthread_mutex_unlock(&gate);
-}
-
-static void wait_for_reader(void)
-{
-	pthread_mutex_lock(&gate);
-	while (!waits)
-		pthread_cond_wait(&moved, &gate);
-	pthread_mutex_unlock(&gate);
-}
-
-static void let_go(void)
-{
-	pthread_mutex_lock(&gate);
-	held = false;
-	pthread_cond_broadcast(&moved);
-	pthread_mutex_unlock(&gate);
+	return offset < BIG && (matches("*/a", path) || matches("*/c", path));
 }
 
 /* ---- the crash ---- */
@@ -359,6 +311,7 @@ static void zeroes_of_a_power_cut_are_no_difference(void)
 	s = start(NEVER_NS);
 	prover_finish(s);
 	CHECK(!has_doubt("a"));
+	CHECK_TRACE(before("mark a", "sync a"));
 	CHECK_EQ(store_close(s), 0);
 	CHECK(!scratch_has(&dir, "a"));
 	CHECK(object_equals(&dir, "a.notepack.gz", big, BIG));
