@@ -44,11 +44,10 @@ struct found_raw {
 	/* Filled in from the manifest: the file's sealed bytes, wherever they are. */
 	uint64_t sealed_end;
 	bool recorded;
-	bool hollow;  /* it has no byte of its own, nor is any of its bytes in a part */
-	bool remnant; /* … that is not in its objects (lib/remnant.h), and it is the shorter */
-	bool gone;    /* it was unlinked */
-	bool waits;   /* its comparison waits until the mount is usable (lib/prover.h) */
-	bool doubt;   /* by its attribute (raw_has_doubt()) */
+	bool hollow; /* it has no byte of its own, nor is any of its bytes in a part */
+	bool gone;   /* it was unlinked */
+	bool waits;  /* its comparison waits until the mount is usable (lib/prover.h) */
+	bool doubt;  /* by its attribute (raw_has_doubt()) */
 };
 
 struct differences {

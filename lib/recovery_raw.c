@@ -233,7 +233,7 @@ static bool is_cut_off(const struct found_raw *raw, const struct relatives *r)
 	return true;
 }
 
-static int remove_raw(struct store *s, struct found_raw *raw)
+int recovery_remove_hollow(struct store *s, struct found_raw *raw)
 {
 	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
 	int err = dfd < 0 ? dfd : 0;
@@ -242,16 +242,9 @@ static int remove_raw(struct store *s, struct found_raw *raw)
 		err = -EBUSY;
 	if (!err)
 		err = io_unlink(dfd, raw->at.name, 0);
-	raw->gone = !err;
-	return err;
-}
-
-int recovery_remove_hollow(struct store *s, struct found_raw *raw)
-{
-	int err = remove_raw(s, raw);
-
 	if (err)
 		return err;
+	raw->gone = true;
 	log_error(
 	    PLACE_FORMAT
 	    ": its bytes from 0 to %llu were sealed, and no object of this name has them; "
@@ -262,22 +255,7 @@ int recovery_remove_hollow(struct store *s, struct found_raw *raw)
 	return 0;
 }
 
-/* All of it that a power cut left is in the objects. */
-static int remove_remnant(struct store *s, struct found_raw *raw)
-{
-	int err = remove_raw(s, raw);
-
-	if (!err)
-		log_notice(PLACE_FORMAT
-			   ": a power cut took bytes of its raw file; its objects have them",
-			   PLACE_PATH(raw->at.dir, raw->at.name));
-	if (!err)
-		recovery_event_at(s, "removed: its objects have all of it", raw->at.dir,
-				  raw->at.name);
-	return err;
-}
-
-/* It is what its records say: what is behind them is to be sealed. */
+/* It is what its records say, as far as it has it: its own bytes are those behind them, if any. */
 static int adopt(struct store *s, struct found_raw *raw, int fd, const struct relatives *r,
 		 int ours)
 {
@@ -286,8 +264,12 @@ static int adopt(struct store *s, struct found_raw *raw, int fd, const struct re
 
 	raw->sealed_end = sealed_end(r);
 	raw->recorded = true;
-	if (ours == REMNANT)
+	if (ours == REMNANT) {
 		mark.base = raw->base = raw->sealed_end;
+		log_notice(PLACE_FORMAT
+			   ": a power cut took bytes of its raw file; its objects have them",
+			   PLACE_PATH(raw->at.dir, raw->at.name));
+	}
 	if (ours == REMNANT || raw->id != mark.id)
 		err = raw_write_mark(s, fd, &mark);
 	raw->id = mark.id;
@@ -311,8 +293,6 @@ static int compare(struct store *s, const struct differences *diff, struct found
 	} else if (ours != SAME && !raw->bytes && raw->id == r->list[0].id) {
 		err = io_unlink(dfd, raw->at.name, 0); /* none are left to keep */
 		raw->gone = true;
-	} else if (ours == REMNANT && whole && raw->bytes < sealed_end(r)) {
-		raw->remnant = true; /* it goes when we do not have it open any more */
 	} else if (!ours && raw->doubt && raw->id == r->list[0].id &&
 		   raw->base <= sealed_end(r) && raw->bytes > sealed_end(r)) {
 		/* What was appended meanwhile is sealed under its name first. */
@@ -378,8 +358,6 @@ int recovery_raws(struct store *s, struct differences *diff)
 
 		if (!err && raw->hollow)
 			err = recovery_remove_hollow(s, raw);
-		else if (!err && raw->remnant)
-			err = remove_remnant(s, raw);
 		sealed = MAX(raw->sealed_end, raw->base);
 		if (err && recovery_leave(s, raw, err) != 0)
 			return err;
