@@ -120,7 +120,9 @@ int recovery_put_off(struct store *s, struct differences *diff, const struct pla
 		return MIN(dfd, 0);
 	rec.id = raw->id;
 	orphan_path(rec.id, rec.part, to);
-	if (io_rename_resume(dfd, at->name, s->fd, to) != 0)
+	/* The raw file's name says whose it is, then; a power cut must not leave the one without the other. */
+	err = io_syncdir(dfd, ".");
+	if (err || io_rename_resume(dfd, at->name, s->fd, to) != 0)
 		return 0; /* so it is looked at where it is */
 	err = note(diff, &rec);
 	return err ? err : 1;

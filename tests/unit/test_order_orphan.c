@@ -158,6 +158,18 @@ static void the_start_does_not_wait_until_it_was_read(void)
 	end();
 }
 
+/* Named bug: on btrfs a power cut left the object, whose name is now the orphan's, and not the raw file. */
+static void the_raw_file_has_its_name_durably_before(void)
+{
+	int i;
+
+	crashed();
+	run_to(0);
+	i = find("name " ORPHAN, 0);
+	CHECK_TRACE(i > 0 && matches("sync .", trace[i - 1]));
+	end();
+}
+
 static void one_that_is_damaged_is_kept_aside(void)
 {
 	ino_t object = crashed();
@@ -379,6 +391,7 @@ int main(void)
 	}
 	loud();
 	RUN(the_start_does_not_wait_until_it_was_read);
+	RUN(the_raw_file_has_its_name_durably_before);
 	RUN(one_that_is_damaged_is_kept_aside);
 	RUN(one_with_other_bytes_is_kept_beside_them);
 	RUN(what_is_behind_its_range_is_a_part_of_its_own);
