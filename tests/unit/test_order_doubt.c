@@ -4,6 +4,8 @@
  */
 #include "tests/unit/order_kit.h"
 
+#include <sys/xattr.h>
+
 #include "lib/cut.h"
 #include "lib/raw.h"
 
@@ -42,6 +44,14 @@ static void flip(const char *name)
 	close(fd);
 }
 
+/* As the prover leaves it: the next start compares it, before anything is served. */
+static void doubt(const char *name)
+{
+	CLEANUP_FD int fd = openat(dir.fd, name, O_RDONLY | O_CLOEXEC);
+
+	CHECK_EQ(fsetxattr(fd, "user.notepackfs.doubt", "1", 1, 0), 0);
+}
+
 /* The start could not compare it with its object, which is damaged. */
 static void one_that_could_not_be_compared_is_no_proven_copy(void)
 {
@@ -52,6 +62,7 @@ static void one_that_could_not_be_compared_is_no_proven_copy(void)
 	killed_in(keep_the_raw_file);
 	CHECK_EQ(fchmodat(dir.fd, "a.notepack.gz", 0644, 0), 0);
 	flip("a.notepack.gz");
+	doubt("a");
 	quiet();
 	fstat_passes = 1; /* the walk through the store */
 	fstat_fails = "*/a.notepack.gz";
