@@ -232,9 +232,11 @@ check_clean_store() {
 
 finish() {
 	local reports
-	mapfile -t reports < <(find "$WORK" -maxdepth 1 -name 'report.*')
-	if [ "${#reports[@]}" -gt 0 ]; then
-		sed "s/^/# /" "${reports[@]}" | head -n 100
+	# LeakSanitizer says so of a thread that ends while it looks: that is no finding.
+	reports=$(find "$WORK" -maxdepth 1 -name 'report.*' -exec cat {} + |
+		grep -vE '^==[0-9]+==Unable to get registers from thread [0-9]+\.$')
+	if [ -n "$reports" ]; then
+		head -n 100 <<<"$reports" | sed 's/^/# /'
 		fail "no sanitizer report"
 	fi
 	echo "1..$TESTS"
