@@ -2,11 +2,21 @@
 /* Is it the same file? */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 
 #include "lib/io.h"
 #include "lib/io_impl.h"
+
+/* On overlayfs a file has another one when it was opened to be written, and so copied up. */
+static bool keeps_births(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type != OVERLAYFS_SUPER_MAGIC;
+}
 
 static int identity(int dirfd, const char *name, int flags, uint64_t *out)
 {
@@ -15,7 +25,8 @@ static int identity(int dirfd, const char *name, int flags, uint64_t *out)
 	if (statx(dirfd, name, flags, STATX_INO | STATX_BTIME, &x) != 0)
 		return -errno;
 	*out = x.stx_ino;
-	if (x.stx_mask & STATX_BTIME) /* odd, so two times never come to the same */
+	/* The factor is odd: no two times come to the same. */
+	if ((x.stx_mask & STATX_BTIME) && keeps_births(dirfd))
 		*out += ((uint64_t)x.stx_btime.tv_sec * 1000000000 + x.stx_btime.tv_nsec) *
 			UINT64_C(0x9e3779b97f4a7c15);
 	return 0;
