@@ -147,7 +147,8 @@ struct file {
 	bool raw_unproven; /* it holds bytes of parts, and no one has compared them: it stays */
 	bool raw_pending;  /* … the prover will, or does (lib/prover.h) */
 	bool raw_doubted; /* … or has, and they are not the same: the next start settles it */
-	bool raw_durable; /* its entry has been fsynced */
+	bool base_removed;     /* what was before base is no gap: it was removed */
+	bool raw_durable;      /* its entry has been fsynced */
 	uint64_t raw_identity; /* io_identity() */
 	uint64_t raw_base;     /* the raw file holds the bytes from here */
 	struct raw *raw;       /* while open */

@@ -154,10 +154,10 @@ static void tell(struct look *l, const char *to)
 	if (path.failed || !path.data)
 		return;
 	if (l->differs)
-		log_error("%s: its raw file does not have the bytes of the object that a crash "
-			  "left without a record; that is recorded, and the raw file stays: "
-			  "the next mount keeps it under another name",
-			  path.data);
+		log_warning("%s: its raw file does not have all bytes of the object that a "
+			    "crash left without a record; that is recorded, and the raw file "
+			    "stays unless it has no others",
+			    path.data);
 	else if (!to)
 		log_notice(
 		    "%s: was sealed and not yet in the manifest; it has the bytes of its "

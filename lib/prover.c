@@ -15,6 +15,7 @@ void prover_add(struct store *s, struct file *f, bool doubted)
 		f->raw_doubted = doubted;
 		f->raw_pending = !doubted;
 		if (!doubted) {
+			f->base_removed = true; /* recovery has looked for a gap */
 			node_ref_locked(&f->n);
 			DL_APPEND2(s->proofs, f, proof_prev, proof_next);
 		}

@@ -107,6 +107,9 @@ int raw_punch(struct store *s, struct file *f) EXCLUDES(s->lock);
  */
 bool raw_has_foreign_writer(int dirfd, const char *name);
 
+/* What lies before end is in parts, and its mark says so: a hole, where the file system can. */
+void raw_make_hole(int fd, uint64_t end);
+
 /* Is it gone from its name, removed or replaced, though we did not do it? A look, without the gate. */
 bool raw_is_gone(struct store *s, struct file *f) EXCLUDES(s->lock);
 

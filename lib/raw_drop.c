@@ -136,6 +136,11 @@ static int punch(struct store *s, struct file *f, uint64_t from, uint64_t to)
 	return err == -EOPNOTSUPP ? 0 : err;
 }
 
+void raw_make_hole(int fd, uint64_t end)
+{
+	(void)io_fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, end);
+}
+
 static bool may_be_written_by_others(struct store *s, struct file *f)
 {
 	int dfd = dirfd_get(s, f->n.dir);

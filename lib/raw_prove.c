@@ -77,15 +77,19 @@ static bool part_agrees(struct store *s, struct file *f, uint32_t number, int ra
 static bool begin_behind(struct store *s, struct file *f, struct raw *raw, uint64_t end)
 {
 	struct raw_mark mark = {.id = f->id, .base = end};
+	char name[NAME_BYTES + 1] = "";
 
 	if (raw_write_mark(s, raw->fd, &mark) != 0 || raw_sync(s, f, raw->fd) != 0)
 		return false;
 	lock_take(&s->lock);
 	f->raw_base = end; /* readers look at it again behind their pread */
 	if (f->n.linked)
-		log_notice("%s: a power cut took bytes of its raw file; its objects have them",
-			   f->n.name);
+		snprintf(name, sizeof(name), "%s", f->n.name);
 	lock_drop(&s->lock);
+	raw_make_hole(raw->fd, end);
+	if (*name)
+		log_notice("%s: a power cut took bytes of its raw file; its objects have them",
+			   name);
 	return true;
 }
 
@@ -152,7 +156,7 @@ bool raw_prove(struct store *s, struct file *f)
 
 	lock_take(&s->lock);
 	proven = !f->raw_unproven || !f->raw_present;
-	c.end = f->raw_base;
+	c.end = f->base_removed ? MAX(f->raw_base, f->base) : f->raw_base;
 	to = f->sealed_end; /* what is sealed from now on is made of this raw file */
 	lock_drop(&s->lock);
 	if (proven)

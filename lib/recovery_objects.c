@@ -11,6 +11,7 @@
 #include "lib/object.h"
 #include "lib/quarantine.h"
 #include "lib/raw.h"
+#include "lib/remnant.h"
 
 /* A stray object under examination. */
 struct candidate {
@@ -166,6 +167,23 @@ static int match_raw(struct store *s, struct candidate *c, const char *name)
 	return 1;
 }
 
+/* What a power cut left of the raw file of this name is in the object, which was verified. */
+static int match_remnant(struct store *s, struct candidate *c, const char *name)
+{
+	struct raw_mark mark;
+	CLEANUP_FD int fd = open_raw(s, c, name, &mark);
+	int r = fd < 0 ? fd : 0;
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	if (manifest_knows(s->manifest, mark.id, c->part) || mark.base > c->rec.offset)
+		return 0;
+	r = remnant_of(fd, c->fd, &c->rec);
+	if (r > 0)
+		c->rec.id = mark.id;
+	return r == -EIO ? 0 : r;
+}
+
 /*
  * Look at the raw file in either spelling; also under a name that is excluded, where no raw file is
  * sealed: it may have been renamed when its object was on the way. look says 1, 0, or -errno: it cannot
@@ -195,6 +213,8 @@ static int find_owner(struct store *s, struct candidate *c)
 	struct sealed other;
 	int r = each_spelling(s, c, match_raw);
 
+	if (!r)
+		r = each_spelling(s, c, match_remnant);
 	if (r)
 		return MIN(r, 0);
 	if (c->part > 1)

@@ -264,16 +264,19 @@ static int adopt(struct store *s, struct found_raw *raw, int fd, const struct re
 
 	raw->sealed_end = sealed_end(r);
 	raw->recorded = true;
-	if (ours == REMNANT) {
-		mark.base = raw->base = raw->sealed_end;
-		log_notice(PLACE_FORMAT
-			   ": a power cut took bytes of its raw file; its objects have them",
-			   PLACE_PATH(raw->at.dir, raw->at.name));
-	}
+	if (ours == REMNANT)
+		mark.base = raw->sealed_end;
 	if (ours == REMNANT || raw->id != mark.id)
 		err = raw_write_mark(s, fd, &mark);
 	raw->id = mark.id;
-	return err;
+	if (err || ours != REMNANT)
+		return err;
+	raw->base = raw->sealed_end;
+	raw_make_hole(fd, raw->base);
+	log_notice(PLACE_FORMAT
+		   ": a power cut took bytes of its raw file; its objects have them",
+		   PLACE_PATH(raw->at.dir, raw->at.name));
+	return 0;
 }
 
 /* All that is sealed of it is compared now. */
@@ -293,7 +296,7 @@ static int compare(struct store *s, const struct differences *diff, struct found
 	} else if (ours != SAME && !raw->bytes && raw->id == r->list[0].id) {
 		err = io_unlink(dfd, raw->at.name, 0); /* none are left to keep */
 		raw->gone = true;
-	} else if (!ours && raw->doubt && raw->id == r->list[0].id &&
+	} else if ((!ours || !whole) && raw->doubt && raw->id == r->list[0].id &&
 		   raw->base <= sealed_end(r) && raw->bytes > sealed_end(r)) {
 		/* What was appended meanwhile is sealed under its name first. */
 		raw->waits = raw->recorded = true;

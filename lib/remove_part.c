@@ -49,6 +49,7 @@ static struct file *new_heir_locked(struct file *f)
 		heir->parts[i].object = NULL;
 	heir->next_part = f->next_part;
 	heir->base = heir->parts[0].offset;
+	heir->base_removed = true;
 	heir->size = f->size;
 	heir->written_end = f->written_end;
 	heir->cut_end = f->cut_end;

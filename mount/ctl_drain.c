@@ -353,9 +353,8 @@ static int say_unfinished(const struct drain *d, uint64_t unfinished, uint64_t l
 		    (unsigned long long)lost);
 	else if (!unfinished)
 		ctl_error(
-		    "%s: not all of it is as it should be; nothing is lost: what there is is "
-		    "kept, and the next mount looks at it again (the daemon's log names "
-		    "it)",
+		    "%s: not all of it is as it should be; what there is is kept, and the "
+		    "next mount looks at it again (the daemon's log names it)",
 		    d->store);
 	else
 		ctl_error(

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a power cut left of a raw file: shorter, or with zeroes. If its objects have all else of it, it goes;
+ * else nothing of it does.
+ */
+#include "tests/unit/prover_kit.h"
+
+static void die(void)
+{
+	_exit(0);
+}
+
+/* Named bug: after a power cut the stop said that not all was sealed, and one more start was needed. */
+static void zeroes_of_a_power_cut_are_no_difference(void)
+{
+	struct store *s;
+
+	crashed();
+	cut_to_zeroes("a", BIG - 100);
+	s = start(NEVER_NS);
+	prover_finish(s);
+	CHECK(!has_doubt("a"));
+	CHECK_TRACE(before("mark a", "sync a"));
+	CHECK_EQ(store_close(s), 0);
+	CHECK(!scratch_has(&dir, "a"));
+	CHECK(object_equals(&dir, "a.notepack.gz", big, BIG));
+	end();
+}
+
+/* Named risk: where the raw file stays, for what is behind the parts, its zeroes are read. */
+static void what_is_appended_to_a_remnant_is_behind_the_parts(void)
+{
+	struct store *s;
+
+	crashed();
+	cut_to_zeroes("a", BIG - 100);
+	hold();
+	s = start(NEVER_NS);
+	wait_for_reader();
+	append(s, "a", "more", 4);
+	let_go();
+	prover_finish(s);
+	CHECK(reads(s, "a", big));
+	CHECK_EQ(store_close(s), 0);
+	CHECK(!scratch_has(&dir, "a"));
+	CHECK(object_equals(&dir, "a.notepack.gz", big, BIG));
+	CHECK(seals_to("a.p000000002.notepack.gz", "more"));
+	end();
+}
+
+static void what_was_cut_short_goes(void)
+{
+	crashed();
+	cut_short("a", BIG / 2);
+	run_to(0);
+	CHECK(!scratch_has(&dir, "a"));
+	CHECK(object_equals(&dir, "a.notepack.gz", big, BIG));
+	CHECK_TRACE(!was("name a.recovered-*[0-9]"));
+	end();
+}
+
+static void what_was_cut_short_and_differs_is_kept(void)
+{
+	char name[400];
+
+	crashed();
+	change("a", BIG / 4);
+	cut_short("a", BIG / 2);
+	run_to(0);
+	CHECK(object_equals(&dir, "a.notepack.gz", big, BIG));
+	CHECK(find_displaced(name, sizeof(name)));
+	memcpy(changed, big, BIG / 2);
+	changed[BIG / 4] ^= 1;
+	CHECK(object_equals(&dir, name, changed, BIG / 2));
+	end();
+}
+
+/* The object is damaged, and the raw file has not all of it: both are kept. */
+static void a_remnant_of_a_damaged_object_is_kept(void)
+{
+	char name[400];
+
+	crashed();
+	cut_short("a", BIG / 2);
+	change("a.notepack.gz", BIG * 3 / 4);
+	run_to(0);
+	CHECK(scratch_has(&dir, "a.notepack.gz"));
+	CHECK(find_displaced(name, sizeof(name)));
+	CHECK(object_equals(&dir, name, big, BIG / 2));
+	end();
+}
+
+/* Named bug: what was written in doubt left its name with a remnant whose object is damaged. */
+static void what_is_appended_in_doubt_stays_under_its_name(void)
+{
+	struct stat st;
+
+	crashed();
+	cut_to_zeroes("a", BIG - 100);
+	CHECK_EQ(fstatat(dir.fd, "a.notepack.gz", &st, 0), 0);
+	change("a.notepack.gz", st.st_size - 2); /* its length at the end */
+	killed_in(append_in_doubt_and_die);
+	CHECK(has_doubt("a"));
+	run_to(5);
+	CHECK(seals_to("a.p000000002.notepack.gz", "more"));
+	end();
+}
+
+static void seal_and_name_and_die(void)
+{
+	struct store *s = start(NEVER_NS);
+
+	put(s, "a", big, BIG);
+	then("name a.notepack.gz", die);
+	seal_all(s);
+}
+
+/* The object had no record yet: it is that file's, though the raw file has lost its end. */
+static void one_that_was_not_recorded_is_the_same_file(off_t left)
+{
+	begin();
+	killed_in(seal_and_name_and_die);
+	CHECK(scratch_has(&dir, "a") && scratch_has(&dir, "a.notepack.gz"));
+	cut_short("a", left);
+	run_to(0);
+	CHECK(!scratch_has(&dir, "a"));
+	CHECK(object_equals(&dir, "a.notepack.gz", big, BIG));
+	CHECK_TRACE(!was("name a.recovered-*"));
+	end();
+}
+
+static void cut_short_before_its_record_it_goes(void)
+{
+	one_that_was_not_recorded_is_the_same_file(BIG / 2);
+	one_that_was_not_recorded_is_the_same_file(0);
+}
+
+int main(void)
+{
+	loud();
+	make_big();
+	RUN(zeroes_of_a_power_cut_are_no_difference);
+	RUN(what_is_appended_to_a_remnant_is_behind_the_parts);
+	RUN(what_was_cut_short_goes);
+	RUN(what_was_cut_short_and_differs_is_kept);
+	RUN(a_remnant_of_a_damaged_object_is_kept);
+	RUN(what_is_appended_in_doubt_stays_under_its_name);
+	RUN(cut_short_before_its_record_it_goes);
+	return unit_done();
+}
