@@ -11,7 +11,6 @@
 #include "lib/object.h"
 #include "lib/quarantine.h"
 #include "lib/raw.h"
-#include "lib/remnant.h"
 
 /* A stray object under examination. */
 struct candidate {
@@ -143,7 +142,10 @@ static int has_raw(struct store *s, struct candidate *c, const char *name)
 	return fd >= 0 ? 1 : fd == -ENOENT ? 0 : fd;
 }
 
-/* The raw file of this name has the object's bytes where they should be. */
+/*
+ * The raw file of this name has the object's bytes where they should be. All of them: where no record says
+ * that the two belong together, one that begins alike may be a new file of the name.
+ */
 static int match_raw(struct store *s, struct candidate *c, const char *name)
 {
 	uint64_t end = c->rec.offset + c->rec.raw_bytes;
@@ -165,23 +167,6 @@ static int match_raw(struct store *s, struct candidate *c, const char *name)
 		return 0;
 	c->rec.id = mark.id;
 	return 1;
-}
-
-/* What a power cut left of the raw file of this name is in the object, which was verified. */
-static int match_remnant(struct store *s, struct candidate *c, const char *name)
-{
-	struct raw_mark mark;
-	CLEANUP_FD int fd = open_raw(s, c, name, &mark);
-	int r = fd < 0 ? fd : 0;
-
-	if (r)
-		return r == -ENOENT ? 0 : r;
-	if (manifest_knows(s->manifest, mark.id, c->part) || mark.base > c->rec.offset)
-		return 0;
-	r = remnant_of(fd, c->fd, &c->rec);
-	if (r > 0)
-		c->rec.id = mark.id;
-	return r == -EIO ? 0 : r;
 }
 
 /*
@@ -213,8 +198,6 @@ static int find_owner(struct store *s, struct candidate *c)
 	struct sealed other;
 	int r = each_spelling(s, c, match_raw);
 
-	if (!r)
-		r = each_spelling(s, c, match_remnant);
 	if (r)
 		return MIN(r, 0);
 	if (c->part > 1)

@@ -238,7 +238,7 @@ static void one_that_is_longer_than_the_raw_file_is_recorded(void)
 	run_to(0);
 	check_sealed(object, true, big, BIG);
 	CHECK_EQ(quarantined(), 0);
-	CHECK_TRACE(!was("name a.recovered-*"));
+	CHECK_TRACE(was("name a.recovered-*.notepack.gz"));
 	end();
 }
 
