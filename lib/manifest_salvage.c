@@ -167,15 +167,25 @@ static void lose_piece(struct reading *r)
 		n->stale = !n->removed;
 }
 
+/* A doubtful line does not take the place of another, unless it is the newer of two of one object. */
 static bool counts(const struct reading *r, const struct record *rec)
 {
+	const struct node *n;
+	struct sealed old;
+
 	if (rec->sealed.seq >= NUMBER_MAX || rec->sealed.id >= NUMBER_MAX)
 		return false;
-	if (!r->doubtful)
+	if (!r->doubtful || rec->op == RECORD_MVDIR)
 		return true;
-	return rec->op == RECORD_MVDIR ||
-	       (rec->op == RECORD_SEALED &&
-		!manifest_mem_find(&r->out->m->mem, rec->sealed.id, rec->sealed.part));
+	if (rec->op != RECORD_SEALED)
+		return false;
+	n = manifest_mem_find(&r->out->m->mem, rec->sealed.id, rec->sealed.part);
+	if (!n)
+		return true;
+	if (!n->doubtful || n->removed || r->leftover)
+		return false;
+	manifest_mem_facts(n, &old);
+	return memcmp(old.sha256, rec->sealed.sha256, SHA256_BYTES) == 0;
 }
 
 /* 1: it was left out. */
