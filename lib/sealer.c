@@ -26,6 +26,7 @@
 #define RETRY_MAX_NS INT64_C(30000000000)
 #define PROGRESS_NS 200000000
 #define INODES_KEPT 8 /* of the last, and one for each thread that may begin one */
+#define BEGUN_MAX 512 /* each has a descriptor until it is published */
 #define FAST_PART 3   /* of the backlog; beyond one, adaptive */
 
 struct queue {
@@ -134,7 +135,8 @@ void sealer_give_state(struct sealer *p, struct codec_state *state)
 
 static bool can_start_locked(const struct sealer *p) REQUIRES(p->lock)
 {
-	return p->queued.first && p->open < p->open_max && !p->held_back;
+	return p->queued.first && p->open < p->open_max && p->begun < BEGUN_MAX &&
+	       !p->held_back;
 }
 
 /* One that was begun is published, has failed, or is not wanted any more. */
