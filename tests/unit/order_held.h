@@ -15,7 +15,7 @@ static bool deadly; /* the first one ends the process */
 
 static bool is_held(const char *path, off_t offset);
 
-static bool is_held_fd(int fd, off_t offset)
+static inline bool is_held_fd(int fd, off_t offset)
 {
 	char link[64], path[PATH_MAX] = "";
 
@@ -23,7 +23,8 @@ static bool is_held_fd(int fd, off_t offset)
 	return readlink(link, path, sizeof(path) - 1) > 0 && is_held(path, offset);
 }
 
-ssize_t pread(int fd, void *buf, size_t len, off_t offset)
+/* What the test's pread() is. */
+static inline ssize_t held_pread(int fd, void *buf, size_t len, off_t offset)
 {
 	pthread_mutex_lock(&gate);
 	if ((held || deadly) && is_held_fd(fd, offset)) {

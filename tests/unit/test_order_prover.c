@@ -5,6 +5,11 @@
  */
 #include "tests/unit/prover_kit.h"
 
+ssize_t pread(int fd, void *buf, size_t len, off_t offset)
+{
+	return held_pread(fd, buf, len, offset);
+}
+
 static void seal_two_remove_one_and_die(void)
 {
 	struct store *s = start(NEVER_NS);
