@@ -16,8 +16,8 @@
 /* One process serves one connection. */
 static struct {
 	atomic_bool done;
-	uint64_t unique;  /* of the INIT request */
-	uint32_t offered; /* its flags */
+	uint32_t offered;	 /* the flags of the INIT request; before … */
+	_Atomic uint64_t unique; /* … its number: a notification may be on its way already */
 } handshake;
 
 #define WANTED ((uint32_t)FUSE_HANDLE_KILLPRIV_V2)
@@ -34,8 +34,8 @@ static void note_request(const void *message, size_t len)
 		return;
 	memcpy(&init, (const char *)message + sizeof(header),
 	       offsetof(struct fuse_init_in, flags2));
-	handshake.unique = header.unique;
 	handshake.offered = init.flags;
+	atomic_store(&handshake.unique, header.unique);
 }
 
 static ssize_t read_request(int fd, void *buf, size_t len, void *userdata)
@@ -57,7 +57,7 @@ static void amend_reply(const struct iovec *iov, int count)
 	if (iov[0].iov_len < sizeof(header))
 		return;
 	memcpy(&header, iov[0].iov_base, sizeof(header));
-	if (count < 2 || header.unique != handshake.unique || header.error ||
+	if (count < 2 || header.unique != atomic_load(&handshake.unique) || header.error ||
 	    iov[1].iov_len < offsetof(struct fuse_init_out, flags2))
 		return;
 	memcpy(&init, iov[1].iov_base, offsetof(struct fuse_init_out, flags2));
