@@ -85,10 +85,12 @@ check "the store is whole after that" quietly "$NOTEPACKCTL" check --deep "$STOR
 # ---- no room at all ----
 
 disk 4M
-start grace=0.05,reserve=0
+start grace=1,reserve=0 # so that the disk is full before
 noise 2000000 3 >"$MNT/data"
 fallocate -l "$(free_bytes)" "$DISK/ballast" 2>/dev/null || dd if=/dev/zero of="$DISK/ballast" bs=64K 2>/dev/null
+early=0
 if sealed "$MNT/data"; then
+	early=1
 	skip "sealing waits for room, and says so" "it was sealed before the disk was full"
 else
 	check "sealing waits for room, and says so" wait_for 10 status_says "No space left on device"
@@ -98,7 +100,11 @@ status=0
 "$NOTEPACKCTL" umount "$MNT" >"$WORK/umount" 2>&1 || status=$?
 daemon=0
 daemon_status || daemon=$?
-check "a drain that finds no room exits 5, the daemon, too" [ "$status $daemon" = "5 5" ]
+if [ "$early" -eq 1 ]; then
+	skip "a drain that finds no room exits 5, the daemon, too" "it was sealed before the disk was full"
+else
+	check "a drain that finds no room exits 5, the daemon, too" [ "$status $daemon" = "5 5" ]
+fi
 rm -f "$DISK/ballast"
 start grace=0.05,reserve=0
 check "the next mount finishes it" wait_for 20 quietly "$NOTEPACKCTL" wait "$MNT"
