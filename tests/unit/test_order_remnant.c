@@ -32,6 +32,14 @@ static void zeroes_of_a_power_cut_are_no_difference(void)
 	end();
 }
 
+/* Up to the block in which the parts end. */
+static bool begins_with_hole(const char *name)
+{
+	CLEANUP_FD int fd = openat(dir.fd, name, O_RDONLY | O_CLOEXEC);
+
+	return lseek(fd, 0, SEEK_DATA) >= BIG - 4096;
+}
+
 /* Named risk: where the raw file stays, for what is behind the parts, its zeroes are read. */
 static void what_is_appended_to_a_remnant_is_behind_the_parts(void)
 {
@@ -46,6 +54,7 @@ static void what_is_appended_to_a_remnant_is_behind_the_parts(void)
 	let_go();
 	prover_finish(s);
 	CHECK(reads(s, "a", big));
+	CHECK(begins_with_hole("a"));
 	CHECK_EQ(store_close(s), 0);
 	CHECK(!scratch_has(&dir, "a"));
 	CHECK(object_equals(&dir, "a.notepack.gz", big, BIG));
