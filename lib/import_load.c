@@ -285,12 +285,11 @@ static int load_one(struct store *s, int dirfd, const char *file)
 {
 	struct found_import found = {.file = file};
 	CLEANUP_FD int fd = io_open(dirfd, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	const char *refusal = "has no note of where it belongs";
 	int err = fd < 0 ? fd : io_fstat(fd, &found.st);
 
 	if (!err)
 		err = io_fidentity(fd, &found.identity);
-	const char *refusal = "has no note of where it belongs";
-
 	if (err == -EINVAL || err == -ELOOP || err == -ENOENT)
 		return 0; /* no import: someone else has put it there */
 	if (err)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
+ * What is compressed and not published yet has a temporary, and its descriptor: BEGUN_MAX of them at most.
+ *
  * With few inodes left no temporary is begun while another one is to be published: each takes one
  * until its raw file goes, and the manifest needs some for that.
  *
@@ -26,7 +28,7 @@
 #define RETRY_MAX_NS INT64_C(30000000000)
 #define PROGRESS_NS 200000000
 #define INODES_KEPT 8 /* of the last, and one for each thread that may begin one */
-#define BEGUN_MAX 512 /* each has a descriptor until it is published */
+#define BEGUN_MAX 512 /* two batches of the publisher */
 #define FAST_PART 3   /* of the backlog; beyond one, adaptive */
 
 struct queue {
