@@ -40,7 +40,8 @@ asan_mount="append basic fsync_parts names posix recovery"
 tsan_mount="append basic fsync_parts gates recovery writers"
 clang_mount="basic"
 tsan_unit="answers check imports manifest_commit moments order order_doubt order_intents order_names order_orphan
-	order_prover order_remnant order_publish order_recovery order_start pool repair schedule sealer space states store"
+	order_prover order_remnant order_publish order_recovery order_start pool repair schedule sealer sealer_ahead space
+	states store"
 
 usage() {
 	echo "usage: matrix.sh [--all] [--jobs N] [LEG…]; legs: $all_legs" >&2

@@ -124,7 +124,6 @@ check "… and says what to do" grep -q "notepackctl repair" "$WORK/err"
 
 # ---- what was removed behind the daemon's back ----
 
-# Named bug: of raw files that were removed in the store, or replaced, the stop said that nothing was lost.
 # take_number FILE TEXT: replace FILE by another one, with the same inode number
 take_number() {
 	local number tries=()
@@ -141,6 +140,7 @@ take_number() {
 	[ "$(stat -c %i "$1")" = "$number" ]
 }
 
+# Named bug: of raw files that were removed in the store, or replaced, the stop said that nothing was lost.
 STORE=$WORK/store.removed
 mkdir "$STORE"
 start grace=1h

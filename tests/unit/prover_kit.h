@@ -64,17 +64,6 @@ static inline void crashed(void)
 	forget();
 }
 
-static inline void change(const char *name, off_t at)
-{
-	CLEANUP_FD int fd = openat(dir.fd, name, O_RDWR | O_CLOEXEC);
-	char c;
-
-	CHECK_EQ(fchmod(fd, 0600), 0);
-	CHECK_EQ(syscall(SYS_pread64, fd, &c, 1, at), 1);
-	c ^= 1;
-	CHECK_EQ(syscall(SYS_pwrite64, fd, &c, 1, at), 1);
-}
-
 /* As a power cut leaves it: its length, or the bytes behind an fsync, were not on the disk yet. */
 static inline void cut_short(const char *name, off_t at)
 {

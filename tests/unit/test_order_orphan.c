@@ -71,17 +71,6 @@ static ino_t crashed(void)
 	return inode("a.notepack.gz");
 }
 
-static void change(const char *name, off_t at)
-{
-	CLEANUP_FD int fd = openat(dir.fd, name, O_RDWR | O_CLOEXEC);
-	char c;
-
-	CHECK_EQ(fchmod(fd, 0600), 0);
-	CHECK_EQ(syscall(SYS_pread64, fd, &c, 1, at), 1);
-	c ^= 1;
-	CHECK_EQ(syscall(SYS_pwrite64, fd, &c, 1, at), 1);
-}
-
 static void grow(const char *name, const char *data, size_t len)
 {
 	CLEANUP_FD int fd = openat(dir.fd, name, O_WRONLY | O_APPEND | O_CLOEXEC);
