@@ -81,4 +81,18 @@ void inflater_free(struct inflater *inf);
 int inflater_chunk(struct inflater *inf, const uint8_t *in, size_t in_len, uint8_t *out,
 		   size_t out_len, size_t *used);
 
+/* Bytes behind a chunk, and behind its plain bytes, that inflater_whole may write. */
+#define INFLATER_GZ_ROOM 3
+#define INFLATER_RAW_ROOM 1
+
+/*
+ * The same for a chunk that is known to be n bytes, by libdeflate where that was built in: in half
+ * the time. gz, n bytes and INFLATER_GZ_ROOM more of room, is changed meanwhile, and is as it was in
+ * the end; out is len > 0 bytes, and INFLATER_RAW_ROOM more. Returns 0 or -EIO. Two things that
+ * inflater_chunk refuses may pass, since the bytes are the same with and without them: bits that
+ * fill up the byte before a stored block and are not zero, and more than one empty stored block at
+ * the end.
+ */
+int inflater_whole(struct inflater *inf, uint8_t *gz, size_t n, uint8_t *out, size_t len);
+
 #endif

@@ -30,15 +30,15 @@ struct decoder {
 	int fd;
 	struct seekgz_header header;
 	struct inflater *inflater;
-	uint8_t *gz;	/* the compressed chunk: codec_bound(SEEKGZ_CHUNK_BYTES) */
-	uint8_t *plain; /* SEEKGZ_CHUNK_BYTES */
+	uint8_t *gz;	/* the compressed chunk: codec_bound(SEEKGZ_CHUNK_BYTES), and room */
+	uint8_t *plain; /* SEEKGZ_CHUNK_BYTES, and room */
 };
 
 /* One chunk, decompressed or to be. */
 struct chunk {
 	uint64_t number;
 	uint64_t gz_pos; /* in the object */
-	size_t gz_bytes; /* before: at most */
+	size_t gz_bytes; /* before: as known, or at most */
 	size_t raw_bytes;
 	uint32_t crc32; /* of what was decompressed */
 };
@@ -104,8 +104,8 @@ static int decoder_init(struct decoder *d, int fd, const char **reason)
 	if (err)
 		return err;
 	d->inflater = inflater_new();
-	d->gz = malloc(codec_bound(SEEKGZ_CHUNK_BYTES));
-	d->plain = malloc(SEEKGZ_CHUNK_BYTES);
+	d->gz = malloc(codec_bound(SEEKGZ_CHUNK_BYTES) + INFLATER_GZ_ROOM);
+	d->plain = malloc(SEEKGZ_CHUNK_BYTES + INFLATER_RAW_ROOM);
 	if (d->inflater && d->gz && d->plain)
 		return 0;
 	decoder_release(d);
@@ -126,12 +126,15 @@ static uint64_t group_gz_pos(const struct decoder *d, uint32_t group)
 	return pos;
 }
 
-/* Decompress c (number, gz_pos, and in gz_bytes how many there are at most) into d->plain. */
-static int decode_chunk(struct decoder *d, struct chunk *c, struct seekgz_damage *damage)
+/* Decompress c (number, gz_pos, and in gz_bytes how many there are: known, or at most) into
+ * d->plain. */
+static int decode_chunk(struct decoder *d, struct chunk *c, bool known,
+			struct seekgz_damage *damage)
 {
 	uint64_t raw_offset = c->number << SEEKGZ_CHUNK_LOG2;
 	size_t want;
 	ssize_t n;
+	int err;
 
 	c->raw_bytes = seekgz_chunk_bytes(&d->header.layout, c->number);
 	want = MIN(c->gz_bytes, codec_bound(c->raw_bytes));
@@ -140,9 +143,14 @@ static int decode_chunk(struct decoder *d, struct chunk *c, struct seekgz_damage
 		return unreadable(damage, raw_offset, c->gz_pos, (int)n);
 	if ((size_t)n < want)
 		return damaged(damage, raw_offset, c->gz_pos, "the object is cut short");
-	if (inflater_chunk(d->inflater, d->gz, want, d->plain, c->raw_bytes, &c->gz_bytes))
+	if (known && want == c->gz_bytes)
+		err = inflater_whole(d->inflater, d->gz, want, d->plain, c->raw_bytes);
+	else
+		err = inflater_chunk(d->inflater, d->gz, want, d->plain, c->raw_bytes,
+				     &c->gz_bytes);
+	if (err)
 		return damaged(damage, raw_offset, c->gz_pos, "a chunk does not decompress");
-	c->crc32 = (uint32_t)crc32_z(0, d->plain, c->raw_bytes);
+	c->crc32 = codec_crc32(0, d->plain, c->raw_bytes);
 	return 0;
 }
 
@@ -168,7 +176,7 @@ static int walk_group(struct decoder *d, uint32_t group,
 
 	for (; c.number < end; c.number++, c.gz_pos += c.gz_bytes) {
 		c.gz_bytes = (size_t)(gz_end - c.gz_pos);
-		err = decode_chunk(d, &c, damage);
+		err = decode_chunk(d, &c, false, damage);
 		if (err)
 			return err;
 		crc = crc32_combine(crc, c.crc32, (z_off_t)c.raw_bytes);
@@ -291,7 +299,7 @@ static int load_chunk_locked(struct seekgz_reader *r, uint64_t chunk,
 		return err;
 	r->plain_chunk = NONE;
 	c.gz_bytes = found.gz_bytes;
-	err = decode_chunk(&r->decoder, &c, damage);
+	err = decode_chunk(&r->decoder, &c, true, damage);
 	if (err)
 		return err;
 	if (c.gz_bytes != found.gz_bytes || c.crc32 != found.crc32)

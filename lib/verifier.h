@@ -2,11 +2,9 @@
 /*
  * verifier: does a chunk (lib/codec.h) decompress to the bytes that it was made of?
  *
- * The question at the seal, before the raw bytes are given up. It is asked of another decompressor
- * than reading uses where there is a faster one: libdeflate's takes half the time of zlib's. Both
- * find a wrong byte, a final block within, and an end that is not the empty stored block. What only
- * inflater_chunk refuses are bits that fill up the byte before a stored block and are not zero:
- * they mean nothing, and every codec writes zeroes.
+ * The question at the seal, before the raw bytes are given up. It is asked of what reads the chunk
+ * later, inflater_whole: a wrong byte, a final block within, and an end that is not the empty stored
+ * block are found.
  */
 #ifndef NOTEPACKFS_LIB_VERIFIER_H
 #define NOTEPACKFS_LIB_VERIFIER_H
@@ -14,7 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VERIFIER_ROOM 3 /* bytes behind a chunk that verifier_chunk may write */
+#include "lib/codec.h"
+
+#define VERIFIER_ROOM INFLATER_GZ_ROOM /* bytes behind a chunk that verifier_chunk may write */
 
 /* Belongs to one thread. NULL: no memory. It grows by the size of the largest chunk. */
 struct verifier;

@@ -109,12 +109,11 @@ static void refuses_groups_that_meet_in_the_wrong_place(void)
 	close(fd);
 }
 
-/* A second flush behind the last chunk: any gzip would read it, but we would not write it. */
-static void refuses_anything_between_the_last_chunk_and_the_end(void)
+/* A second flush behind the last chunk: any gzip would read it, but we would not write it. Reading
+ * may let it pass: the bytes are the right ones. */
+static void refuses_anything_between_the_last_chunk_and_the_end_when_verifying(void)
 {
-	struct seekgz_reader *r;
-	const char *reason;
-	uint8_t sha256[SHA256_BYTES], byte;
+	uint8_t sha256[SHA256_BYTES];
 	int fd;
 
 	close(small_object(2000));
@@ -123,9 +122,7 @@ static void refuses_anything_between_the_last_chunk_and_the_end(void)
 	object_len += 5;
 	forge(object, GROUPS_POS, get_le32(object + GROUPS_POS) + 5, 4);
 	fd = put_object(object, object_len);
-	CHECK_EQ(seekgz_open(dup(fd), &r, &reason), 0);
-	CHECK_EQ(seekgz_read(r, &byte, 1, 0, NULL), -EIO);
-	seekgz_close(r);
+	reads_right_or_not_at_all(fd);
 	CHECK(!verifies(fd, sha256));
 	close(fd);
 }
@@ -268,7 +265,7 @@ int main(void)
 	RUN(refuses_forged_headers_with_the_right_crc);
 	RUN(refuses_a_forged_sha_256_of_the_content_when_verifying);
 	RUN(refuses_groups_that_meet_in_the_wrong_place);
-	RUN(refuses_anything_between_the_last_chunk_and_the_end);
+	RUN(refuses_anything_between_the_last_chunk_and_the_end_when_verifying);
 	RUN(notices_a_file_that_grows_while_it_is_verified);
 	RUN(takes_lengths_from_1_byte_to_1_tebibyte);
 	RUN(refuses_a_group_that_is_larger_than_it_can_be);
