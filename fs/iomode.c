@@ -11,6 +11,12 @@ void iomode_file(struct fuse_file_info *fi)
 	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
 }
 
+void iomode_dir(struct fuse_file_info *fi, enum store_listing listing)
+{
+	fi->cache_readdir = listing != STORE_LISTING_DIRECT;
+	fi->keep_cache = listing == STORE_LISTING_KEPT;
+}
+
 void iomode_control(struct fuse_file_info *fi)
 {
 	fi->direct_io = 1;

@@ -14,6 +14,9 @@
  * from one open to the next: nothing but this mount changes the content. */
 void iomode_file(struct fuse_file_info *fi);
 
+/* A directory's listing: what the kernel keeps of it stays right, or is dropped by this open. */
+void iomode_dir(struct fuse_file_info *fi, enum store_listing listing);
+
 /* A control file: every read comes here. */
 void iomode_control(struct fuse_file_info *fi);
 

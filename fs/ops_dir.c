@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/iomode.h"
 #include "fs/node.h"
 #include "fs/ops.h"
 #include "fs/reply.h"
@@ -19,6 +20,14 @@
 
 /* The smallest entry of readdirplus in the kernel's format: 152 bytes and a name. */
 #define PLUS_ENTRY_BYTES 160
+
+/* fi->fh of a directory: what its listing may do, and behind that of which state it is. */
+#define FH_STATE 2
+
+static enum store_listing listing_of(const struct fuse_file_info *fi)
+{
+	return (enum store_listing)(fi->fh & ((1 << FH_STATE) - 1));
+}
 
 struct listing {
 	struct fs *fs;
@@ -190,25 +199,49 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool pl
 	listing_release(&l);
 }
 
+/* The kernel has had the answer to the opening, and dropped what it was told to. */
+static void note_start(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+
+	if (listing_of(fi) == STORE_LISTING_FRESH)
+		store_listing_started(fs->store, ino_node(fs, ino), fi->fh >> FH_STATE);
+}
+
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		struct fuse_file_info *fi)
 {
+	note_start(req, ino, fi);
 	list(req, ino, size, off, false);
 }
 
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
+	note_start(req, ino, fi);
 	list(req, ino, size, off, true);
 }
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	reply_open_dir(req, fi);
+	struct fs *fs = fs_of(req);
+	enum store_listing listing = STORE_LISTING_DIRECT;
+	uint64_t state = 0;
+
+	if (!ino_is_control(ino))
+		listing = store_listing_begin(fs->store, ino_node(fs, ino), &state);
+	fi->fh = state << FH_STATE | (uint64_t)listing;
+	iomode_dir(fi, listing);
+	if (!reply_open_dir(req, fi) && listing != STORE_LISTING_DIRECT)
+		store_listing_end(fs->store, ino_node(fs, ino));
 }
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct fs *fs = fs_of(req);
+
+	if (listing_of(fi) != STORE_LISTING_DIRECT)
+		store_listing_end(fs->store, ino_node(fs, ino));
 	reply_err(req, 0);
 }
 

@@ -73,9 +73,9 @@ void reply_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
 		store_release(h);
 }
 
-void reply_open_dir(fuse_req_t req, struct fuse_file_info *fi)
+bool reply_open_dir(fuse_req_t req, struct fuse_file_info *fi)
 {
-	fuse_reply_open(req, fi);
+	return fuse_reply_open(req, fi) == 0;
 }
 
 void reply_control_entry(fuse_req_t req, fuse_ino_t ino, const struct stat *st)

@@ -32,6 +32,7 @@ struct dir *catalog_new_dir(uint64_t ino)
 	d->ino = ino;
 	d->fd = -1;
 	d->next_cookie = 3;
+	d->changes = 1;
 	return d;
 }
 
@@ -155,6 +156,7 @@ int catalog_respell_locked(struct store *s, struct node *n, const char *name)
 	HASH_DEL(n->dir->files, n);
 	free(n->name);
 	n->name = copy;
+	n->dir->changes++;
 	HASH_ADD_KEYPTR(hh, n->dir->files, n->name, name_stem_len(n->name, store_suffix(s)), n);
 	return n->hh.tbl ? 0 : -ENOMEM;
 }

@@ -41,6 +41,7 @@ int catalog_slot_add(struct dir *d, struct node *n, uint32_t part, uint64_t *coo
 		d->slot_size = size;
 	}
 	*cookie = d->next_cookie++;
+	d->changes++;
 	d->slots[d->slot_count++] = (struct slot){.cookie = *cookie, .node = n, .part = part};
 	return 0;
 }
@@ -54,6 +55,7 @@ void catalog_slot_remove(struct dir *d, uint64_t *cookie)
 	*cookie = 0;
 	if (!slot)
 		return;
+	d->changes++;
 	slot->node = NULL;
 	if (++d->slot_gone * 2 <= d->slot_count)
 		return;
@@ -70,6 +72,7 @@ static void hand_over_slot(struct dir *d, uint64_t cookie, struct node *n)
 {
 	struct slot *slot = find_slot(d, cookie);
 
+	d->changes++;
 	if (slot)
 		slot->node = n;
 }
@@ -104,6 +107,7 @@ int catalog_list_locked(struct store *s, struct file *f)
 	if (!plain && f->n.cookie && newest && !newest->cookie) {
 		struct slot *slot = find_slot(d, f->n.cookie);
 
+		d->changes++;
 		slot->part = newest->number;
 		newest->cookie = f->n.cookie;
 		f->n.cookie = 0;

@@ -76,7 +76,11 @@ struct dir {
 	struct slot *slots;
 	size_t slot_count, slot_size, slot_gone;
 	uint64_t next_cookie;
-	uint64_t ino; /* of the backing directory */
+	uint64_t ino;	   /* of the backing directory */
+	uint64_t changes;  /* of what is listed, from 1; never the same again. lib/listing.c: */
+	uint64_t kept;	   /* as of which the kernel's copy is; 0: it has none that is right */
+	unsigned listings; /* open ones that may fill or use that copy, and */
+	uint64_t listed_at; /* as of which they all are */
 	bool loaded, loading;
 	bool durable; /* its own entry has been fsynced */
 	/* Publications in progress, and the times to give back to it after them. */

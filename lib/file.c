@@ -14,6 +14,7 @@
 #include "lib/import.h"
 #include "lib/io.h"
 #include "lib/log.h"
+#include "lib/notify.h"
 #include "lib/object.h"
 #include "lib/plain.h"
 #include "lib/raw.h"
@@ -240,8 +241,10 @@ static int enter_with_raw(struct store *s, struct handle *h, struct raw **out)
 static void note_written(struct store *s, struct handle *h, uint64_t end, bool cached)
 {
 	struct file *f = to_file(h->node);
+	bool news;
 
 	lock_take(&s->lock);
+	news = !f->n.cookie || (f->import && !f->size);
 	f->size = MAX(f->size, end);
 	f->written_end = MAX(f->written_end, end);
 	f->mapped |= cached;
@@ -251,6 +254,8 @@ static void note_written(struct store *s, struct handle *h, uint64_t end, bool c
 		(void)catalog_list_locked(s, f);
 	file_dirty_locked(s, f);
 	lock_drop(&s->lock);
+	if (news)
+		notify_listed(s, f);
 }
 
 /*
@@ -342,6 +347,7 @@ int store_fallocate(struct handle *h, int mode, uint64_t offset, uint64_t len)
 	struct file *f = to_file(h->node);
 	struct raw *raw;
 	struct stat st;
+	bool news = false;
 	int err;
 
 	if (!h->writer)
@@ -357,11 +363,14 @@ int store_fallocate(struct handle *h, int mode, uint64_t offset, uint64_t len)
 		err = io_fstat(raw->fd, &st);
 	if (!err) {
 		lock_take(&s->lock);
+		news = !f->n.cookie;
 		f->size = MAX(f->size, (uint64_t)st.st_size);
 		(void)catalog_list_locked(s, f);
 		file_dirty_locked(s, f);
 		lock_drop(&s->lock);
 	}
+	if (news)
+		notify_listed(s, f);
 	leave(s, f, raw);
 	if (err == -EPERM)
 		refuse_change(s, h->node, "clearing sealed bytes");
@@ -373,7 +382,7 @@ int store_fallocate(struct handle *h, int mode, uint64_t offset, uint64_t len)
 static int resize(struct store *s, struct file *f, uint64_t size)
 {
 	struct raw *raw;
-	uint64_t old;
+	uint64_t old, cookie;
 	int err = raw_get(s, f, &raw);
 
 	if (err)
@@ -387,12 +396,16 @@ static int resize(struct store *s, struct file *f, uint64_t size)
 	lock_take(&s->lock);
 	f->size = err ? old : size;
 	f->written_end = MIN(f->written_end, f->size);
+	cookie = f->n.cookie;
 	(void)catalog_list_locked(s, f);
+	cookie ^= f->n.cookie;
 	if (!err && f->size > f->cut_end)
 		file_dirty_locked(s, f);
 	else if (!err && !f->writers)
 		file_closed_locked(s, f);
 	lock_drop(&s->lock);
+	if (cookie)
+		notify_listed(s, f);
 	return err;
 }
 

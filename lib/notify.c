@@ -1,12 +1,32 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "lib/notify.h"
 
+#include <stdio.h>
+
 #include "lib/catalog.h"
 
 void notify_name(struct store *s, struct dir *d, const char *name)
 {
 	if (s->hooks.changed)
 		s->hooks.changed(s->hooks.ctx, &d->n, name);
+}
+
+void notify_listed(struct store *s, struct file *f)
+{
+	char name[NAME_BYTES + 1];
+	struct dir *d = NULL;
+
+	lock_take(&s->lock);
+	if (f->n.linked && s->hooks.changed) {
+		d = f->n.dir;
+		node_ref_locked(&d->n);
+		snprintf(name, sizeof(name), "%s", f->n.name);
+	}
+	lock_drop(&s->lock);
+	if (!d)
+		return;
+	notify_name(s, d, name);
+	node_unref(s, &d->n, 1);
 }
 
 static void notify_object(struct store *s, struct dir *d, const char *plain, uint32_t part)

@@ -24,4 +24,7 @@ void notify_attributes(struct store *s, struct file *f) EXCLUDES(s->lock);
 
 void notify_name(struct store *s, struct dir *d, const char *name) EXCLUDES(s->lock);
 
+/* The plain name of f: it is listed since just now, or is no more. */
+void notify_listed(struct store *s, struct file *f) EXCLUDES(s->lock);
+
 #endif

@@ -185,6 +185,26 @@ struct store_dirent {
  * cookies 1 and 2 are never used). Returns the count, 0 at the end. */
 int store_readdir(struct store *s, struct node *dir, uint64_t cookie, struct store_dirent *out,
 		  int max);
+
+/*
+ * A listing may be kept by the caller (the kernel does) and given out again by later ones, while
+ * nothing has changed. What each may do is said when it begins:
+ *
+ *	DIRECT	nothing: each of its entries comes from store_readdir
+ *	FRESH	forget what is kept, then keep what comes
+ *	KEPT	use what is kept, or keep what comes
+ *
+ * No listing that has begun after a change is given what was kept before it: for that, listings of
+ * different states never keep at the same time, and what is kept counts only once a FRESH one has
+ * asked for entries, and so has forgotten the older.
+ */
+enum store_listing { STORE_LISTING_DIRECT, STORE_LISTING_FRESH, STORE_LISTING_KEPT };
+
+/* *state: what is listed now; for the other two. Every listing that is not DIRECT ends. */
+enum store_listing store_listing_begin(struct store *s, struct node *dir, uint64_t *state);
+/* A FRESH one asks for its first entries. */
+void store_listing_started(struct store *s, struct node *dir, uint64_t state);
+void store_listing_end(struct store *s, struct node *dir);
 int store_sync_dir(struct store *s, struct node *dir);
 /* What "sync MNT" does: grace ends for everything closed, lazy metadata are committed. */
 int store_sync(struct store *s);

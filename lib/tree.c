@@ -99,8 +99,10 @@ int store_readdir(struct store *s, struct node *dir, uint64_t cookie, struct sto
 		e->node = slot->node;
 		if (slot->part) {
 			o = catalog_object_locked(s, to_file(slot->node), slot->part);
-			if (!o)
+			if (!o) {
+				d->changes++; /* one without it must not be kept */
 				continue;
+			}
 			e->node = &o->n;
 		} else {
 			node_ref_locked(slot->node);
