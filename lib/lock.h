@@ -12,6 +12,7 @@
  *	20 sealer (queues of jobs)
  *	30 manifest
  *	40 events, readers' caches
+ *	41 a reader's index of a group
  *	90 log
  */
 #ifndef NOTEPACKFS_LIB_LOCK_H

@@ -111,11 +111,13 @@ struct seekgz_damage {
 };
 
 /*
- * A reader for one object: the descriptor (owned, closed with it), the header, and one
- * decompressed chunk. Memory: the header's groups (at most 16 KB), two chunk buffers, and for
- * stride > 0 an index of the group last used (12 bytes a chunk). Any number of threads may read
- * through one reader; they take turns (a lock of rank 40, held during pread: it protects this
- * reader's cache alone).
+ * A reader for one object: the descriptor (owned, closed with it) and the header. Memory: the
+ * header's groups (at most 16 KB), for stride > 0 an index of the group last used (12 bytes a
+ * chunk), and, from the first seekgz_read on, one decompressed chunk and the scratch for one.
+ *
+ * Any number of threads may use one reader. Those in seekgz_read take turns (a lock of rank 40,
+ * held during pread: it protects this reader's chunk alone); those in seekgz_chunk work side by
+ * side, but for the making of an index (rank 41).
  */
 struct seekgz_reader;
 
@@ -133,6 +135,21 @@ const struct seekgz_header *seekgz_header(const struct seekgz_reader *r);
  */
 ssize_t seekgz_read(struct seekgz_reader *r, void *buf, size_t len, uint64_t offset,
 		    struct seekgz_damage *damage);
+
+/* What it takes to decompress a chunk: 0.3 MiB. For one thread at a time. NULL: no memory. */
+struct seekgz_scratch;
+struct seekgz_scratch *seekgz_scratch_new(void);
+void seekgz_scratch_free(struct seekgz_scratch *scratch);
+
+/* Bytes behind a chunk in `out` that seekgz_chunk may write. */
+#define SEEKGZ_CHUNK_ROOM 1
+
+/*
+ * Decompress a chunk (< layout.chunks), all of it, into out, which holds SEEKGZ_CHUNK_BYTES and
+ * SEEKGZ_CHUNK_ROOM: 0, and its CRC has been checked; or an error as from seekgz_read, and *damage.
+ */
+int seekgz_chunk(struct seekgz_reader *r, struct seekgz_scratch *scratch, uint64_t chunk,
+		 uint8_t *out, struct seekgz_damage *damage);
 
 /* What a whole object turned out to be. */
 struct seekgz_summary {
