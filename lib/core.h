@@ -127,7 +127,8 @@ struct raw {
 	unsigned refs;
 };
 
-/* lib/object.h */
+/* lib/chunks.h, lib/object.h */
+struct chunks;
 struct object_reader;
 
 /* Bytes of a file that are cut and not sealed yet: one job. lib/segment.h */
@@ -235,6 +236,7 @@ struct store {
 	    space_credit; /* bytes that writers may have without being counted */
 	atomic_int_least64_t inode_credit; /* … and inodes */
 	int indexfd;			   /* LAYOUT_INDEX; -1: there is none */
+	struct chunks *chunks;		   /* lib/chunks.h; NULL: not open yet */
 	struct manifest *manifest;
 	struct globs exclude, deletable;
 	struct sealer *sealer;

@@ -13,6 +13,7 @@
  *	30 manifest
  *	40 events, readers' caches
  *	41 a reader's index of a group
+ *	42 the cache of chunks
  *	90 log
  */
 #ifndef NOTEPACKFS_LIB_LOCK_H

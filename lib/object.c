@@ -6,6 +6,7 @@
 #include "lib/object.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -111,7 +112,9 @@ int object_verify(int fd, struct sealed *rec, int (*progress)(void *ctx, uint64_
 /* ---- reading ---- */
 
 struct object_reader {
-	struct seekgz_reader *ours; /* one of the two */
+	atomic_uint refs;
+	struct chunks_reader *cached; /* one of the three */
+	struct seekgz_reader *ours;
 	struct gzfile_reader *foreign;
 };
 
@@ -147,8 +150,16 @@ static int open_foreign(struct object_reader *r, int fd, const struct sealed *re
 	return gzfile_open(fd, &facts, index_dirfd, name, &r->foreign, reason);
 }
 
-int object_open(int fd, const struct sealed *rec, int index_dirfd, bool read_only,
-		struct object_reader **out, const char **reason)
+/* Read one of ours through the cache. */
+static int attach(struct object_reader *r, struct chunks *chunks)
+{
+	r->cached = chunks_attach(chunks, r->ours);
+	r->ours = NULL;
+	return r->cached ? 0 : -ENOMEM;
+}
+
+int object_open(int fd, const struct sealed *rec, struct chunks *chunks, int index_dirfd,
+		bool read_only, struct object_reader **out, const char **reason)
 {
 	struct object_reader *r = calloc(1, sizeof(*r));
 	int err;
@@ -161,6 +172,9 @@ int object_open(int fd, const struct sealed *rec, int index_dirfd, bool read_onl
 		err = open_foreign(r, fd, rec, index_dirfd, read_only, reason);
 	else
 		err = open_ours(r, fd, rec, reason);
+	if (!err && r->ours && chunks)
+		err = attach(r, chunks);
+	atomic_init(&r->refs, 1);
 	if (err)
 		free(r);
 	else
@@ -168,10 +182,18 @@ int object_open(int fd, const struct sealed *rec, int index_dirfd, bool read_onl
 	return err;
 }
 
+struct object_reader *object_ref(struct object_reader *r)
+{
+	atomic_fetch_add(&r->refs, 1);
+	return r;
+}
+
 void object_close(struct object_reader *r)
 {
-	if (!r)
+	if (!r || atomic_fetch_sub(&r->refs, 1) > 1)
 		return;
+	if (r->cached)
+		chunks_detach(r->cached);
 	if (r->ours)
 		seekgz_close(r->ours);
 	if (r->foreign)
@@ -184,6 +206,8 @@ ssize_t object_read(struct object_reader *r, void *buf, size_t len, uint64_t off
 {
 	if (r->foreign)
 		return gzfile_read(r->foreign, buf, len, offset, damage);
+	if (r->cached)
+		return chunks_read(r->cached, buf, len, offset, damage);
 	return seekgz_read(r->ours, buf, len, offset, damage);
 }
 

@@ -6,6 +6,7 @@
 #ifndef NOTEPACKFS_LIB_OBJECT_H
 #define NOTEPACKFS_LIB_OBJECT_H
 
+#include "lib/chunks.h"
 #include "lib/record.h"
 #include "lib/seekgz.h"
 
@@ -29,14 +30,17 @@ struct object_reader;
 
 /*
  * A reader for the object of this record: any number of threads may use it. Takes fd over in
- * every case. index_dirfd: where indexes of imports are kept, -1: nowhere; it must stay open as
+ * every case. chunks: the cache through which one of ours is read, and read ahead; it must stay
+ * open as long as the reader; NULL: none, and one chunk is kept by the reader. index_dirfd: where indexes of imports are kept, -1: nowhere; it must stay open as
  * long as the reader. read_only: no index is put there.
  *
  * 0 · -EBADMSG: it is not what the record says, *reason (a constant) why · -ENOMEM · an I/O
  * error.
  */
-int object_open(int fd, const struct sealed *rec, int index_dirfd, bool read_only,
-		struct object_reader **out, const char **reason);
+int object_open(int fd, const struct sealed *rec, struct chunks *chunks, int index_dirfd,
+		bool read_only, struct object_reader **out, const char **reason);
+/* One more who closes it. */
+struct object_reader *object_ref(struct object_reader *r);
 void object_close(struct object_reader *r);
 
 /* As seekgz_read; offset is within the part. */

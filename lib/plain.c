@@ -133,8 +133,8 @@ static int use_part_locked(struct store *s, struct handle *h, struct file *f,
 	recorded = manifest_get(s->manifest, f->id, part->number, &rec);
 	fd = plain_open_part(s, f, part->number);
 	err = fd < 0 ? fd
-		     : object_open(fd, &rec, recorded ? s->indexfd : -1, s->options.read_only,
-				   &h->reader, &reason);
+		     : object_open(fd, &rec, s->chunks, recorded ? s->indexfd : -1,
+				   s->options.read_only, &h->reader, &reason);
 	if (err == -ENOMEM || err == -EMFILE || err == -ENFILE)
 		return err;
 	if (err) {
@@ -150,13 +150,17 @@ static ssize_t read_part(struct store *s, struct handle *h, struct file *f,
 			 const struct part *part, void *buf, size_t len, uint64_t offset)
 {
 	struct seekgz_damage damage = {0};
+	struct object_reader *r = NULL;
 	ssize_t n;
 
 	lock_take(&h->reader_lock);
 	n = use_part_locked(s, h, f, part);
 	if (n == 0)
-		n = object_read(h->reader, buf, len, offset - part->offset, &damage);
+		r = object_ref(h->reader);
 	lock_drop(&h->reader_lock);
+	if (r)
+		n = object_read(r, buf, len, offset - part->offset, &damage);
+	object_close(r);
 	if (n == -EIO && damage.reason) {
 		const struct sealed rec = {.part = part->number, .offset = part->offset};
 

@@ -68,10 +68,9 @@ struct pool *pool_open(unsigned threads)
 		if (err == 0)
 			p->count++;
 		else
-			log_warning(
-			    "only %u of %u compressing threads could be started (%s); the "
-			    "work is done all the same",
-			    p->count, threads, strerror(err));
+			log_warning("only %u of %u threads could be started (%s); the "
+				    "work is done all the same",
+				    p->count, threads, strerror(err));
 	}
 	return p;
 }

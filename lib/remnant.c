@@ -52,7 +52,7 @@ int remnant_of(int raw_fd, int object_fd, const struct sealed *rec)
 
 	if (fd < 0)
 		return -ENOMEM;
-	err = object_open(fd, rec, -1, true, &object, &reason);
+	err = object_open(fd, rec, NULL, -1, true, &object, &reason);
 	if (err)
 		return err == -ENOMEM ? err : 0;
 	err = compare(raw_fd, object, rec, a, b);

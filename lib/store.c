@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "lib/catalog.h"
+#include "lib/chunks.h"
 #include "lib/codec.h"
 #include "lib/cut.h"
 #include "lib/damage.h"
@@ -25,6 +26,8 @@
 #include "lib/sealer.h"
 
 #define LOG_BYTES ((uint64_t)64 << 20)
+#define CHUNK_SLOTS 64	/* of 256 KiB: 16 MiB for all that is read */
+#define READ_THREADS 4U /* that read ahead, at most */
 
 struct node *store_root(struct store *s)
 {
@@ -256,6 +259,10 @@ static int start_threads(struct store *s, struct store_error *e)
 {
 	int err = s->options.read_only ? 0 : start_sealing(s);
 
+	if (!err) {
+		s->chunks = chunks_open(CHUNK_SLOTS, MIN(s->options.threads, READ_THREADS));
+		err = s->chunks ? 0 : -ENOMEM;
+	}
 	if (!err)
 		err = scrub_start(s);
 	if (err)
@@ -337,6 +344,7 @@ static void free_settled_locked(struct store *s) REQUIRES(s->lock)
 
 static void free_store(struct store *s)
 {
+	chunks_close(s->chunks);
 	recovery_forget(s);
 	damage_release(s);
 	ids_release(s);

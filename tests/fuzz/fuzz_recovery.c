@@ -246,7 +246,7 @@ static int hold_record(void *ctx, const struct sealed *rec, const char *dir, con
 		return 0;
 	snprintf(path, sizeof(path), "%s%s%s", dir, *dir ? "/" : "", object);
 	fd = openat(state.fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 || object_open(fd, rec, -1, true, &r, &reason) != 0)
+	if (fd < 0 || object_open(fd, rec, NULL, -1, true, &r, &reason) != 0)
 		return 0;
 	for (uint64_t at = 0; at < rec->raw_bytes;) {
 		ssize_t n = object_read(r, buf, sizeof(buf), at, &damage);
