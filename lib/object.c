@@ -6,6 +6,7 @@
 #include "lib/object.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "lib/frames.h"
 #include "lib/gzfile.h"
 #include "lib/io.h"
+#include "lib/seekgz_index.h"
 
 /* ---- verifying ---- */
 
@@ -118,18 +120,23 @@ struct object_reader {
 	struct gzfile_reader *foreign;
 };
 
-static int open_ours(struct object_reader *r, int fd, const struct sealed *rec,
-		     const char **reason)
+static int open_ours(struct object_reader *r, int fd, const struct sealed *rec, int index_dirfd,
+		     bool read_only, const char **reason)
 {
 	const struct seekgz_header *header;
+	char name[2 * SHA256_BYTES + 1];
 	int err = seekgz_open(fd, &r->ours, reason);
 
 	if (err)
 		return err;
 	header = seekgz_header(r->ours);
 	if (header->part == rec->part && header->offset == rec->offset &&
-	    header->layout.raw_bytes == rec->raw_bytes)
+	    header->layout.raw_bytes == rec->raw_bytes) {
+		hex_encode(rec->sha256, SHA256_BYTES, name);
+		if (index_dirfd >= 0)
+			seekgz_use_index(r->ours, index_dirfd, name, !read_only);
 		return 0;
+	}
 	seekgz_close(r->ours);
 	*reason = "it is not the part that the manifest names";
 	return -EBADMSG;
@@ -171,7 +178,7 @@ int object_open(int fd, const struct sealed *rec, struct chunks *chunks, int ind
 	if (rec->codec == RECORD_CODEC_IMPORT)
 		err = open_foreign(r, fd, rec, index_dirfd, read_only, reason);
 	else
-		err = open_ours(r, fd, rec, reason);
+		err = open_ours(r, fd, rec, index_dirfd, read_only, reason);
 	if (!err && r->ours && chunks)
 		err = attach(r, chunks);
 	atomic_init(&r->refs, 1);
@@ -211,11 +218,32 @@ ssize_t object_read(struct object_reader *r, void *buf, size_t len, uint64_t off
 	return seekgz_read(r->ours, buf, len, offset, damage);
 }
 
+bool object_has_index(uint8_t codec, uint64_t raw_bytes)
+{
+	return codec == RECORD_CODEC_IMPORT || seekgz_index_wanted(raw_bytes);
+}
+
+void object_save_index(int index_dirfd, const struct sealed *rec, const uint8_t *index,
+		       size_t size)
+{
+	char name[2 * SHA256_BYTES + 1];
+	int fd;
+
+	if (!index || index_dirfd < 0)
+		return;
+	hex_encode(rec->sha256, SHA256_BYTES, name);
+	fd = io_open(index_dirfd, name, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return;
+	(void)io_pwrite(fd, index, size, 0);
+	close(fd);
+}
+
 void object_forget_index(int index_dirfd, const struct sealed *rec)
 {
 	char name[2 * SHA256_BYTES + 1];
 
-	if (index_dirfd < 0 || rec->codec != RECORD_CODEC_IMPORT)
+	if (index_dirfd < 0 || !object_has_index(rec->codec, rec->raw_bytes))
 		return;
 	hex_encode(rec->sha256, SHA256_BYTES, name);
 	(void)io_unlink(index_dirfd, name, 0);

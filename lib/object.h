@@ -31,7 +31,7 @@ struct object_reader;
 /*
  * A reader for the object of this record: any number of threads may use it. Takes fd over in
  * every case. chunks: the cache through which one of ours is read, and read ahead; it must stay
- * open as long as the reader; NULL: none, and one chunk is kept by the reader. index_dirfd: where indexes of imports are kept, -1: nowhere; it must stay open as
+ * open as long as the reader; NULL: none, and one chunk is kept by the reader. index_dirfd: where indexes are kept, -1: nowhere; it must stay open as
  * long as the reader. read_only: no index is put there.
  *
  * 0 · -EBADMSG: it is not what the record says, *reason (a constant) why · -ENOMEM · an I/O
@@ -47,7 +47,18 @@ void object_close(struct object_reader *r);
 ssize_t object_read(struct object_reader *r, void *buf, size_t len, uint64_t offset,
 		    struct seekgz_damage *damage);
 
-/* Its index, if it is an import, is not needed any more. */
+/*
+ * Indexes are kept of imports, and of our own whose groups hold several chunks (more than about
+ * 0.5 GiB): under the SHA-256 of the object.
+ */
+bool object_has_index(uint8_t codec, uint64_t raw_bytes);
+
+/* Of our own, sealed just now: `size` bytes as lib/seekgz_index.h says. Without it (NULL), or if
+ * that fails, readers make it. */
+void object_save_index(int index_dirfd, const struct sealed *rec, const uint8_t *index,
+		       size_t size);
+
+/* It is not needed any more. */
 void object_forget_index(int index_dirfd, const struct sealed *rec);
 
 #endif

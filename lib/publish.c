@@ -22,6 +22,7 @@
 #include "lib/lazy.h"
 #include "lib/leftover.h"
 #include "lib/log.h"
+#include "lib/object.h"
 #include "lib/piecewise.h"
 #include "lib/raw.h"
 #include "lib/sealer.h"
@@ -415,6 +416,7 @@ static void finish(struct store *s, struct segment *seg)
 	struct file *f = seg->file;
 	struct segment *next;
 
+	object_save_index(s->indexfd, &seg->record, seg->index, seg->index_bytes);
 	file_drop_raw(s, f);
 	piecewise_published(s, f);
 	dirfd_release_times(s, seg->dir);

@@ -38,8 +38,9 @@ struct removal {
 	struct file *file;
 	uint32_t *numbers;
 	uint32_t count;
-	uint64_t unsealed;    /* bytes that were cut, and in no part yet */
-	struct sealed import; /* its record; codec 0: it is none */
+	uint64_t unsealed;	/* bytes that were cut, and in no part yet */
+	struct sealed *indexed; /* the records of those parts that may have an index */
+	uint32_t indexed_count;
 };
 
 static int remove_records(struct manifest_txn *txn, void *ctx)
@@ -63,6 +64,20 @@ static void cancel_locked(struct file *f)
 		seg->cancelled = true;
 }
 
+/* Without memory its index stays, which is no harm. */
+static void note_index_locked(struct store *s, struct removal *r, const struct part *part)
+    REQUIRES(s->lock)
+{
+	size_t size = (r->indexed_count + 1) * sizeof(*r->indexed);
+	struct sealed *grown = realloc(r->indexed, size);
+
+	if (!grown)
+		return;
+	r->indexed = grown;
+	if (manifest_get(s->manifest, r->file->id, part->number, &grown[r->indexed_count]))
+		r->indexed_count++;
+}
+
 /* Which parts go; and no segment of the file is sealed any more if all do. */
 static int plan_locked(struct store *s, struct removal *r) REQUIRES(s->lock)
 {
@@ -71,13 +86,14 @@ static int plan_locked(struct store *s, struct removal *r) REQUIRES(s->lock)
 	r->numbers = calloc(f->part_count ? f->part_count : 1, sizeof(*r->numbers));
 	if (!r->numbers)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < f->part_count; i++)
+	for (uint32_t i = 0; i < f->part_count; i++) {
 		r->numbers[r->count++] = f->parts[i].number;
+		if (object_has_index(f->parts[i].codec, f->parts[i].raw_bytes))
+			note_index_locked(s, r, &f->parts[i]);
+	}
 	if (f->cut_end > f->sealed_end)
 		r->unsealed = f->cut_end - f->sealed_end;
 	cancel_locked(f);
-	if (f->part_count && f->parts[0].codec == RECORD_CODEC_IMPORT)
-		manifest_get(s->manifest, f->id, f->parts[0].number, &r->import);
 	return 0;
 }
 
@@ -234,13 +250,15 @@ static int take_away(struct store *s, struct file *f, bool name)
 				forget_locked(s, &r);
 			lock_drop(&s->lock);
 			notify(s, d, plain, &r);
-			object_forget_index(s->indexfd, &r.import);
+			for (uint32_t i = 0; i < r.indexed_count; i++)
+				object_forget_index(s->indexfd, &r.indexed[i]);
 			if (r.count || r.unsealed)
 				tell(s, path.data ? path.data : "", &r);
 		}
 	}
 	unpin_raw(s, f); /* it was not removed */
 	free(r.numbers);
+	free(r.indexed);
 	node_unref(s, &d->n, 1);
 	barrier_check(s);
 	return err;

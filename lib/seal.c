@@ -20,6 +20,7 @@
 #include "lib/orphan.h"
 #include "lib/piecewise.h"
 #include "lib/raw.h"
+#include "lib/seekgz_index.h"
 #include "lib/space.h"
 #include "lib/verifier.h"
 
@@ -167,6 +168,7 @@ static int write_chunk(struct seal *sl, uint64_t i)
 
 	if (err)
 		return err;
+	seekgz_index_put(sl->seg->index, i, (uint32_t)c->gz_len, crc);
 	sl->gz_pos += c->gz_len;
 	sl->body_crc = codec_crc32(sl->body_crc, c->gz, c->gz_len);
 	sl->crc = (uint32_t)crc32_combine(sl->crc, crc, (z_off_t)len);
@@ -440,6 +442,8 @@ static struct seal *new_seal(struct store *s, struct sealer *p, struct segment *
 	sl->gz_pos = layout.header_bytes;
 	sl->sha = EVP_MD_CTX_new();
 	frames_init(&sl->frames);
+	free(seg->index);
+	seg->index = seekgz_index_new(&layout, &seg->index_bytes);
 	return sl;
 }
 

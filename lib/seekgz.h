@@ -112,7 +112,7 @@ struct seekgz_damage {
 
 /*
  * A reader for one object: the descriptor (owned, closed with it) and the header. Memory: the
- * header's groups (at most 16 KB), for stride > 0 an index of the group last used (12 bytes a
+ * header's groups (at most 16 KB), for stride > 0 an index of the group last used (8 bytes a
  * chunk), and, from the first seekgz_read on, one decompressed chunk and the scratch for one.
  *
  * Any number of threads may use one reader. Those in seekgz_read take turns (a lock of rank 40,
@@ -124,6 +124,14 @@ struct seekgz_reader;
 /* Takes fd over in every case. Errors as seekgz_header_read. */
 int seekgz_open(int fd, struct seekgz_reader **out, const char **reason);
 void seekgz_close(struct seekgz_reader *r);
+
+/*
+ * Before the first read of an object of groups of several chunks (of others it does nothing): take
+ * the index from the file `name` beneath dirfd (lib/seekgz_index.h), and, with save, put what it
+ * lacks there. Whatever fails: the index of a group is made when it is needed, each time that
+ * another one has been needed in between.
+ */
+void seekgz_use_index(struct seekgz_reader *r, int dirfd, const char *name, bool save);
 const struct seekgz_header *seekgz_header(const struct seekgz_reader *r);
 
 /*

@@ -3,26 +3,21 @@
  * Reading sealed objects at random.
  *
  * A byte is only given out once a CRC-32 from the header vouches for it. Where a group is one
- * chunk (stride 0) that is the chunk's own. Else the group is walked once, and the CRC-32s of
- * its chunks, found on the way and vouched for by the group's, are kept for the reads that
- * follow.
+ * chunk (stride 0) that is the chunk's own. Else an index has the CRC-32s of the group's chunks,
+ * vouched for by the group's; where there is none the group is walked once, and they are found on
+ * the way.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/io.h"
 #include "lib/lock.h"
 #include "lib/seekgz_impl.h"
+#include "lib/seekgz_index.h"
 
 #define NONE UINT64_MAX
-
-/* What an index keeps of a chunk. */
-struct indexed {
-	uint32_t gz_pos; /* in the group */
-	uint32_t gz_bytes;
-	uint32_t crc32;
-};
 
 /*
  * Invariants whenever the locks are free: plain_chunk is NONE, or decoder.plain holds that chunk
@@ -35,7 +30,10 @@ struct seekgz_reader {
 	struct decoder decoder;
 	uint64_t plain_chunk;
 	uint64_t index_group;
-	struct indexed *index; /* of 2^stride chunks; NULL where the header is the index */
+	struct seekgz_entry *index; /* of 2^stride chunks; NULL where the header is the index */
+	/* Constant. */
+	int index_fd; /* where indexes are kept; -1: nowhere */
+	bool save;    /* and put */
 };
 
 int seekgz_open(int fd, struct seekgz_reader **out, const char **reason)
@@ -61,6 +59,7 @@ int seekgz_open(int fd, struct seekgz_reader **out, const char **reason)
 	lock_init(&r->index_lock);
 	r->plain_chunk = NONE;
 	r->index_group = NONE;
+	r->index_fd = -1;
 	*out = r;
 	return 0;
 out_release:
@@ -77,6 +76,8 @@ void seekgz_close(struct seekgz_reader *r)
 	if (!r)
 		return;
 	close(r->decoder.fd);
+	if (r->index_fd >= 0)
+		close(r->index_fd);
 	seekgz_decoder_release(&r->decoder);
 	lock_release(&r->lock);
 	lock_release(&r->index_lock);
@@ -89,21 +90,29 @@ const struct seekgz_header *seekgz_header(const struct seekgz_reader *r)
 	return &r->decoder.header;
 }
 
+void seekgz_use_index(struct seekgz_reader *r, int dirfd, const char *name, bool save)
+{
+	if (!r->index)
+		return;
+	r->index_fd =
+	    io_open(dirfd, name, (save ? O_RDWR | O_CREAT : O_RDONLY) | O_NOFOLLOW, 0600);
+	r->save = save;
+}
+
 static int index_chunk(void *ctx, const struct chunk *c)
 {
 	struct seekgz_reader *r = ctx;
 	const struct decoder *d = &r->decoder;
 	uint32_t group = (uint32_t)(c->number >> d->header.layout.stride_log2);
 
-	r->index[c->number - seekgz_group_first(d, group)] = (struct indexed){
-	    .gz_pos = (uint32_t)(c->gz_pos - seekgz_group_gz_pos(d, group)),
+	r->index[c->number - seekgz_group_first(d, group)] = (struct seekgz_entry){
 	    .gz_bytes = (uint32_t)c->gz_bytes,
 	    .crc32 = c->crc32,
 	};
 	return 0;
 }
 
-/* Have the index of a group; d decompresses. */
+/* Have the index of a group: from where it is kept, or d decompresses all of the group. */
 static int index_group_locked(struct seekgz_reader *r, struct decoder *d, uint32_t group,
 			      struct seekgz_damage *damage) REQUIRES(&r->index_lock)
 {
@@ -112,10 +121,15 @@ static int index_group_locked(struct seekgz_reader *r, struct decoder *d, uint32
 	if (r->index_group == group)
 		return 0;
 	r->index_group = NONE;
-	err = seekgz_walk_group(d, group, index_chunk, r, damage);
-	if (!err)
-		r->index_group = group;
-	return err;
+	if (r->index_fd < 0 || !seekgz_index_read(r->index_fd, &d->header, group, r->index)) {
+		err = seekgz_walk_group(d, group, index_chunk, r, damage);
+		if (err)
+			return err;
+		if (r->index_fd >= 0 && r->save)
+			(void)seekgz_index_write(r->index_fd, &d->header, group, r->index);
+	}
+	r->index_group = group;
+	return 0;
 }
 
 /* Where a chunk lies and what its CRC is, by what was itself checked: the header where a group is
@@ -124,7 +138,7 @@ static int find_chunk(struct seekgz_reader *r, struct decoder *d, struct chunk *
 		      struct seekgz_damage *damage)
 {
 	uint32_t group = (uint32_t)(c->number >> d->header.layout.stride_log2);
-	const struct indexed *found;
+	uint64_t first = seekgz_group_first(d, group);
 	int err;
 
 	c->gz_pos = seekgz_group_gz_pos(d, group);
@@ -136,10 +150,10 @@ static int find_chunk(struct seekgz_reader *r, struct decoder *d, struct chunk *
 	lock_take(&r->index_lock);
 	err = index_group_locked(r, d, group, damage);
 	if (!err) {
-		found = &r->index[c->number - seekgz_group_first(d, group)];
-		c->gz_pos += found->gz_pos;
-		c->gz_bytes = found->gz_bytes;
-		c->crc32 = found->crc32;
+		for (uint64_t i = 0; i < c->number - first; i++)
+			c->gz_pos += r->index[i].gz_bytes;
+		c->gz_bytes = r->index[c->number - first].gz_bytes;
+		c->crc32 = r->index[c->number - first].crc32;
 	}
 	lock_drop(&r->index_lock);
 	return err;

@@ -77,6 +77,7 @@ struct segment *segment_free(struct store *s, struct segment *seg)
 	node_unref_locked(s, &seg->file->n, 1);
 	lock_drop(&s->lock);
 	free(seg->dir_path);
+	free(seg->index);
 	free(seg);
 	return next;
 }

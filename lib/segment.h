@@ -45,6 +45,8 @@ struct segment {
 
 	/* Of the thread that has the segment in work. */
 	struct sealed record;
+	uint8_t *index; /* of the object, to be kept once it is recorded; NULL: there is none */
+	size_t index_bytes;
 	char tmp[64]; /* path of the temporary, "" when there is none */
 	int tmp_fd;
 	bool orphan;	 /* tmp is one, and was not looked at yet: lib/orphan.h */

@@ -82,7 +82,7 @@ static void every_change_of_what_is_listed_makes_a_fresh_one(void)
 
 static void none_keeps_while_one_of_an_older_state_is_open(void)
 {
-	struct node *root = store_root(store);
+	struct node *root;
 	uint64_t older = 0, state = 0;
 
 	begin();
