@@ -37,9 +37,9 @@ jobs=2
 # tests take long there, or look at what a sanitizer has no part in; the other unit tests have one
 # thread, in which ThreadSanitizer finds nothing.
 asan_mount="append basic fsync_parts names posix recovery"
-tsan_mount="append basic fsync_parts gates recovery writers"
+tsan_mount="append basic damage fsync_parts gates recovery writers"
 clang_mount="basic"
-tsan_unit="answers check imports manifest_commit moments order order_doubt order_intents order_names order_orphan
+tsan_unit="answers check chunks imports listing manifest_commit moments order order_doubt order_intents order_names order_orphan
 	order_prover order_remnant order_publish order_recovery order_start pool repair schedule sealer sealer_ahead space
 	states store"
 
