@@ -20,7 +20,7 @@ lists() {
 
 each_change_is_listed() {
 	local i n objects=(x.notepack.gz)
-	for i in $(seq 1 $ROUNDS); do
+	for i in $(seq 1 "$ROUNDS"); do
 		lists "${objects[@]}" || return 1
 		echo "$i" >>"$MNT/d/x"
 		lists x "${objects[@]}" || return 1
