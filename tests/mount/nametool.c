@@ -8,9 +8,8 @@
  *	setxattr PATH
  *	pwrite PATH OFFSET TEXT	opened O_RDWR, without O_CREAT
  *	list DIR BYTES		every name but . and .., by getdents64(2) with a buffer of BYTES
- *	seek DIR COMMAND	print half of the names, run COMMAND, seekdir(3) to where it
- * was, print
- *				"--" and the rest
+ *	seek DIR COUNT COMMAND	print COUNT names, run COMMAND, seekdir(3) to where it was,
+ *				print "--" and the rest
  *	mknod PATH		a regular file, by mknod(2)
  */
 #include <dirent.h>
@@ -88,18 +87,15 @@ static int do_seek(char **argv)
 {
 	DIR *d = opendir(argv[0]);
 	const struct dirent *e;
-	long count = 0, where;
+	long where;
 
 	if (!d)
 		return result(-1);
-	while (readdir(d))
-		count++;
-	rewinddir(d);
-	for (count /= 2; count > 0 && (e = readdir(d)); count--)
+	for (long count = atol(argv[1]); count > 0 && (e = readdir(d)); count--)
 		puts(e->d_name);
 	where = telldir(d);
 	fflush(stdout);
-	if (system(argv[1]) != 0)
+	if (system(argv[2]) != 0)
 		return 2;
 	puts("--");
 	seekdir(d, where);
@@ -119,7 +115,7 @@ static const struct {
 	int (*run)(char **argv);
 } commands[] = {
     {"rename", 2, do_rename}, {"truncate", 2, do_truncate}, {"setxattr", 1, do_setxattr},
-    {"pwrite", 3, do_pwrite}, {"list", 2, do_list},	    {"seek", 2, do_seek},
+    {"pwrite", 3, do_pwrite}, {"list", 2, do_list},	    {"seek", 3, do_seek},
     {"mknod", 1, do_mknod},
 };
 
