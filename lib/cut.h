@@ -40,11 +40,6 @@ void active_update_locked(struct store *s, struct file *f) REQUIRES(s->lock);
 /* End grace now for every closed file. */
 void cut_hurry_closed_locked(struct store *s) REQUIRES(s->lock);
 
-/* Make a record boundary of the bytes [from, to) of an open raw file: how far a cut may go;
- * from itself if there is no complete record yet. name: the plain name. Returns an offset or
- * -errno. */
-int64_t cut_boundary(int fd, const char *name, uint64_t from, uint64_t to);
-
 /* The raw bytes of a file are all sealed: give them up if they may be. busy: the caller has the
  * node. */
 void file_drop_raw(struct store *s, struct file *f) EXCLUDES(s->lock);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/cut.h"
+#include "lib/boundary.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/raw.h"
@@ -38,7 +38,7 @@ static uint64_t boundary(struct store *s, struct file *f, const char *name, uint
 	lock_drop(&s->lock);
 	to = raw_get(s, f, &raw);
 	if (to == 0)
-		to = cut_boundary(raw->fd, name, from, from + bytes);
+		to = boundary_find(raw->fd, name, from, from + bytes);
 	raw_put(s, f, raw);
 	lock_take(&s->lock);
 	gate_leave_locked(s, f);
