@@ -147,8 +147,9 @@ struct file {
 	uint64_t size, written_end, cut_end, sealed_end;
 
 	bool raw_present;
-	bool raw_recovered; /* from before our start: someone may still hold it open for writing
-			     */
+	bool
+	    raw_recovered; /* from before our start, and someone may still hold it open for writing:
+			     * raw_get() looks */
 	bool raw_unproven; /* it holds bytes of parts, and no one has compared them: it stays */
 	bool raw_pending;  /* … the prover will, or does (lib/prover.h) */
 	bool raw_doubted; /* … or has, and they are not the same: the next start settles it */
@@ -235,6 +236,7 @@ struct store {
 	atomic_int_least64_t
 	    space_credit; /* bytes that writers may have without being counted */
 	atomic_int_least64_t inode_credit; /* … and inodes */
+	atomic_bool no_holes;		   /* the file system cannot punch them */
 	int indexfd;			   /* LAYOUT_INDEX; -1: there is none */
 	struct chunks *chunks;		   /* lib/chunks.h; NULL: not open yet */
 	struct manifest *manifest;

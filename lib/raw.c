@@ -186,7 +186,7 @@ static int open_by_name(struct store *s, struct file *f, int *out)
 	struct dir *d;
 	uint64_t identity = 0;
 	int dfd, fd, err;
-	bool moved, held;
+	bool moved, held, foreign;
 
 	lock_take(&s->lock);
 	while (f->n.linked && f->n.busy == BUSY_NAME)
@@ -201,9 +201,13 @@ static int open_by_name(struct store *s, struct file *f, int *out)
 	d = f->n.dir;
 	node_ref_locked(&d->n);
 	raw_place_init(&place, d, f->n.name, f->id, f->import);
+	foreign = f->raw_recovered;
 	lock_drop(&s->lock);
 
 	dfd = raw_place_get(s, &place);
+	/* Before we are a writer ourselves: afterwards there is no telling. */
+	foreign = foreign &&
+		  (dfd < 0 || s->options.read_only || raw_has_foreign_writer(dfd, place.name));
 	fd = dfd < 0 ? dfd : open_raw(s, dfd, place.name);
 	if (dfd >= 0)
 		raw_place_put(s, &place);
@@ -228,6 +232,8 @@ static int open_by_name(struct store *s, struct file *f, int *out)
 		moved = now.dir != place.dir || strcmp(now.name, place.name) != 0;
 	}
 	held = f->n.busy == BUSY_HELD;
+	if (fd >= 0 && !moved && !foreign)
+		f->raw_recovered = false;
 	node_unref_locked(s, &d->n, 1);
 	lock_drop(&s->lock);
 	if (fd == -ENOENT) /* held: it is being removed, or replaced, just now */

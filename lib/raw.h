@@ -72,7 +72,8 @@ int raw_read_reason(int fd, char **reason);
 
 /*
  * The open raw file, referenced: O_RDWR (O_RDONLY where the store is). Enter with the gate
- * held (shared or exclusive). -ENOENT: the file has none. -ESTALE: it is being removed. raw_put
+ * held (shared or exclusive). One from before our start that no one outside has open for writing is ours
+ * from then on (file.raw_recovered). -ENOENT: the file has none. -ESTALE: it is being removed. raw_put
  * closes the last one.
  */
 int raw_get(struct store *s, struct file *f, struct raw **out) EXCLUDES(s->lock);
@@ -94,10 +95,10 @@ bool raw_prove(struct store *s, struct file *f) EXCLUDES(s->lock);
 bool raw_vouches(struct store *s, struct file *f, uint32_t number) EXCLUDES(s->lock);
 
 /*
- * Give back the disk space of what is sealed of a file that is not sealed to its end: the mark says
- * so, durably, and then there is a hole. Enter with the node busy (by the caller). Takes the gate.
- * 0 also if there is nothing to give back, or the file system cannot · 1: someone outside this
- * process may still write it · -errno.
+ * Give back the disk space of what is sealed of a file: the mark says so, durably, and then there is a
+ * hole. It may be open, and be written meanwhile. Enter with the node busy (by the caller): so the raw file
+ * stays, and what is sealed of it. Takes the gate. 0 also if there is nothing to give back, or the file
+ * system cannot · 1: someone outside this process may still write it · -errno.
  */
 int raw_punch(struct store *s, struct file *f) EXCLUDES(s->lock);
 

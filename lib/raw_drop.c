@@ -10,6 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "lib/dirfd.h"
@@ -22,6 +24,10 @@ bool raw_has_foreign_writer(int dfd, const char *name)
 	CLEANUP_FD int fd = io_open(dfd, name, O_RDONLY | O_NOFOLLOW, 0);
 
 	if (fd < 0)
+		return true;
+	/* Who opens it for writing just now waits until it is unlocked, and we get a signal: one that is
+	 * ignored by default, where SIGIO ends the process. */
+	if (fcntl(fd, F_SETSIG, SIGURG) != 0)
 		return true;
 	if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0) {
 		if (errno == EACCES)
@@ -107,33 +113,21 @@ int raw_drop(struct store *s, struct file *f)
 	return err;
 }
 
-/* With the gate shut. Readers look at raw_base again behind their pread (lib/plain.c), so it moves
- * before the bytes go. */
-static int punch(struct store *s, struct file *f, uint64_t from, uint64_t to)
+/* The mark says, durably, that what lies before `to` is in parts. In the gate, which is not shut for it: a
+ * writer does not wait for this fsync. */
+static int mark_base(struct store *s, struct file *f, int fd, uint64_t to)
 {
 	struct raw_mark mark = {.id = f->id, .base = to};
-	struct raw *raw;
 	struct stat st;
-	int err = raw_get(s, f, &raw);
+	int err = io_fstat(fd, &st);
 
-	if (err)
-		return err;
-	err = io_fstat(raw->fd, &st);
 	if (!err && st.st_nlink > 1) /* it is someone else's, too */
 		err = -EMLINK;
 	if (!err)
-		err = raw_write_mark(s, raw->fd, &mark);
+		err = raw_write_mark(s, fd, &mark);
 	if (!err)
-		err = raw_sync(s, f, raw->fd);
-	if (!err) {
-		lock_take(&s->lock);
-		f->raw_base = to;
-		lock_drop(&s->lock);
-		err = io_fallocate(raw->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from,
-				   to - from);
-	}
-	raw_put(s, f, raw);
-	return err == -EOPNOTSUPP ? 0 : err;
+		err = raw_sync(s, f, fd);
+	return err;
 }
 
 void raw_make_hole(int fd, uint64_t end)
@@ -141,39 +135,70 @@ void raw_make_hole(int fd, uint64_t end)
 	(void)io_fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, end);
 }
 
-static bool may_be_written_by_others(struct store *s, struct file *f)
+/*
+ * With the gate shut. Readers look at raw_base again behind their pread (lib/plain.c), so it moves
+ * before the bytes go. From the start of the file: a crash may have come between a mark and its hole.
+ * That is no change that a user made: the time of the last one stays.
+ */
+static int make_hole(struct store *s, struct file *f, int fd, uint64_t to)
 {
-	int dfd = dirfd_get(s, f->n.dir);
-	bool may = dfd < 0 || raw_has_foreign_writer(dfd, f->n.name);
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
+	struct stat st;
+	int err = io_fstat(fd, &st);
 
-	if (dfd >= 0)
-		dirfd_put(s, f->n.dir);
-	return may;
+	if (err)
+		return err;
+	lock_take(&s->lock);
+	f->raw_base = to;
+	lock_drop(&s->lock);
+	err = io_fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, to);
+	times[1] = st.st_mtim;
+	return err ? err : io_set_times(fd, times);
+}
+
+static int punch(struct store *s, struct file *f, int fd, uint64_t to)
+{
+	int err;
+
+	lock_take(&s->lock);
+	gate_shut_locked(s, f);
+	lock_drop(&s->lock);
+	err = make_hole(s, f, fd, to);
+	lock_take(&s->lock);
+	gate_open_locked(s, f);
+	lock_drop(&s->lock);
+	if (err == -EOPNOTSUPP && !atomic_exchange(&s->no_holes, true))
+		log_notice("the store's file system makes no holes in files: the disk space of "
+			   "what is sealed of a file comes back when it is closed");
+	return err == -EOPNOTSUPP ? 0 : err;
 }
 
 int raw_punch(struct store *s, struct file *f)
 {
-	uint64_t from, to;
-	bool may, recovered;
+	struct raw *raw = NULL;
+	uint64_t to;
+	bool may;
 	int err = 0;
 
 	lock_take(&s->lock);
-	gate_shut_locked(s, f);
-	from = f->raw_base;
+	gate_enter_locked(s, f);
 	to = f->sealed_end;
-	may = f->n.linked && f->raw_present && from < to && s->have_xattrs && !f->raw_unproven;
-	recovered = f->raw_recovered;
-	if (may && recovered && f->raw) {
-		may = false;
-		err = 1;
-	}
+	may = f->n.linked && f->raw_present && f->raw_base < to && s->have_xattrs &&
+	      !f->raw_unproven && !atomic_load(&s->no_holes);
 	lock_drop(&s->lock);
-	if (may && recovered && may_be_written_by_others(s, f))
-		err = 1;
-	else if (may)
-		err = punch(s, f, from, to);
+	if (may)
+		err = raw_get(s, f, &raw); /* which looks whose writers there are */
 	lock_take(&s->lock);
-	gate_open_locked(s, f);
+	if (raw && f->raw_recovered)
+		err = 1;
 	lock_drop(&s->lock);
+	if (raw && !err)
+		err = mark_base(s, f, raw->fd, to);
+	lock_take(&s->lock);
+	gate_leave_locked(s, f);
+	lock_drop(&s->lock);
+	if (raw && !err)
+		err = punch(s, f, raw->fd, to);
+	raw_put(s, f, raw);
 	return err;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Where a raw file's own bytes begin, whatever base its mark says. */
+/* Where a raw file's own bytes begin, whatever base its mark says; whether someone writes it. */
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/wait.h>
 
 #include "lib/io.h"
 #include "lib/raw.h"
@@ -109,6 +111,38 @@ static void where_it_cannot_be_told_all_are_bytes(void)
 	CHECK_EQ(raw_begin(-1, &st, 21), 0);
 }
 
+/* The kernel tells who holds a lease that someone opens the file. It did so with SIGIO, which ends a
+ * process. */
+static void who_looks_for_writers_survives_one_that_comes(void)
+{
+	int status = 0;
+	pid_t opener, looker;
+
+	begin(0);
+	close(fd); /* it can write */
+	fd = openat(dir.fd, "raw", O_RDONLY | O_CLOEXEC);
+	fflush(stdout);
+	opener = fork();
+	if (opener == 0) {
+		for (;;)
+			close(openat(dir.fd, "raw", O_RDWR | O_CLOEXEC));
+	}
+	looker = fork();
+	if (looker == 0) {
+		int met = 0;
+
+		for (int i = 0; i < 20000; i++)
+			met += raw_has_foreign_writer(dir.fd, "raw");
+		_exit(met == 0); /* it was there, at times */
+	}
+	CHECK_EQ(waitpid(looker, &status, 0), looker);
+	CHECK_EQ(status, 0);
+	kill(opener, SIGKILL);
+	CHECK_EQ(waitpid(opener, NULL, 0), opener);
+	CHECK(!raw_has_foreign_writer(dir.fd, "raw"));
+	end();
+}
+
 int main(void)
 {
 	RUN(a_tail_begins_at_its_base);
@@ -117,5 +151,6 @@ int main(void)
 	RUN(what_was_to_be_punched_begins_behind_the_hole);
 	RUN(nothing_but_a_hole_is_hollow);
 	RUN(where_it_cannot_be_told_all_are_bytes);
+	RUN(who_looks_for_writers_survives_one_that_comes);
 	return unit_done();
 }
