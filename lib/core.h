@@ -187,6 +187,10 @@ struct file {
 	bool fsync_armed; /* the deadline is an fsync's */
 	int error;	  /* sticky: a failed fsync of the raw file (-errno) */
 	int64_t last_cut_ns, dirty_since_ns;
+	/* lib/rotate.h: what is new since when. */
+	uint64_t rotate_from;
+	int64_t rotate_ns;
+	bool rewritten; /* changed, not only appended to, since a boundary was looked for */
 
 	unsigned gate_in;
 	bool gate_shut;
@@ -224,7 +228,7 @@ struct handle {
 	struct handle *prev, *next;
 };
 
-enum { TIMER_SOON, TIMER_LATER, TIMERS };
+enum { TIMER_SOON, TIMER_LATER, TIMER_ROTATE, TIMERS };
 
 struct store {
 	/* Constant after store_open. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Two lists of deadlines, each sorted: grace and shorter, and the long ones. A file is in at
- * most one. Deadlines of one list are nearly always armed in rising order, so inserting from
+ * Three lists of deadlines, each sorted: grace and shorter, longer ones, and those of the option
+ * rotate_age. A file is in at most one. Deadlines of one list are nearly always armed in rising order, so inserting from
  * the end is constant work.
  *
  * The gate is shut for a cut, so no write is under way while the end of the bytes is looked
@@ -19,6 +19,7 @@
 #include "lib/lazy.h"
 #include "lib/log.h"
 #include "lib/raw.h"
+#include "lib/rotate.h"
 #include "lib/sealer.h"
 #include "lib/space.h"
 
@@ -83,10 +84,13 @@ void file_dirty_locked(struct store *s, struct file *f)
 	if (!f->dirty) {
 		f->dirty = true;
 		f->dirty_since_ns = clock_ns();
+		rotate_begin_locked(s, f, f->cut_end);
 	}
 	active_update_locked(s, f);
 	if (!f->writers)
 		timer_grace_locked(s, f);
+	else
+		rotate_arm_locked(s, f);
 }
 
 void file_closed_locked(struct store *s, struct file *f)
@@ -149,6 +153,8 @@ static struct segment *freeze_locked(struct store *s, struct file *f, uint64_t t
 	f->dirty = f->size > f->cut_end;
 	if (f->dirty)
 		f->dirty_since_ns = clock_ns();
+	if (f->cut_end == to)
+		rotate_begin_locked(s, f, to);
 	f->last_cut_ns = clock_ns();
 	return idle ? f->segments : NULL;
 }
@@ -169,7 +175,7 @@ static int cuttable_locked(struct store *s, struct file *f) REQUIRES(s->lock)
 	       name_sealed(f->n.name, f->next_part + 1, store_suffix(s), name) == 0;
 }
 
-/* Where to cut a file that is open. Called with the gate shut, without the lock. */
+/* Where to cut a file that is open. Called in the gate, without the lock. */
 static int64_t open_boundary(struct store *s, struct file *f, const char *name, uint64_t from,
 			     uint64_t to)
 {
@@ -183,28 +189,65 @@ static int64_t open_boundary(struct store *s, struct file *f, const char *name, 
 	return at;
 }
 
+/* The same before the gate is shut: all that is new may have to be read, and no one waits for that. It
+ * holds unless the file is rewritten meanwhile. */
+static int64_t boundary_ahead(struct store *s, struct file *f)
+{
+	char name[NAME_BYTES + 1];
+	uint64_t from, end;
+	int64_t to = 0;
+	bool may;
+
+	lock_take(&s->lock);
+	gate_enter_locked(s, f);
+	may = f->writers && cuttable_locked(s, f) > 0;
+	snprintf(name, sizeof(name), "%s", may ? f->n.name : "");
+	from = f->cut_end;
+	end = f->written_end;
+	f->rewritten = false;
+	lock_drop(&s->lock);
+	if (may)
+		to = open_boundary(s, f, name, from, end);
+	lock_take(&s->lock);
+	gate_leave_locked(s, f);
+	lock_drop(&s->lock);
+	return to;
+}
+
+/* How far to cut it. With the gate shut; drops the lock meanwhile. */
+static int64_t cut_to_locked(struct store *s, struct file *f, int64_t ahead) REQUIRES(s->lock)
+{
+	uint64_t from = f->cut_end, end = f->written_end;
+	char name[NAME_BYTES + 1];
+	int64_t to;
+
+	if (!f->writers)
+		return (int64_t)f->size;
+	if (ahead && !f->rewritten)
+		return ahead;
+	snprintf(name, sizeof(name), "%s", f->n.name);
+	lock_drop(&s->lock);
+	to = open_boundary(s, f, name, from, end);
+	lock_take(&s->lock);
+	return to;
+}
+
 /* Cut what the state allows; open: a file that is open, too, else someone has just opened it and
  * grace begins anew when they close it. The caller holds a reference. */
 static void cut_file(struct store *s, struct file *f, bool open)
 {
+	int64_t ahead = open ? boundary_ahead(s, f) : 0, to;
 	struct segment *submit = NULL;
 	char name[NAME_BYTES + 1];
-	int64_t to;
 	int may;
 
 	lock_take(&s->lock);
 	gate_shut_locked(s, f);
 	snprintf(name, sizeof(name), "%s", f->n.linked ? f->n.name : "");
 	may = f->writers && !open ? 0 : cuttable_locked(s, f);
+	rotate_begin_locked(s, f, f->written_end);
 	if (may > 0) {
-		to = (int64_t)f->size;
-		if (f->writers) {
-			uint64_t from = f->cut_end, end = f->written_end;
-
-			lock_drop(&s->lock);
-			to = open_boundary(s, f, name, from, end);
-			lock_take(&s->lock);
-		}
+		to = cut_to_locked(s, f, ahead);
 		/* It may have been renamed or removed meanwhile. */
 		if (to > (int64_t)f->cut_end && cuttable_locked(s, f) > 0)
 			submit = freeze_locked(s, f, (uint64_t)to);
@@ -216,6 +259,8 @@ static void cut_file(struct store *s, struct file *f, bool open)
 		f->dirty = false;
 	}
 	f->hurry = false;
+	if (f->writers)
+		rotate_arm_locked(s, f);
 	active_update_locked(s, f);
 	gate_open_locked(s, f);
 	lock_drop(&s->lock);
@@ -298,7 +343,10 @@ static void due(struct store *s, struct file *f)
 		import_due(s, f);
 		return;
 	}
-	if (f->writers && (f->fsync_armed || f->hurry)) {
+	if (f->writers && rotate_is_due_locked(s, f, now_ns)) {
+		what = CUT;
+		f->fsync_armed = false;
+	} else if (f->writers && (f->fsync_armed || f->hurry)) {
 		later_ns = wait_for_part_locked(s, f, now_ns);
 		if (later_ns)
 			timer_arm_locked(s, f, later_ns, TIMER_LATER);
@@ -312,6 +360,8 @@ static void due(struct store *s, struct file *f)
 		node_take_wait_locked(s, &f->n, BUSY_HELD);
 	}
 	open = f->writers > 0;
+	if (open && what == NOTHING)
+		rotate_arm_locked(s, f);
 	active_update_locked(s, f);
 	lock_drop(&s->lock);
 	if (what == CUT) {

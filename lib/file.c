@@ -237,14 +237,16 @@ static int enter_with_raw(struct store *s, struct handle *h, struct raw **out)
 	}
 }
 
-/* Bytes have been written up to end. */
-static void note_written(struct store *s, struct handle *h, uint64_t end, bool cached)
+/* Bytes have been written from offset to end. */
+static void note_written(struct store *s, struct handle *h, uint64_t offset, uint64_t end,
+			 bool cached)
 {
 	struct file *f = to_file(h->node);
 	bool news;
 
 	lock_take(&s->lock);
 	news = !f->n.cookie || (f->import && !f->size);
+	f->rewritten |= offset < f->written_end;
 	f->size = MAX(f->size, end);
 	f->written_end = MAX(f->written_end, end);
 	f->mapped |= cached;
@@ -313,7 +315,8 @@ ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offs
 		n = io_pwrite_some(raw->fd, (const char *)buf + skip, len - (size_t)skip,
 				   offset + (size_t)skip);
 	if (n > 0)
-		note_written(s, h, offset + (size_t)skip + (size_t)n, cached);
+		note_written(s, h, offset + (size_t)skip, offset + (size_t)skip + (size_t)n,
+			     cached);
 	leave(s, f, raw);
 	if (n == -EAGAIN && cached) /* cut in between: compare again */
 		return store_write(h, buf, len, offset - f->base, cached);
@@ -365,6 +368,7 @@ int store_fallocate(struct handle *h, int mode, uint64_t offset, uint64_t len)
 		lock_take(&s->lock);
 		news = !f->n.cookie;
 		f->size = MAX(f->size, (uint64_t)st.st_size);
+		f->rewritten = true;
 		(void)catalog_list_locked(s, f);
 		file_dirty_locked(s, f);
 		lock_drop(&s->lock);
@@ -397,6 +401,7 @@ static int resize(struct store *s, struct file *f, uint64_t size)
 	f->size = err ? old : size;
 	f->written_end = MIN(f->written_end, f->size);
 	cookie = f->n.cookie;
+	f->rewritten = true;
 	(void)catalog_list_locked(s, f);
 	cookie ^= f->n.cookie;
 	if (!err && f->size > f->cut_end)

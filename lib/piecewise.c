@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "lib/boundary.h"
 #include "lib/io.h"
@@ -88,23 +87,4 @@ void piecewise_failed(struct store *s, struct segment *seg, int err)
 	if ((err == -ENOSPC || err == -EDQUOT) && space_free(s) >= seg->raw_bytes &&
 	    space_inodes(s) > 0)
 		shorten(s, seg, seg->raw_bytes / 2);
-}
-
-void piecewise_published(struct store *s, struct file *f)
-{
-	bool wanted;
-	int err;
-
-	lock_take(&s->lock);
-	wanted = f->piecewise && f->raw_present;
-	f->piecewise = wanted;
-	lock_drop(&s->lock);
-	if (!wanted)
-		return;
-	err = raw_punch(s, f);
-	if (err < 0)
-		log_error("%s: the disk space of its sealed bytes could not be given back: %s; "
-			  "that is "
-			  "tried again with its next part",
-			  f->n.name, strerror(-err));
 }

@@ -3,8 +3,8 @@
 
 #include "lib/catalog.h"
 #include "lib/cut.h"
-#include "lib/piecewise.h"
 #include "lib/raw.h"
+#include "lib/rotate.h"
 #include "lib/state.h"
 
 void prover_add(struct store *s, struct file *f, bool doubted)
@@ -32,12 +32,12 @@ static void prove(struct store *s, struct file *f)
 	file_unused_locked(s, f); /* its raw file may go */
 	/* Who is busy with it publishes its next part most likely, and punches then. To wait for that
 	 * might be for as long as the disk is full. */
-	punch = proven && f->piecewise && f->n.linked && f->n.busy == IDLE;
+	punch = proven && (f->piecewise || f->writers) && f->n.linked && f->n.busy == IDLE;
 	if (punch)
 		node_take_wait_locked(s, &f->n, BUSY_HELD);
 	lock_drop(&s->lock);
 	if (punch) {
-		piecewise_published(s, f);
+		rotate_published(s, f);
 		node_give(s, &f->n);
 	}
 }

@@ -25,6 +25,7 @@
 #include "lib/object.h"
 #include "lib/piecewise.h"
 #include "lib/raw.h"
+#include "lib/rotate.h"
 #include "lib/sealer.h"
 
 /* The segments still in the batch; those that drop out are taken from it. */
@@ -418,7 +419,7 @@ static void finish(struct store *s, struct segment *seg)
 
 	object_save_index(s->indexfd, &seg->record, seg->index, seg->index_bytes);
 	file_drop_raw(s, f);
-	piecewise_published(s, f);
+	rotate_published(s, f);
 	dirfd_release_times(s, seg->dir);
 	lock_take(&s->lock);
 	node_unref_locked(s, &seg->dir->n, 1);

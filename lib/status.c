@@ -138,10 +138,12 @@ static void add_options(struct store *s, struct buf *out)
 		   store_suffix(s));
 	buf_json_string(out, o->exclude, strlen(o->exclude));
 	buf_printf(out,
-		   ",\"fsync\":\"%s\",\"cut_size\":%llu,\"cut_age\":%.3f,\"scrub\":%.3f,"
+		   ",\"fsync\":\"%s\",\"cut_size\":%llu,\"cut_age\":%.3f,\"rotate_size\":%llu,"
+		   "\"rotate_age\":%.3f,\"scrub\":%.3f,"
 		   "\"allow_delete\":",
 		   o->fsync_seals ? "seal" : "sync", (unsigned long long)o->cut_bytes,
-		   (double)o->cut_age_ns / 1e9, (double)o->scrub_ns / 1e9);
+		   (double)o->cut_age_ns / 1e9, (unsigned long long)o->rotate_bytes,
+		   (double)o->rotate_age_ns / 1e9, (double)o->scrub_ns / 1e9);
 	if (o->allow_delete || !o->allow_delete_globs)
 		buf_str(out, o->allow_delete ? "true" : "false");
 	else

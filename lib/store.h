@@ -61,6 +61,8 @@ struct store_options {
 	bool fsync_seals;		/* an fsync arms a cut (fsync=seal) */
 	uint64_t cut_bytes;		/* cuts of a file that stays open: new bytes … */
 	int64_t cut_age_ns;		/* … or time since the last */
+	uint64_t rotate_bytes;		/* … and without an fsync: new bytes (0: never) … */
+	int64_t rotate_age_ns;		/* … or since they are (0: never) */
 	bool allow_delete;		/* everywhere */
 	const char *allow_delete_globs; /* or for these plain names; NULL: none */
 	int64_t scrub_ns;		/* read everything again in this time; 0: never */

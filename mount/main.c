@@ -60,6 +60,8 @@ static struct store_options store_options_of(const struct daemon *d)
 	    .fsync_seals = o->fsync_seals,
 	    .cut_bytes = o->cut_bytes,
 	    .cut_age_ns = o->cut_age_ns,
+	    .rotate_bytes = o->rotate_bytes,
+	    .rotate_age_ns = o->rotate_age_ns,
 	    .scrub_ns = o->scrub_ns,
 	    .allow_delete = o->allow_delete,
 	    .allow_delete_globs = o->allow_delete_globs,

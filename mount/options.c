@@ -93,6 +93,16 @@ static bool set_cut_age(struct options *o, const char *value)
 	return value_duration(value, &o->cut_age_ns);
 }
 
+static bool set_rotate_size(struct options *o, const char *value)
+{
+	return value_size(value, &o->rotate_bytes);
+}
+
+static bool set_rotate_age(struct options *o, const char *value)
+{
+	return value_duration(value, &o->rotate_age_ns);
+}
+
 static bool set_allow_delete(struct options *o, const char *value)
 {
 	if (!value) {
@@ -178,6 +188,8 @@ static const struct word words[] = {
     {"fsync", REQUIRED, set_fsync, "seal or sync"},
     {"cut_size", REQUIRED, set_cut_size, A_SIZE},
     {"cut_age", REQUIRED, set_cut_age, A_DURATION},
+    {"rotate_size", REQUIRED, set_rotate_size, A_SIZE},
+    {"rotate_age", REQUIRED, set_rotate_age, A_DURATION},
     {"scrub", REQUIRED, set_scrub, A_DURATION},
     {"allow_delete", OPTIONAL, set_allow_delete,
      "globs of names, without a slash, with colons between them, or no \"=\""},

@@ -27,7 +27,9 @@ struct options {
 	bool fsync_seals;
 	uint64_t cut_bytes;
 	int64_t cut_age_ns;
-	int64_t scrub_ns; /* 0: never */
+	uint64_t rotate_bytes; /* 0: never */
+	int64_t rotate_age_ns; /* 0: never */
+	int64_t scrub_ns;      /* 0: never */
 	bool allow_delete;
 	char *allow_delete_globs; /* NULL: none */
 	int64_t lockwait_ns;

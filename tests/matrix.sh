@@ -36,12 +36,12 @@ jobs=2
 # What runs under a sanitizer, or clang, for a push; with --all the whole suites do. The other mount
 # tests take long there, or look at what a sanitizer has no part in; the other unit tests have one
 # thread, in which ThreadSanitizer finds nothing.
-asan_mount="append basic fsync_parts names posix recovery"
+asan_mount="append basic fsync_parts names posix recovery rotate"
 tsan_mount="append basic damage fsync_parts gates recovery writers"
 clang_mount="basic"
-tsan_unit="answers check chunks imports listing manifest_commit moments order order_doubt order_intents order_names order_orphan
-	order_prover order_remnant order_publish order_recovery order_start pool repair schedule sealer sealer_ahead space
-	states store"
+tsan_unit="answers check chunks imports listing manifest_commit moments order order_doubt order_intents
+	order_names order_orphan order_prover order_publish order_recovery order_remnant order_start pool repair
+	rotate schedule sealer sealer_ahead space states store"
 
 usage() {
 	echo "usage: matrix.sh [--all] [--jobs N] [LEG…]; legs: $all_legs" >&2

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define PART_BYTES 900
+#define ROTATE_BYTES ((size_t)1100000) /* enough for a hole */
 #define NEVER_NS ((int64_t)3600 * 1000000000)
 
 /* ---- seal: written, fsynced, closed, in the manifest, stopped ---- */
@@ -85,6 +86,31 @@ static void append(struct world *w)
 	world_write(w, &log, 10);
 	world_release(&log);
 	world_release(&open);
+	world_close(w, s);
+}
+
+/* ---- rotate: files that stay open, and give back the raw bytes of what is sealed ---- */
+
+static void rotate(struct world *w)
+{
+	struct store *s = world_open_rotating(w, ROTATE_BYTES);
+	struct writer log, other;
+
+	if (!s)
+		return;
+	log = world_create(w, s, "log");
+	other = world_create(w, s, "other");
+	for (int i = 0; i < 2; i++) {
+		world_write(w, &log, ROTATE_BYTES + 1500);
+		if (i > 0)
+			world_fsync(w, &log);
+		world_write(w, &other, 300);
+		world_seal(w, s);
+	}
+	world_rename(w, s, log.p, "log.1");
+	world_write(w, &log, 300000);
+	world_release(&log);
+	world_release(&other);
 	world_close(w, s);
 }
 
@@ -322,6 +348,7 @@ const struct scenario scenarios[] = {
     {"seal", NULL, false, seal},
     {"drain", NULL, false, drain},
     {"append", append_before, false, append},
+    {"rotate", NULL, false, rotate},
     {"rename", rename_before, false, rename_files},
     {"remove", remove_before, false, remove_files},
     {"import", NULL, false, import_files},

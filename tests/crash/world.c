@@ -86,7 +86,8 @@ static struct caller me(void)
 	return (struct caller){.uid = getuid(), .gid = getgid()};
 }
 
-static struct store *open_store(struct world *w, int64_t grace_ns, int64_t scrub_ns)
+static struct store *open_store(struct world *w, int64_t grace_ns, int64_t scrub_ns,
+				uint64_t rotate_bytes)
 {
 	struct store_options options = {
 	    .path = w->dir,
@@ -97,6 +98,7 @@ static struct store *open_store(struct world *w, int64_t grace_ns, int64_t scrub
 	    .cut_age_ns = NEVER_NS,
 	    .allow_delete = true,
 	    .scrub_ns = scrub_ns,
+	    .rotate_bytes = rotate_bytes,
 	};
 	struct store_error error = {.text = ""};
 	struct store *s = NULL;
@@ -112,12 +114,17 @@ static struct store *open_store(struct world *w, int64_t grace_ns, int64_t scrub
 
 struct store *world_open(struct world *w, int64_t grace_ns)
 {
-	return open_store(w, grace_ns, 0);
+	return open_store(w, grace_ns, 0, 0);
 }
 
 struct store *world_open_scrubbed(struct world *w)
 {
-	return open_store(w, 0, 1);
+	return open_store(w, 0, 1, 0);
+}
+
+struct store *world_open_rotating(struct world *w, uint64_t bytes)
+{
+	return open_store(w, NEVER_NS, 0, bytes);
 }
 
 void world_close(struct world *w, struct store *s)

@@ -74,6 +74,8 @@ struct store *world_open(struct world *w, int64_t grace_ns);
 /* … which reads all of it again and again; wait until it did so twice. */
 struct store *world_open_scrubbed(struct world *w);
 void world_scrub(struct world *w, struct store *s);
+/* … where files that stay open are cut when this much is new; grace never ends. */
+struct store *world_open_rotating(struct world *w, uint64_t bytes);
 void world_close(struct world *w, struct store *s);
 
 /* An open file; h NULL: it could not be. */

@@ -148,6 +148,7 @@ static void check_accepted(const struct options *o, int argc, char *const argv[]
 	MUST(!o->suffix || name_check_suffix(o->suffix) == 0);
 	MUST(!o->allow_delete_globs || *o->allow_delete_globs);
 	MUST(duration_ok(o->grace_ns) && duration_ok(o->cut_age_ns));
+	MUST(duration_ok(o->rotate_age_ns) && o->rotate_bytes <= INT64_MAX);
 	MUST(duration_ok(o->lockwait_ns) && duration_ok(o->stop_wait_ns));
 	MUST(o->cut_bytes <= INT64_MAX && o->backlog_bytes <= INT64_MAX);
 	MUST(!o->has_reserve || o->reserve_bytes <= INT64_MAX);

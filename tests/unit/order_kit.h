@@ -142,8 +142,8 @@ int fsetxattr(int fd, const char *name, const void *value, size_t size, int flag
 
 int fallocate(int fd, int mode, off_t offset, off_t len)
 {
-	if (mode & FALLOC_FL_PUNCH_HOLE)
-		note("punch", fd, NULL);
+	if ((mode & FALLOC_FL_PUNCH_HOLE) && note("punch", fd, NULL))
+		return refuse();
 	return (int)syscall(SYS_fallocate, fd, mode, offset, len);
 }
 

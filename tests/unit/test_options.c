@@ -48,6 +48,8 @@ static void has_the_documented_defaults(void)
 	CHECK_EQ(o.grace_ns, NS);
 	CHECK_EQ(o.cut_bytes, 1 << 20);
 	CHECK_EQ(o.cut_age_ns, 60 * NS);
+	CHECK_EQ(o.rotate_bytes, 0);
+	CHECK_EQ(o.rotate_age_ns, 0);
 	CHECK_EQ(o.backlog_bytes, (uint64_t)4 << 30);
 	CHECK(!o.has_reserve);
 	CHECK_EQ(o.lockwait_ns, 90 * NS);
@@ -237,6 +239,16 @@ static void refuses_what_it_does_not_know(void)
 	check_wrong("s m -o allow_other=1", "\"allow_other=1\"");
 }
 
+static void sets_when_open_files_are_rotated(void)
+{
+	struct options o;
+
+	CHECK_EQ(parse(&o, "s m -o rotate_size=1G,rotate_age=1d"), OPTIONS_RUN);
+	CHECK_EQ(o.rotate_bytes, 1 << 30);
+	CHECK_EQ(o.rotate_age_ns, 86400 * NS);
+	options_release(&o);
+}
+
 static void refuses_a_remount_with_what_helps(void)
 {
 	check_wrong("s m -o rw,remount", "unmount it");
@@ -245,13 +257,14 @@ static void refuses_a_remount_with_what_helps(void)
 static void refuses_malformed_values(void)
 {
 	static const char *const values[] = {
-	    "level=0",		"level=13",	"level=",	   "level=6x",
-	    "level=-1",		"threads=0",	"threads=257",	   "threads=99999999999",
-	    "grace=",		"grace=1x",	"grace=-1",	   "grace=1ss",
-	    "grace=.5",		"grace=1.",	"grace=nan",	   "grace=1e9",
-	    "grace=999999999d", "suffix=",	"suffix=notepack", "suffix=./x",
-	    "fsync=maybe",	"cut_size=1.5", "cut_size=1KB",	   "cut_size=9999999999T",
-	    "cut_age=5k",	"codec=lzma",	"codec=",	   "codec=zlibx"};
+	    "level=0",		"level=13",	 "level=",	    "level=6x",
+	    "level=-1",		"threads=0",	 "threads=257",	    "threads=99999999999",
+	    "grace=",		"grace=1x",	 "grace=-1",	    "grace=1ss",
+	    "grace=.5",		"grace=1.",	 "grace=nan",	    "grace=1e9",
+	    "grace=999999999d", "suffix=",	 "suffix=notepack", "suffix=./x",
+	    "fsync=maybe",	"cut_size=1.5",	 "cut_size=1KB",    "cut_size=9999999999T",
+	    "cut_age=5k",	"rotate_size=x", "rotate_age=1w",   "codec=lzma",
+	    "codec=",		"codec=zlibx"};
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 		char line[64];
@@ -310,6 +323,7 @@ int main(void)
 	RUN(help_and_version_need_nothing_else);
 	RUN(refuses_missing_and_surplus_operands);
 	RUN(refuses_what_it_does_not_know);
+	RUN(sets_when_open_files_are_rotated);
 	RUN(refuses_a_remount_with_what_helps);
 	RUN(refuses_malformed_values);
 	RUN(reads_durations);
