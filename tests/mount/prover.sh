@@ -9,17 +9,20 @@ SHIM=$BUILD/tests/mount/libheldread.so
 FIFO=$WORK/fifo
 mkfifo "$FIFO"
 
-# As the crash leaves it: all of the raw file, and its first part.
+# As a crash behind the publication of its first part leaves it: that, and all of the raw file, whose bytes
+# would be given back next.
 leave_raw() {
 	rm -rf "$STORE"
 	mkdir "$STORE"
 	start grace=1h
 	exec 7>"$MNT/long"
 	cat "$WORK/data" >&7
+	cp --preserve=all "$STORE/long" "$WORK/raw"
 	"$NOTEPACKCTL" seal "$MNT/long"
-	echo tail >&7
 	crash
 	exec 7>&-
+	cp --preserve=all "$WORK/raw" "$STORE/long"
+	echo tail >>"$STORE/long"
 }
 
 # Whoever reads it lets it go; without a reader the time is up.
