@@ -162,12 +162,37 @@ static int stat_file(struct store *s, struct file *f, struct stat *out)
 	return 0;
 }
 
+/* The object's file, as someone has it open who has done so before it was removed; -ENOENT: no one has. */
+static int dup_of_handle(struct store *s, const struct node *n)
+{
+	const struct handle *h;
+	int fd = -ENOENT;
+
+	lock_take(&s->lock);
+	DL_FOREACH (s->handles, h) {
+		if (h->node == n && h->fd >= 0) {
+			fd = fcntl(h->fd, F_DUPFD_CLOEXEC, 0);
+			fd = fd < 0 ? -errno : fd;
+			break;
+		}
+	}
+	lock_drop(&s->lock);
+	return fd;
+}
+
 static int stat_object(struct store *s, struct object *o, struct stat *out)
 {
 	struct file *f = o->file;
 	int fd = plain_open_part(s, f, o->number);
-	int err = fd < 0 ? fd : io_fstat(fd, out);
-	int i;
+	bool removed;
+	int err, i;
+
+	lock_take(&s->lock);
+	removed = fd == -ENOENT && !f->n.linked;
+	lock_drop(&s->lock);
+	if (removed)
+		fd = dup_of_handle(s, &o->n);
+	err = fd < 0 ? fd : io_fstat(fd, out);
 
 	if (fd >= 0)
 		close(fd);
