@@ -102,13 +102,20 @@ struct fs *fs_new(void (*ready)(void *ctx), void *ctx)
 	park_init(&fs->park);
 	inval_init(&fs->inval);
 	control_init(&fs->control);
+	passthrough_init(&fs->passthrough);
 	return fs;
+}
+
+void fs_pass_through(struct fs *fs, const struct store *s, const struct fs_backing *backing)
+{
+	passthrough_want(&fs->passthrough, backing, store_is_stacked(s));
 }
 
 void fs_free(struct fs *fs)
 {
 	if (!fs)
 		return;
+	passthrough_release(&fs->passthrough);
 	control_release_all(&fs->control);
 	inval_release(&fs->inval);
 	park_release(&fs->park);

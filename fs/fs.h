@@ -29,6 +29,20 @@ void fs_free(struct fs *fs);
 /* For store_open; valid as long as fs. */
 const struct store_hooks *fs_hooks(struct fs *fs);
 
+/*
+ * Who tells the kernel of files that it shall read itself (FUSE_DEV_IOC_BACKING_OPEN and _CLOSE on the
+ * connection); any thread may call. open: a number above 0 for the open file fd, or -errno: -EPERM,
+ * -EPIPE, -ELOOP, if it will work for no other file either.
+ */
+struct fs_backing {
+	int32_t (*open)(void *ctx, int fd);
+	void (*close)(void *ctx, int32_t id);
+	void *ctx;
+};
+
+/* Have sealed objects of the store passed through (fs/passthrough.h). Before fs_start. */
+void fs_pass_through(struct fs *fs, const struct store *s, const struct fs_backing *backing);
+
 /* fuse_session_new with this filesystem's operations. NULL: libfuse has logged why. */
 struct fuse_session *fs_session(struct fs *fs, struct fuse_args *args);
 

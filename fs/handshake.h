@@ -10,6 +10,7 @@
  *					to take bits off, a SETATTR that sets nothing comes
  *					before it. Not so with O_TRUNC in OPEN, and the kernel
  *					would keep the old mode: so that is not asked for.
+ *	FUSE_PASSTHROUGH		fs/passthrough.h
  */
 #ifndef NOTEPACKFS_FS_HANDSHAKE_H
 #define NOTEPACKFS_FS_HANDSHAKE_H

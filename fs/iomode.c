@@ -3,10 +3,13 @@
 
 #include <fcntl.h>
 
-void iomode_file(struct fuse_file_info *fi)
+#include "fs/passthrough.h"
+
+void iomode_file(struct fuse_file_info *fi, int32_t passthrough)
 {
+	passthrough_set_reply(passthrough);
 	fi->direct_io = 0;
-	fi->keep_cache = 1;
+	fi->keep_cache = !passthrough;
 	/* FLUSH reports a writer's errors at close; a reader has none to be told. */
 	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
 }

@@ -52,7 +52,7 @@ static int run_open(struct fs *fs, struct op *op)
 	int r = store_open_node(fs->store, &op->caller, op->node, op->fi.flags, &h);
 
 	if (r == 0)
-		reply_open(op->req, h, &op->fi);
+		reply_open(fs, op->req, op->node, h, &op->fi);
 	return r;
 }
 
@@ -180,7 +180,9 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	if (ino_is_control(ino))
 		control_release(fs_of(req), fi);
-	else
+	else {
+		passthrough_leave(&fs_of(req)->passthrough, ino_node(fs_of(req), ino));
 		store_release(handle_of(fi));
+	}
 	reply_err(req, 0);
 }

@@ -9,6 +9,7 @@
 #include "fs/fs.h"
 #include "fs/inval.h"
 #include "fs/park.h"
+#include "fs/passthrough.h"
 
 /* Everything but the members with locks of their own is set before the session's loop starts
  * and does not change while it runs. */
@@ -22,6 +23,7 @@ struct fs {
 	struct park park;
 	struct inval inval;
 	struct control control;
+	struct passthrough passthrough;
 };
 
 static inline struct fs *fs_of(fuse_req_t req)

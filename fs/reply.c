@@ -54,7 +54,7 @@ void reply_create(struct fs *fs, fuse_req_t req, struct node *n, struct handle *
 	int err = reply_fill_entry(fs, n, &e);
 
 	fi->fh = (uintptr_t)h;
-	iomode_file(fi);
+	iomode_file(fi, 0);
 	if (err)
 		reply_err(req, err);
 	else
@@ -65,12 +65,22 @@ void reply_create(struct fs *fs, fuse_req_t req, struct node *n, struct handle *
 	}
 }
 
-void reply_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
+void reply_open(struct fs *fs, fuse_req_t req, struct node *n, struct handle *h,
+		struct fuse_file_info *fi)
 {
-	fi->fh = (uintptr_t)h;
-	iomode_file(fi);
-	if (fuse_reply_open(req, fi))
+	int32_t id = passthrough_enter(&fs->passthrough, n, h);
+
+	if (id < 0) {
 		store_release(h);
+		reply_err(req, id);
+		return;
+	}
+	fi->fh = (uintptr_t)h;
+	iomode_file(fi, id);
+	if (fuse_reply_open(req, fi)) {
+		passthrough_leave(&fs->passthrough, n); /* the handle keeps the node */
+		store_release(h);
+	}
 }
 
 bool reply_open_dir(fuse_req_t req, struct fuse_file_info *fi)

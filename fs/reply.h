@@ -30,7 +30,8 @@ void reply_entry(struct fs *fs, fuse_req_t req, struct node *n);
 /* So does the handle. */
 void reply_create(struct fs *fs, fuse_req_t req, struct node *n, struct handle *h,
 		  struct fuse_file_info *fi);
-void reply_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi);
+void reply_open(struct fs *fs, fuse_req_t req, struct node *n, struct handle *h,
+		struct fuse_file_info *fi);
 /* False: the answer did not arrive. */
 bool reply_open_dir(fuse_req_t req, struct fuse_file_info *fi);
 

@@ -205,6 +205,11 @@ ssize_t store_read(struct handle *h, void *buf, size_t len, uint64_t offset)
 	return plain_read(h->store, h, buf, len, offset);
 }
 
+int store_handle_fd(const struct handle *h)
+{
+	return h->fd;
+}
+
 /* ---- changing ---- */
 
 /* Enter the gate with a raw file to write to: open, made if the file was sealed to its end. */

@@ -2,8 +2,10 @@
 #include "lib/store_impl.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/vfs.h>
 
 #include "lib/catalog.h"
 #include "lib/chunks.h"
@@ -37,6 +39,13 @@ struct node *store_root(struct store *s)
 bool store_is_read_only(const struct store *s)
 {
 	return s->options.read_only;
+}
+
+bool store_is_stacked(const struct store *s)
+{
+	struct statfs st;
+
+	return fstatfs(s->fd, &st) == 0 && st.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
 const char *store_suffix(const struct store *s)

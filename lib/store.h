@@ -147,6 +147,8 @@ enum node_kind node_kind(const struct node *n);
 void node_ref(struct store *s, struct node *n);
 void node_unref(struct store *s, struct node *n, uint64_t count);
 bool store_is_read_only(const struct store *s);
+/* Does its file system lie on another one (overlayfs)? */
+bool store_is_stacked(const struct store *s);
 const char *store_suffix(const struct store *s);
 
 /* ---- names: a dir must be a NODE_DIR. Found and created nodes are referenced once. ---- */
@@ -268,6 +270,9 @@ ssize_t store_read(struct handle *h, void *buf, size_t len, uint64_t offset);
  * cut. */
 ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offset,
 		    bool cached);
+/* The store's file that a handle of an object reads, open for reading as long as the handle; of any other
+ * handle -1. */
+int store_handle_fd(const struct handle *h);
 int store_fallocate(struct handle *h, int mode, uint64_t offset, uint64_t len);
 int store_flush(struct handle *h); /* a sticky error of the file, else 0 */
 int store_fsync(struct handle *h);

@@ -120,9 +120,25 @@ static struct fuse_session *new_session(struct daemon *d)
 	return se;
 }
 
+static int32_t open_backing(void *ctx, int fd)
+{
+	struct daemon *d = ctx;
+
+	return mounter_open_backing(&d->mounter, fuse_session_fd(d->serve.session), fd);
+}
+
+static void close_backing(void *ctx, int32_t id)
+{
+	struct daemon *d = ctx;
+
+	mounter_close_backing(&d->mounter, fuse_session_fd(d->serve.session), id);
+}
+
 /* Serve until the end. 0, or an exit status. */
 static int serve(struct daemon *d)
 {
+	const struct fs_backing backing = {
+	    .open = open_backing, .close = close_backing, .ctx = d};
 	struct fuse_session *se = new_session(d);
 	int err;
 
@@ -140,6 +156,8 @@ static int serve(struct daemon *d)
 			fuse_session_destroy(se);
 		return STATUS_FAILED;
 	}
+	if (d->options.passthrough)
+		fs_pass_through(d->fs, d->store, &backing);
 	err = fs_start(d->fs, d->store, se);
 	if (err) {
 		log_error("%s: cannot start threads: %s; see ulimit -u", d->paths.mountpoint,

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -28,14 +29,89 @@
 #define DEATH SIGUSR2 /* sent by the kernel when the daemon's main thread ends */
 #define ENDING_MS 1000
 
-enum request { MOUNT = 'm', DETACH = 'd' };
+#define PASSED_MAX 2 /* descriptors with a message */
+
+/* include/uapi/linux/fuse.h of Linux 6.9 */
+struct backing_map {
+	int32_t fd;
+	uint32_t flags;
+	uint64_t padding;
+};
+#define BACKING_OPEN _IOW(229, 1, struct backing_map)
+#define BACKING_CLOSE _IOW(229, 2, uint32_t)
+
+enum request_kind { MOUNT, DETACH, OPEN_BACKING, CLOSE_BACKING };
+
+struct request {
+	enum request_kind kind;
+	int32_t id; /* CLOSE_BACKING: the number */
+};
 
 struct answer {
-	int err;
+	int err; /* or OPEN_BACKING: the number */
 	dev_t device;
 };
 
 extern char **environ;
+
+/* ---- messages ---- */
+
+/* 0 or -errno. */
+static int send_message(int channel, const void *data, size_t len, const int *fds, size_t count)
+{
+	char control[CMSG_SPACE(PASSED_MAX * sizeof(int))] = {0};
+	struct iovec iov = {.iov_base = (void *)data, .iov_len = len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t n;
+
+	if (count) {
+		struct cmsghdr *c;
+
+		msg.msg_control = control;
+		msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+	}
+	do
+		n = sendmsg(channel, &msg, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+/* What came with it goes to fds; the rest of those is -1. Returns its length; 0: the other end is gone. */
+static ssize_t receive_message(int channel, void *data, size_t len, int fds[PASSED_MAX])
+{
+	char control[CMSG_SPACE(PASSED_MAX * sizeof(int))] = {0};
+	struct iovec iov = {.iov_base = data, .iov_len = len};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control)};
+	struct cmsghdr *c;
+	ssize_t n;
+
+	for (int i = 0; i < PASSED_MAX; i++)
+		fds[i] = -1;
+	do
+		n = recvmsg(channel, &msg, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(fds, CMSG_DATA(c),
+		       MIN(c->cmsg_len - CMSG_LEN(0), PASSED_MAX * sizeof(int)));
+	return n < 0 ? -errno : n;
+}
+
+static void close_passed(const int fds[PASSED_MAX])
+{
+	for (int i = 0; i < PASSED_MAX; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+}
 
 /* ---- in the process ---- */
 
@@ -91,28 +167,6 @@ static int detach_it(const char *mountpoint, dev_t device)
 	if (umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
 		return 0;
 	return errno == EPERM ? run_fusermount(mountpoint) : -errno;
-}
-
-/* fd: to be passed on, or -1. */
-static void send_answer(const struct answer *answer, int fd)
-{
-	char control[CMSG_SPACE(sizeof(int))] = {0};
-	struct iovec iov = {.iov_base = (void *)answer, .iov_len = sizeof(*answer)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (fd >= 0) {
-		struct cmsghdr *c;
-
-		msg.msg_control = control;
-		msg.msg_controllen = sizeof(control);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
-	while (sendmsg(CHANNEL, &msg, MSG_NOSIGNAL) < 0 && errno == EINTR)
-		;
 }
 
 /* From now on nothing of it is left open, or in use, that others wait for. */
@@ -186,15 +240,41 @@ static void end_connection(const char *mountpoint, dev_t device)
 		close(fd);
 }
 
+/* *fd: to be passed on with the answer. */
+static void mount_for_daemon(const char *mountpoint, const char *options, struct answer *answer,
+			     int *fd)
+{
+	static const int kept[] = {CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH};
+
+	answer->err = mount_it(mountpoint, options, fd);
+	answer->device = answer->err ? 0 : device_at(mountpoint);
+	leave();
+	if (daemon_keep_capabilities(kept, ARRAY_LEN(kept)) != 0)
+		_exit(1);
+}
+
+/* passed: the connection, and the file. */
+static int open_backing(const int passed[PASSED_MAX])
+{
+	struct backing_map map = {.fd = passed[1]};
+	int id = ioctl(passed[0], BACKING_OPEN, &map);
+
+	return id < 0 ? -errno : id;
+}
+
+static int close_backing(const int passed[PASSED_MAX], int32_t id)
+{
+	return ioctl(passed[0], BACKING_CLOSE, &id) < 0 ? -errno : 0;
+}
+
 static void answer_requests(const char *mountpoint, const char *options)
 {
-	static const int to_detach[] = {CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH};
 	dev_t device = 0;
 
 	for (;;) {
 		struct answer answer = {0};
-		char request;
-		int fd = -1;
+		struct request request;
+		int passed[PASSED_MAX], fd = -1;
 		ssize_t n;
 
 		wait_for_request();
@@ -202,21 +282,26 @@ static void answer_requests(const char *mountpoint, const char *options)
 			end_connection(mountpoint, device);
 			return;
 		}
-		n = recv(CHANNEL, &request, 1, 0);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
+		n = receive_message(CHANNEL, &request, sizeof(request), passed);
+		if (n != (ssize_t)sizeof(request))
 			return;
-		if (request == MOUNT) {
-			answer.err = mount_it(mountpoint, options, &fd);
-			answer.device = device = answer.err ? 0 : device_at(mountpoint);
-			leave();
-			if (daemon_keep_capabilities(to_detach, ARRAY_LEN(to_detach)) != 0)
-				_exit(1);
-		} else {
+		switch (request.kind) {
+		case MOUNT:
+			mount_for_daemon(mountpoint, options, &answer, &fd);
+			device = answer.device;
+			break;
+		case DETACH:
 			answer.err = detach_it(mountpoint, device);
+			break;
+		case OPEN_BACKING:
+			answer.err = open_backing(passed);
+			break;
+		case CLOSE_BACKING:
+			answer.err = close_backing(passed, request.id);
+			break;
 		}
-		send_answer(&answer, fd);
+		close_passed(passed);
+		send_message(CHANNEL, &answer, sizeof(answer), &fd, fd >= 0);
 		if (fd >= 0)
 			close(fd); /* the connection ends with the daemon */
 	}
@@ -245,6 +330,7 @@ int mounter_start(struct mounter *m, const char *mountpoint, const char *options
 	int fds[2], err;
 
 	*m = (struct mounter){.fd = -1};
+	lock_init(&m->lock);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
 		return -errno;
 	m->pid = fork();
@@ -259,39 +345,26 @@ int mounter_start(struct mounter *m, const char *mountpoint, const char *options
 	return err;
 }
 
-/* Returns the answer's error; -EPIPE: the process has ended. *fd: what came with it, or -1. */
-static int ask(struct mounter *m, enum request request, struct answer *answer, int *fd)
+/* Returns the answer's error, or number; -EPIPE: the process has ended. *fd: what came with it, or -1. */
+static int ask(struct mounter *m, const struct request *request, const int *fds, size_t count,
+	       struct answer *answer, int *fd)
 {
-	char control[CMSG_SPACE(sizeof(int))] = {0}, byte = (char)request;
-	struct iovec iov = {.iov_base = answer, .iov_len = sizeof(*answer)};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control,
-			     .msg_controllen = sizeof(control)};
-	struct cmsghdr *c;
-	ssize_t n;
+	int passed[PASSED_MAX] = {-1, -1};
+	ssize_t n = 0;
 
-	*fd = -1;
-	do
-		n = send(m->fd, &byte, 1, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n != 1)
-		return -EPIPE;
-	do
-		n = recvmsg(m->fd, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)sizeof(*answer))
-		return -EPIPE;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
-	return answer->err;
+	lock_take(&m->lock);
+	if (send_message(m->fd, request, sizeof(*request), fds, count) == 0)
+		n = receive_message(m->fd, answer, sizeof(*answer), passed);
+	lock_drop(&m->lock);
+	*fd = passed[0];
+	return n == (ssize_t)sizeof(*answer) ? answer->err : -EPIPE;
 }
 
 int mounter_mount(struct mounter *m)
 {
+	const struct request request = {.kind = MOUNT};
 	struct answer answer;
-	int fd, err = ask(m, MOUNT, &answer, &fd);
+	int fd, err = ask(m, &request, NULL, 0, &answer, &fd);
 
 	if (err)
 		return err;
@@ -301,10 +374,30 @@ int mounter_mount(struct mounter *m)
 
 int mounter_detach(struct mounter *m)
 {
+	const struct request request = {.kind = DETACH};
 	struct answer answer;
 	int fd;
 
-	return m->device ? ask(m, DETACH, &answer, &fd) : 0;
+	return m->device ? ask(m, &request, NULL, 0, &answer, &fd) : 0;
+}
+
+int32_t mounter_open_backing(struct mounter *m, int connection, int fd)
+{
+	const struct request request = {.kind = OPEN_BACKING};
+	const int fds[PASSED_MAX] = {connection, fd};
+	struct answer answer;
+	int none;
+
+	return ask(m, &request, fds, 2, &answer, &none);
+}
+
+void mounter_close_backing(struct mounter *m, int connection, int32_t id)
+{
+	const struct request request = {.kind = CLOSE_BACKING, .id = id};
+	struct answer answer;
+	int none;
+
+	ask(m, &request, &connection, 1, &answer, &none);
 }
 
 void mounter_end(struct mounter *m)

@@ -123,6 +123,12 @@ static bool set_reserve(struct options *o, const char *value)
 	return value_size(value, &o->reserve_bytes);
 }
 
+static bool set_passthrough(struct options *o, const char *value)
+{
+	o->passthrough = strcmp(value, "auto") == 0;
+	return o->passthrough || strcmp(value, "off") == 0;
+}
+
 static bool set_scrub(struct options *o, const char *value)
 {
 	return value_duration(value, &o->scrub_ns);
@@ -195,6 +201,7 @@ static const struct word words[] = {
      "globs of names, without a slash, with colons between them, or no \"=\""},
     {"backlog", REQUIRED, set_backlog, A_SIZE},
     {"reserve", REQUIRED, set_reserve, A_SIZE},
+    {"passthrough", REQUIRED, set_passthrough, "auto or off"},
     {"lockwait", REQUIRED, set_lockwait, A_DURATION},
     {"stop_wait", REQUIRED, set_stop_wait, A_DURATION},
     {"ro", NONE, set_ro, NULL},
@@ -412,6 +419,7 @@ static void set_defaults(struct options *o)
 	o->grace_ns = SECOND_NS;
 	o->fsync_seals = true;
 	o->cut_bytes = 1 << 20;
+	o->passthrough = true;
 	o->cut_age_ns = 60 * SECOND_NS;
 	o->backlog_bytes = (uint64_t)4 << 30;
 	o->lockwait_ns = 90 * SECOND_NS;

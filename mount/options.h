@@ -34,6 +34,7 @@ struct options {
 	char *allow_delete_globs; /* NULL: none */
 	int64_t lockwait_ns;
 	uint64_t backlog_bytes;
+	bool passthrough;
 	bool has_reserve;
 	uint64_t reserve_bytes; /* if has_reserve */
 	int64_t stop_wait_ns;

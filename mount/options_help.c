@@ -35,6 +35,8 @@ static const char help_text[] =
     "  backlog=SIZE              writers are slowed while more waits to be sealed (4G)\n"
     "  reserve=SIZE              free space that writers do not get; less on a small disk "
     "(64M)\n"
+    "  passthrough=auto|off      sealed files are read by the kernel itself, where it can "
+    "(auto)\n"
     "  lockwait=DURATION         how long to wait for a store that is being unmounted (90s)\n"
     "  stop_wait=DURATION        how long to serve open files after SIGTERM (10s)\n"
     "  scrub=DURATION            read and verify every object again in this time, 0 never "

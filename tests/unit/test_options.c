@@ -49,6 +49,7 @@ static void has_the_documented_defaults(void)
 	CHECK_EQ(o.cut_bytes, 1 << 20);
 	CHECK_EQ(o.cut_age_ns, 60 * NS);
 	CHECK_EQ(o.rotate_bytes, 0);
+	CHECK(o.passthrough);
 	CHECK_EQ(o.rotate_age_ns, 0);
 	CHECK_EQ(o.backlog_bytes, (uint64_t)4 << 30);
 	CHECK(!o.has_reserve);
@@ -239,6 +240,18 @@ static void refuses_what_it_does_not_know(void)
 	check_wrong("s m -o allow_other=1", "\"allow_other=1\"");
 }
 
+static void sets_how_sealed_files_are_read(void)
+{
+	struct options o;
+
+	CHECK_EQ(parse(&o, "s m -o passthrough=off"), OPTIONS_RUN);
+	CHECK(!o.passthrough);
+	options_release(&o);
+	CHECK_EQ(parse(&o, "s m -o passthrough=off,passthrough=auto"), OPTIONS_RUN);
+	CHECK(o.passthrough);
+	options_release(&o);
+}
+
 static void sets_when_open_files_are_rotated(void)
 {
 	struct options o;
@@ -263,8 +276,8 @@ static void refuses_malformed_values(void)
 	    "grace=.5",		"grace=1.",	 "grace=nan",	    "grace=1e9",
 	    "grace=999999999d", "suffix=",	 "suffix=notepack", "suffix=./x",
 	    "fsync=maybe",	"cut_size=1.5",	 "cut_size=1KB",    "cut_size=9999999999T",
-	    "cut_age=5k",	"rotate_size=x", "rotate_age=1w",   "codec=lzma",
-	    "codec=",		"codec=zlibx"};
+	    "cut_age=5k",	"rotate_size=x", "passthrough=on",  "rotate_age=1w",
+	    "codec=lzma",	"codec=",	 "codec=zlibx"};
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 		char line[64];
@@ -323,6 +336,7 @@ int main(void)
 	RUN(help_and_version_need_nothing_else);
 	RUN(refuses_missing_and_surplus_operands);
 	RUN(refuses_what_it_does_not_know);
+	RUN(sets_how_sealed_files_are_read);
 	RUN(sets_when_open_files_are_rotated);
 	RUN(refuses_a_remount_with_what_helps);
 	RUN(refuses_malformed_values);

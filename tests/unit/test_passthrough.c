@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which handles of an inode are passed through, and what is written into the answers. */
+#include "fs/passthrough.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "tests/unit/unit.h"
+
+#define OPENERS 8
+#define ROUNDS 2000
+
+/* ---- in the place of the store, and of the one who makes the ioctls ---- */
+
+int store_handle_fd(const struct handle *h)
+{
+	return h ? 5 : -1;
+}
+
+static struct node *const a = (struct node *)"a", *const b = (struct node *)"b";
+static struct handle *const object = (struct handle *)"object";
+static int32_t next_id; /* what the next open gives; then one more */
+static atomic_int opened, closed, open_now, last_closed;
+
+static int32_t open_one(void *ctx, int fd)
+{
+	CHECK_EQ(fd, 5);
+	if (next_id <= 0)
+		return next_id;
+	atomic_fetch_add(&opened, 1);
+	atomic_fetch_add(&open_now, 1);
+	return next_id;
+}
+
+static void close_one(void *ctx, int32_t id)
+{
+	atomic_fetch_add(&closed, 1);
+	atomic_fetch_sub(&open_now, 1);
+	atomic_store(&last_closed, id);
+}
+
+static struct passthrough p;
+
+static void begin(void)
+{
+	const struct fs_backing backing = {.open = open_one, .close = close_one};
+
+	passthrough_init(&p);
+	passthrough_want(&p, &backing, false);
+	p.offered = true;
+	next_id = 7;
+	opened = closed = open_now = last_closed = 0;
+}
+
+static void end(void)
+{
+	CHECK(!p.inodes);
+	CHECK_EQ(opened, closed);
+	passthrough_release(&p);
+}
+
+/* ---- tests ---- */
+
+static void an_inode_has_one_number_from_its_first_handle_to_its_last(void)
+{
+	begin();
+	CHECK_EQ(passthrough_enter(&p, a, object), 7);
+	next_id = 8;
+	CHECK_EQ(passthrough_enter(&p, a, object), 7);
+	CHECK_EQ(passthrough_enter(&p, b, object), 8);
+	passthrough_leave(&p, a);
+	CHECK_EQ(closed, 0);
+	CHECK_EQ(passthrough_enter(&p, a, object), 7);
+	passthrough_leave(&p, a);
+	passthrough_leave(&p, a);
+	CHECK(closed == 1 && last_closed == 7);
+	passthrough_leave(&p, b);
+	CHECK(closed == 2 && last_closed == 8);
+	next_id = 9;
+	CHECK_EQ(passthrough_enter(&p, a, object), 9);
+	passthrough_leave(&p, a);
+	end();
+}
+
+static void what_began_with_ordinary_io_goes_on_with_it(void)
+{
+	begin();
+	next_id = -ENOMEM;
+	CHECK_EQ(passthrough_enter(&p, a, object), 0);
+	next_id = 7;
+	CHECK_EQ(passthrough_enter(&p, a, object), 0);
+	passthrough_leave(&p, a);
+	CHECK_EQ(passthrough_enter(&p, a, object), 0);
+	passthrough_leave(&p, a);
+	passthrough_leave(&p, a);
+	CHECK_EQ(passthrough_enter(&p, a, object), 7);
+	passthrough_leave(&p, a);
+	end();
+}
+
+static void what_is_open_stays_as_it_is_when_no_more_can_be(void)
+{
+	begin();
+	CHECK_EQ(passthrough_enter(&p, a, object), 7);
+	next_id = -EPERM;
+	CHECK_EQ(passthrough_enter(&p, b, object), 0);
+	next_id = 8;
+	CHECK_EQ(passthrough_enter(&p, a, object), 7);
+	passthrough_leave(&p, a);
+	passthrough_leave(&p, b);
+	passthrough_leave(&p, a);
+	CHECK_EQ(passthrough_enter(&p, a, object), 0); /* it was refused for good */
+	passthrough_leave(&p, a);
+	end();
+}
+
+static void other_files_are_not_counted(void)
+{
+	begin();
+	CHECK_EQ(passthrough_enter(&p, a, NULL), 0);
+	passthrough_leave(&p, a);
+	p.offered = false;
+	CHECK_EQ(passthrough_enter(&p, a, object), 0);
+	passthrough_leave(&p, a);
+	CHECK_EQ(opened, 0);
+	end();
+}
+
+static void *open_and_close(void *arg)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		int32_t id = passthrough_enter(&p, a, object);
+
+		CHECK(id == 7 && atomic_load(&open_now) == 1);
+		passthrough_leave(&p, a);
+	}
+	return NULL;
+}
+
+static void many_at_once_have_one_number(void)
+{
+	pthread_t threads[OPENERS];
+
+	begin();
+	CHECK_EQ(passthrough_enter(&p, a, object), 7);
+	for (int i = 0; i < OPENERS; i++)
+		CHECK_EQ(pthread_create(&threads[i], NULL, open_and_close, NULL), 0);
+	for (int i = 0; i < OPENERS; i++)
+		pthread_join(threads[i], NULL);
+	CHECK_EQ(opened, 1);
+	passthrough_leave(&p, a);
+	end();
+}
+
+struct amended {
+	uint32_t flags, flags2, depth;
+};
+
+static struct amended amend_init(uint32_t flags, uint32_t flags2, size_t out_len)
+{
+	struct fuse_init_in in = {.flags = flags, .flags2 = flags2};
+	uint32_t out[sizeof(struct fuse_init_out) / 4] = {0};
+	struct amended got;
+
+	p.offered = false;
+	passthrough_amend_init(&p, &in, sizeof(in), out, out_len);
+	got.flags = out[offsetof(struct fuse_init_out, flags) / 4];
+	got.flags2 = out[offsetof(struct fuse_init_out, flags2) / 4];
+	got.depth = out[offsetof(struct fuse_init_out, flags2) / 4 + 1];
+	return got;
+}
+
+static void it_is_asked_for_where_it_is_offered(void)
+{
+	struct amended got;
+
+	begin();
+	got = amend_init(1U << 30, 1 << 5, sizeof(struct fuse_init_out));
+	CHECK(p.offered && got.flags == 1U << 30 && got.flags2 == 1 << 5 && got.depth == 1);
+	got = amend_init(1U << 30, 0, sizeof(struct fuse_init_out));
+	CHECK(!p.offered && !got.flags && !got.flags2 && !got.depth);
+	got = amend_init(0, 1 << 5, sizeof(struct fuse_init_out));
+	CHECK(!p.offered && !got.flags && !got.flags2 && !got.depth);
+	p.stack_depth = 2;
+	got = amend_init(1U << 30, 1 << 5, sizeof(struct fuse_init_out));
+	CHECK_EQ(got.depth, 2);
+	/* An old kernel's. */
+	got = amend_init(1U << 30, 1 << 5, offsetof(struct fuse_init_out, flags2));
+	CHECK(!p.offered && !got.flags && !got.flags2 && !got.depth);
+	p.backing.open = NULL; /* passthrough=off */
+	got = amend_init(1U << 30, 1 << 5, sizeof(struct fuse_init_out));
+	CHECK(!p.offered && !got.flags2);
+	end();
+}
+
+static void an_answer_is_amended_once(void)
+{
+	struct fuse_out_header header = {.error = 0};
+	struct fuse_open_out out = {.fh = 3, .open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH};
+	struct iovec iov[2] = {{&header, sizeof(header)}, {&out, sizeof(out)}};
+
+	passthrough_amend_reply(iov, 2);
+	CHECK_EQ(out.open_flags, FOPEN_KEEP_CACHE | FOPEN_NOFLUSH);
+	passthrough_set_reply(12);
+	passthrough_amend_reply(iov, 2);
+	CHECK(out.fh == 3 && out.open_flags == (FOPEN_NOFLUSH | 1 << 7));
+	CHECK(memcmp((char *)&out + 12, &(int32_t){12}, 4) == 0);
+	out = (struct fuse_open_out){.open_flags = FOPEN_KEEP_CACHE};
+	passthrough_amend_reply(iov, 2);
+	CHECK_EQ(out.open_flags, FOPEN_KEEP_CACHE);
+	header.error = -EIO;
+	passthrough_set_reply(12);
+	passthrough_amend_reply(iov, 2);
+	CHECK_EQ(out.open_flags, FOPEN_KEEP_CACHE);
+	header.error = 0;
+	passthrough_amend_reply(iov, 2);
+	CHECK_EQ(out.open_flags, FOPEN_KEEP_CACHE);
+}
+
+int main(void)
+{
+	RUN(an_inode_has_one_number_from_its_first_handle_to_its_last);
+	RUN(what_began_with_ordinary_io_goes_on_with_it);
+	RUN(what_is_open_stays_as_it_is_when_no_more_can_be);
+	RUN(other_files_are_not_counted);
+	RUN(many_at_once_have_one_number);
+	RUN(it_is_asked_for_where_it_is_offered);
+	RUN(an_answer_is_amended_once);
+	return unit_done();
+}
