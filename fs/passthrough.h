@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * passthrough: files of which the kernel reads the store's own file itself, at its speed, and no READ
- * comes here (FUSE_PASSTHROUGH, Linux 6.9). These are the sealed objects: they never change.
+ * comes here (FUSE_PASSTHROUGH, Linux 6.9). These are the sealed objects of 1 MiB and more: they never
+ * change.
  *
  * libfuse has this from 3.17 on. What it takes is little, and the kernel's interface: two bits and a
  * number in the answer to INIT, a bit and a number in the answer to OPEN, and two ioctls of the

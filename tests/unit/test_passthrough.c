@@ -8,17 +8,22 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "tests/unit/unit.h"
 
+#define LARGE (1 << 20)
 #define OPENERS 8
 #define ROUNDS 2000
 
 /* ---- in the place of the store, and of the one who makes the ioctls ---- */
 
+static int file; /* of all objects */
+
 int store_handle_fd(const struct handle *h)
 {
-	return h ? 5 : -1;
+	return h ? file : -1;
 }
 
 static struct node *const a = (struct node *)"a", *const b = (struct node *)"b";
@@ -28,7 +33,7 @@ static atomic_int opened, closed, open_now, last_closed;
 
 static int32_t open_one(void *ctx, int fd)
 {
-	CHECK_EQ(fd, 5);
+	CHECK_EQ(fd, file);
 	if (next_id <= 0)
 		return next_id;
 	atomic_fetch_add(&opened, 1);
@@ -52,6 +57,8 @@ static void begin(void)
 	passthrough_init(&p);
 	passthrough_want(&p, &backing, false);
 	p.offered = true;
+	file = memfd_create("object", MFD_CLOEXEC);
+	CHECK_EQ(ftruncate(file, LARGE), 0);
 	next_id = 7;
 	opened = closed = open_now = last_closed = 0;
 }
@@ -61,6 +68,7 @@ static void end(void)
 	CHECK(!p.inodes);
 	CHECK_EQ(opened, closed);
 	passthrough_release(&p);
+	close(file);
 }
 
 /* ---- tests ---- */
@@ -121,6 +129,10 @@ static void what_is_open_stays_as_it_is_when_no_more_can_be(void)
 static void other_files_are_not_counted(void)
 {
 	begin();
+	CHECK_EQ(ftruncate(file, LARGE - 1), 0);
+	CHECK_EQ(passthrough_enter(&p, a, object), 0);
+	passthrough_leave(&p, a);
+	CHECK_EQ(ftruncate(file, LARGE), 0);
 	CHECK_EQ(passthrough_enter(&p, a, NULL), 0);
 	passthrough_leave(&p, a);
 	p.offered = false;
