@@ -55,8 +55,20 @@ void rotate_published(struct store *s, struct file *f)
 	wanted = f->piecewise || (f->writers && f->raw_present &&
 				  f->sealed_end - f->raw_base >= ROTATE_SPACE_BYTES);
 	lock_drop(&s->lock);
-	r = wanted ? raw_punch(s, f) : 0;
-	if (r < 0)
+	if (!wanted)
+		return;
+	r = raw_punch(s, f);
+	lock_take(&s->lock);
+	f->kept |= r == 1; /* file_drop_raw() has looked just before */
+	active_update_locked(s, f);
+	lock_drop(&s->lock);
+	if (r == 1)
+		log_notice(
+		    "%s: someone outside of notepackfs still writes to it: the disk space "
+		    "of what is sealed of it comes back when that has ended, and it is "
+		    "closed",
+		    f->n.name);
+	else if (r < 0)
 		log_error("%s: the disk space of its sealed bytes could not be given back: %s; "
 			  "that is tried again with its next part",
 			  f->n.name, strerror(-r));

@@ -27,7 +27,8 @@ bool rotate_is_due_locked(const struct store *s, const struct file *f, int64_t n
 void rotate_arm_locked(struct store *s, struct file *f) REQUIRES(s->lock);
 
 /* A part is published: give back its raw bytes if its file is open for writing, and there are enough
- * of them, or is sealed piecewise (lib/piecewise.h). The node is busy (by the caller). */
+ * of them, or is sealed piecewise (lib/piecewise.h). If someone outside still writes it, it is listed as
+ * kept. The node is busy (by the caller). */
 void rotate_published(struct store *s, struct file *f) EXCLUDES(s->lock);
 
 #endif

@@ -60,6 +60,11 @@ static bool has_hole_to(const struct file *f, uint64_t end)
 	return f->raw_base >= end;
 }
 
+static bool is_kept(const struct file *f, uint64_t none)
+{
+	return f->kept;
+}
+
 static bool was_tried_at(const struct file *f, uint64_t end)
 {
 	return f->rotate_from == end && !f->deadline_ns;
@@ -199,6 +204,7 @@ static void but_not_while_the_old_one_still_writes(void)
 	write_lines(h, PIECE, PIECE + 100);
 	CHECK(wait_until(s, n, is_sealed_to, 2 * PIECE));
 	CHECK(disk_bytes("a") >= PIECE);
+	CHECK(wait_until(s, n, is_kept, 0));
 	CHECK_EQ(punch(s, "a"), 1);
 	store_release(h);
 	node_unref(s, n, 1);
