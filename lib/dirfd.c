@@ -210,12 +210,44 @@ void dirfd_touch_locked(struct dir *d)
 		clock_gettime(CLOCK_REALTIME, &d->held_mtime);
 }
 
+/* Another holder keeps it: what is held stands, and it will be given back at the end. */
+static bool hold_again(struct store *s, struct dir *d)
+{
+	bool held;
+
+	lock_take(&s->lock);
+	held = d->held > 0;
+	if (held) {
+		d->held++;
+		node_ref_locked(&d->n);
+	}
+	lock_drop(&s->lock);
+	return held;
+}
+
+static bool release_early(struct store *s, struct dir *d)
+{
+	bool early;
+
+	lock_take(&s->lock);
+	early = d->held > 1;
+	if (early) {
+		d->held--;
+		node_unref_locked(s, &d->n, 1);
+	}
+	lock_drop(&s->lock);
+	return early;
+}
+
 void dirfd_hold_times(struct store *s, struct dir *d)
 {
 	struct stat st = {0};
 	unsigned touched;
-	int fd = dirfd_get(s, d);
+	int fd;
 
+	if (hold_again(s, d))
+		return;
+	fd = dirfd_get(s, d);
 	lock_take(&s->lock);
 	do { /* until no user's change came between looking and holding */
 		touched = d->touched;
@@ -240,9 +272,12 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
 void dirfd_release_times(struct store *s, struct dir *d)
 {
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
-	int fd = dirfd_get(s, d);
-	int dir = fd < 0 ? -1 : io_open(fd, ".", O_RDONLY | O_DIRECTORY, 0);
+	int fd, dir;
 
+	if (release_early(s, d))
+		return;
+	fd = dirfd_get(s, d);
+	dir = fd < 0 ? -1 : io_open(fd, ".", O_RDONLY | O_DIRECTORY, 0);
 	/* Give the time back before the hold ends, so that no one sees another; again if a
 	 * user's change came meanwhile. */
 	lock_take(&s->lock);

@@ -35,7 +35,7 @@ void dirfd_changed(struct store *s, struct dir *d) EXCLUDES(s->lock);
 
 /*
  * The times of a directory are its users': what publication does to it must not show. Between
- * hold and release getattr reports the held mtime; release gives it back to the backing
+ * hold and release getattr reports the held mtime; the last release of several gives it back to the backing
  * directory. touch says that a user's operation changed it meanwhile.
  */
 void dirfd_hold_times(struct store *s, struct dir *d) EXCLUDES(s->lock);
