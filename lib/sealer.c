@@ -46,10 +46,13 @@ struct sealer {
 	struct cond wake; /* the publisher has something to do */
 	struct cond idle; /* the publisher has finished a turn */
 	struct queue queued, ready, retry;
-	unsigned open;	  /* segments being compressed */
-	unsigned in_work; /* submitted, and neither published nor waiting for a retry */
-	unsigned begun;	  /* of those in work, no more queued */
-	bool held_back;	  /* for want of inodes, until one that is begun ends */
+	unsigned open;	   /* segments being compressed */
+	unsigned small;	   /* … of these, those of one chunk */
+	unsigned gathered; /* made ready since the last batch */
+	int64_t gather_ns; /* the time by which they are published; 0: at once */
+	unsigned in_work;  /* submitted, and neither published nor waiting for a retry */
+	unsigned begun;	   /* of those in work, no more queued */
+	bool held_back;	   /* for want of inodes, until one that is begun ends */
 	bool draining, stop;
 	struct lane lanes[2]; /* the options'; the fast one */
 };
@@ -162,7 +165,9 @@ static void start_queued(struct sealer *p)
 		p->held_back = few && p->begun > 0;
 		seg = can_start_locked(p) ? queue_take(&p->queued) : NULL;
 		if (seg) {
+			seg->small = seg->raw_bytes <= SEEKGZ_CHUNK_BYTES;
 			p->open++;
+			p->small += seg->small;
 			p->begun++;
 		}
 		lock_drop(&p->lock);
@@ -170,6 +175,28 @@ static void start_queued(struct sealer *p)
 			return;
 		seal_start(p->store, p, seg);
 	}
+}
+
+/* To be published: now, or together with other small ones that are on their way. */
+static void ready_locked(struct sealer *p, struct segment *seg, bool gather) REQUIRES(p->lock)
+{
+	bool first = !p->ready.first;
+
+	queue_add(&p->ready, seg);
+	if (!gather)
+		p->gather_ns = 0;
+	else if (first)
+		p->gather_ns = clock_ns() + PUBLISH_WAIT_NS;
+	p->gathered = first ? 1 : p->gathered + 1;
+}
+
+/* The time until which a batch is gathered, while more is coming; 0: it is not. */
+static int64_t gather_until_locked(const struct sealer *p, bool coming) REQUIRES(p->lock)
+{
+	if (!p->ready.first || !coming || p->gathered >= PUBLISH_TOGETHER ||
+	    p->gather_ns <= clock_ns())
+		return 0;
+	return p->gather_ns;
 }
 
 void sealer_submit(struct sealer *p, struct segment *seg)
@@ -213,8 +240,9 @@ void sealer_compressed(struct sealer *p, struct segment *seg, int err, const cha
 
 	lock_take(&p->lock);
 	p->open--;
+	p->small -= seg->small;
 	if (!err && !cancelled)
-		queue_add(&p->ready, seg);
+		ready_locked(p, seg, seg->small);
 	cond_signal(&p->wake);
 	lock_drop(&p->lock);
 	if (cancelled)
@@ -241,7 +269,7 @@ void sealer_retry(struct sealer *p, struct segment *seg)
 void sealer_ready(struct sealer *p, struct segment *seg)
 {
 	lock_take(&p->lock);
-	queue_add(&p->ready, seg);
+	ready_locked(p, seg, false);
 	cond_signal(&p->wake);
 	lock_drop(&p->lock);
 }
@@ -268,7 +296,7 @@ static int64_t requeue_retries_locked(struct sealer *p) REQUIRES(p->lock)
 		if (p->draining ? !seg->last_try : seg->retry_ns <= now_ns) {
 			seg->last_try = p->draining;
 			if (seg->renamed)
-				queue_add(&p->ready, seg);
+				ready_locked(p, seg, false);
 			else
 				queue_add(&p->queued, seg);
 			p->in_work++;
@@ -282,6 +310,17 @@ static int64_t requeue_retries_locked(struct sealer *p) REQUIRES(p->lock)
 	return next_ns;
 }
 
+static size_t take_batch_locked(struct sealer *p, struct segment **batch) REQUIRES(p->lock)
+{
+	size_t count = 0;
+
+	while (count < PUBLISH_BATCH && (batch[count] = queue_take(&p->ready)))
+		count++;
+	p->gathered = 0;
+	p->gather_ns = 0; /* of what is left, nothing waits */
+	return count;
+}
+
 static void *publisher(void *arg)
 {
 	struct sealer *p = arg;
@@ -290,12 +329,12 @@ static void *publisher(void *arg)
 	lock_take(&p->lock);
 	while (!p->stop) {
 		int64_t next_ns = requeue_retries_locked(p);
+		bool start = can_start_locked(p);
+		int64_t gather_ns = gather_until_locked(p, start || p->small);
 		size_t count = 0;
-		bool start;
 
-		while (count < PUBLISH_BATCH && (batch[count] = queue_take(&p->ready)))
-			count++;
-		start = can_start_locked(p);
+		if (!gather_ns)
+			count = take_batch_locked(p, batch);
 		if (count || start) {
 			lock_drop(&p->lock);
 			if (start)
@@ -307,7 +346,11 @@ static void *publisher(void *arg)
 		}
 		/* Not a moment without the lock from here on: what comes then wakes no one. */
 		cond_broadcast(&p->idle);
-		if (next_ns && !p->draining)
+		if (p->draining)
+			next_ns = 0;
+		if (gather_ns && (!next_ns || gather_ns < next_ns))
+			next_ns = gather_ns;
+		if (next_ns)
 			cond_wait_until(&p->wake, &p->lock, next_ns);
 		else
 			cond_wait(&p->wake, &p->lock);

@@ -40,6 +40,7 @@ struct segment {
 	struct segment *queue_next;
 	int64_t retry_ns;
 	unsigned attempts;
+	bool small;    /* since it was begun: of one chunk */
 	bool last_try; /* of a drain */
 	struct waiter waiter;
 
