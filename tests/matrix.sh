@@ -9,6 +9,8 @@
 #	O0, O3-NDEBUG	other optimisations, without assertions, with zlib as the only codec (O3); unit and (O3) fuzz tests, and the basic mount test
 #	asan		AddressSanitizer and UBSan: unit, fuzz and mount tests, with --all crash tests
 #	tsan		ThreadSanitizer: unit and mount tests that have threads; with --all all, and fuzz tests
+#	libfuse		built with the libfuse of Debian 13 (contrib/newer-libfuse); mount tests of what depends on
+#			it; skipped where its source cannot be had
 #	fuzz		the targets of tests/fuzz under libFuzzer, 60 s each
 #	valgrind	those unit tests that open no path
 #	cppcheck, clang-tidy	findings are errors
@@ -28,8 +30,8 @@ set -u
 
 root=$(realpath "$(dirname "$0")/..")
 prefix=${BUILD_PREFIX:-$root/build}
-push_legs="gcc asan tsan mutations clang fuzz valgrind cppcheck"
-all_legs="gcc asan tsan clang O0 O3-NDEBUG fuzz valgrind cppcheck clang-tidy mutations shellcheck format symbols floors headers"
+push_legs="gcc asan tsan mutations clang libfuse fuzz valgrind cppcheck"
+all_legs="gcc asan tsan clang libfuse O0 O3-NDEBUG fuzz valgrind cppcheck clang-tidy mutations shellcheck format symbols floors headers"
 all=
 jobs=2
 
@@ -39,6 +41,7 @@ jobs=2
 asan_mount="append basic fsync_parts names posix recovery rotate"
 tsan_mount="append basic damage fsync_parts gates recovery writers"
 clang_mount="basic"
+libfuse_mount="basic passthrough rotate"
 tsan_unit="answers check chunks imports listing manifest_commit moments order order_doubt order_intents
 	order_names order_orphan order_prover order_publish order_recovery order_remnant order_start passthrough
 	pool repair rotate schedule sealer sealer_ahead space states store"
@@ -131,6 +134,12 @@ single() {
 	fi
 }
 
+# skip LEG REASON: counted, and shown at the end.
+skip() {
+	echo "0 0 1" >"$results/$1.totals"
+	echo "$1: skipped: $2" >"$results/$1.notes"
+}
+
 # some_tests LEG [SUITE | SUITE=NAME…]…: the tests of these suites; of some, for a push, those named.
 some_tests() {
 	local leg=$1 status=0 part suite
@@ -170,6 +179,26 @@ leg_gcc() {
 leg_clang() {
 	[ -n "$all" ] || local -x UNIT_QUICK=1
 	build clang clang && some_tests clang unit fuzz mount="$clang_mount"
+}
+
+# What runs must have been linked with what was built.
+has_own_libfuse() {
+	"$prefix-libfuse/mount/notepackfs" --version |
+		grep -qF "libfuse $(PKG_CONFIG_PATH=$1 pkg-config --modversion fuse3),"
+}
+
+leg_libfuse() {
+	local own=$prefix-newer-libfuse out status=0
+	out=$("$root/contrib/newer-libfuse" "$own") || status=$?
+	printf '%s\n' "$out"
+	if [ "$status" -eq 77 ]; then
+		skip libfuse "$out"
+		return 0
+	fi
+	[ "$status" -eq 0 ] &&
+		PKG_CONFIG_PATH=$own/prefix/lib/pkgconfig build libfuse gcc &&
+		has_own_libfuse "$own/prefix/lib/pkgconfig" &&
+		some_tests libfuse mount="$libfuse_mount"
 }
 
 leg_O0() {
@@ -251,9 +280,7 @@ leg_mutations() {
 	local -a which=()
 	if [ -z "$all" ]; then
 		base=$(mutations_base) || {
-			echo "0 0 1" >"$results/mutations.totals"
-			echo "mutations: skipped: no commit to compare with; MUTATIONS_BASE names one" \
-				>"$results/mutations.notes"
+			skip mutations "no commit to compare with; MUTATIONS_BASE names one"
 			return 0
 		}
 		which=(--changed "$base" --most 6)
@@ -309,7 +336,7 @@ run_leg() {
 		echo "0 1 0" >"$results/$leg.totals"
 		echo "$leg: did not build" >"$results/$leg.notes"
 		status=1
-	elif [ "$(cut -d' ' -f1,2 "$results/$leg.totals")" = "0 0" ]; then
+	elif [ "$(cat "$results/$leg.totals")" = "0 0 0" ]; then
 		echo "0 1 0" >"$results/$leg.totals"
 		echo "$leg: ran no test" >"$results/$leg.notes"
 		status=1
