@@ -74,15 +74,15 @@ static int copy_removal(const struct manifest *m, const struct node *n,
 
 static int copy_removals(struct manifest *m)
 {
-	size_t count = HASH_COUNT(m->mem.nodes) - m->mem.live;
+	size_t count = m->mem.count - m->mem.live;
 
-	m->loaded_removals = calloc(count, sizeof(*m->loaded_removals));
+	m->loaded_removals = calloc(count + 1, sizeof(*m->loaded_removals));
 	if (!m->loaded_removals)
 		return -ENOMEM;
-	for (const struct node *n = m->mem.nodes; n; n = n->hh.next) {
+	for (const struct node *n = manifest_mem_first(&m->mem); n; n = manifest_mem_next(n)) {
 		int err;
 
-		if (!n->removed || n->id == 0)
+		if (!n->removed)
 			continue;
 		err = copy_removal(m, n, &m->loaded_removals[m->loaded_removal_count]);
 		if (err)

@@ -134,7 +134,7 @@ static void collect_node(struct items *items, const struct disk *d, const struct
 		return;
 	if (s && s->state.removed_seq)
 		add_item(items, (struct item){s->state.removed_seq, n, NULL, true});
-	else if (!n->removed || (n->id && n->seq >= d->tail_seq))
+	else if (!n->removed || n->seq >= d->tail_seq)
 		add_item(items, (struct item){n->seq, n, NULL, n->removed});
 }
 
@@ -153,13 +153,13 @@ static void collect_intents(struct items *items, const struct overlay *o,
 static int collect(struct items *items, const struct disk *d, const struct save *s)
 {
 	const struct overlay *o = s->overlay;
-	size_t most = (size_t)HASH_COUNT(s->mem->nodes) + HASH_COUNT(o->slots) +
-		      s->intents->count + o->intents.count;
+	size_t most =
+	    (size_t)s->mem->count + HASH_COUNT(o->slots) + s->intents->count + o->intents.count;
 
 	items->list = malloc(most * sizeof(*items->list));
 	if (!items->list)
 		return -ENOMEM;
-	for (const struct node *n = s->mem->nodes; n; n = n->hh.next)
+	for (const struct node *n = manifest_mem_first(s->mem); n; n = manifest_mem_next(n))
 		collect_node(items, d, o, n);
 	for (const struct slot *t = o->slots; t; t = t->hh.next) {
 		uint64_t removed_seq = t->state.removed_seq;

@@ -64,7 +64,7 @@ struct dir {
  * record says; two nodes of equal length and equal bytes there say the same.
  */
 struct node {
-	UT_hash_handle hh; /* the key: id and part */
+	struct node *chained; /* the next in its chain of the hash table by id and part */
 	struct dir *dir;
 	struct node *next, *prev; /* in dir */
 	uint64_t seq;
@@ -82,12 +82,15 @@ struct node {
 	char rest[]; /* is_notepack: records, first and last created_at; then the plain name */
 };
 
-#define NODE_KEY_BYTES (sizeof(uint64_t) + sizeof(uint32_t))
+#define SLOT_KEY_BYTES (sizeof(uint64_t) + sizeof(uint32_t))
+/* 32 GiB of chains; records above that many only make them longer. */
+#define MANIFEST_CHAIN_BITS_MAX 32
 
 struct memory {
-	struct node *nodes; /* never empty: the table must exist before it is needed */
-	struct dir *dirs;   /* never empty: the root */
-	uint64_t live;
+	struct node **chains; /* 2^bits of them */
+	unsigned bits;
+	struct dir *dirs;     /* never empty: the root */
+	uint64_t count, live; /* with, and without those that were removed */
 };
 
 /* A rename that has begun. */
@@ -243,6 +246,12 @@ int manifest_copy_intents(struct manifest *m);
 /* manifest_mem.c */
 int manifest_mem_init(struct memory *mem);
 void manifest_mem_release(struct memory *mem);
+/* There will be so many records: have the room now, once. It helps, and is not needed. */
+void manifest_mem_expect(struct memory *mem, uint64_t count);
+/* All records, those that were removed, too: of one directory after the other. next may be asked before
+ * the record is dropped, if it is the only one that is. */
+struct node *manifest_mem_first(const struct memory *mem);
+struct node *manifest_mem_next(const struct node *n);
 struct node *manifest_mem_find(const struct memory *mem, uint64_t id, uint32_t part);
 struct dir *manifest_mem_dir(const struct memory *mem, const char *path);
 /* A node or directory outside the memory. NULL when there is none left. */

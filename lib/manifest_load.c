@@ -222,6 +222,7 @@ static int load_chunks(struct load *l)
 	const struct chunks *chunks = &l->m->disk.chunks;
 	struct loader w = {.storefd = l->m->disk.storefd, .suffix = l->m->suffix};
 	pthread_t threads[WORKERS_MAX];
+	uint64_t lines = 0;
 	size_t workers;
 	int err;
 
@@ -229,8 +230,11 @@ static int load_chunks(struct load *l)
 	w.pieces = calloc(w.count + 1, sizeof(*w.pieces));
 	if (!w.pieces)
 		return manifest_load_failed(l, -ENOMEM);
-	for (size_t i = 0; i < w.count; i++)
+	for (size_t i = 0; i < w.count; i++) {
 		w.pieces[i].chunk = &chunks->items[i];
+		lines += chunks->items[i].lines;
+	}
+	manifest_mem_expect(&l->m->mem, lines);
 	lock_init(&w.lock);
 	cond_init(&w.cond);
 	workers = start_workers(&w, threads);

@@ -2,12 +2,15 @@
 /*
  * The base: every record by (id, part), each in the list of its directory. A path is stored
  * once a directory, so a renamed directory costs as much as there are directories, not records;
- * a record is one allocation, its name inline, since a store may have millions.
+ * a record is one allocation, its name inline, since a store may have millions. For the same
+ * reason records are in a hash table of chains of our own: uthash has 56 bytes in each item,
+ * and cannot be told how many there will be, so that loading a million spent most of its time on
+ * table after table.
  *
  * What publishes a commit must not fail, for it is durable already. So whatever it needs is
- * allocated before, and the one thing left that allocates, the growing of a hash table, is
- * switched off when it fails (insert_sure): the table works on, with longer chains. For this
- * the tables must exist, hence a first node that is no record, and the root.
+ * allocated before, and the one thing left that allocates, the growing of a hash table, may
+ * fail: the table works on, with longer chains. For directories, which are in a uthash, that is
+ * switched on by hand (insert_sure); for this the table must exist, hence the root.
  */
 #include "lib/manifest_impl.h"
 
@@ -27,59 +30,131 @@
 		}                                                                              \
 	} while (0)
 
+#define FIRST_BITS 4
+
+/* The chain of a key. Ids are dense, or some steps apart: a multiple of the golden ratio spreads both. */
+static struct node **chain_of(const struct memory *mem, uint64_t id, uint32_t part)
+{
+	uint64_t key = id + ((uint64_t)part << 40 | part);
+
+	return &mem->chains[key * 0x9E3779B97F4A7C15U >> (64 - mem->bits)];
+}
+
+static void link_chain(struct memory *mem, struct node *n)
+{
+	struct node **chain = chain_of(mem, n->id, n->part);
+
+	n->chained = *chain;
+	*chain = n;
+}
+
+static void unlink_chain(struct memory *mem, struct node *n)
+{
+	struct node **at = chain_of(mem, n->id, n->part);
+
+	while (*at != n)
+		at = &(*at)->chained;
+	*at = n->chained;
+}
+
+/* Have 2^bits chains; or as many as now, if there is no memory. */
+static void resize(struct memory *mem, unsigned bits)
+{
+	struct node **old = mem->chains, **chains = calloc((size_t)1 << bits, sizeof(*chains));
+	size_t count = (size_t)1 << mem->bits;
+
+	if (!chains)
+		return;
+	mem->chains = chains;
+	mem->bits = bits;
+	for (size_t i = 0; i < count; i++) {
+		while (old[i]) {
+			struct node *n = old[i];
+
+			old[i] = n->chained;
+			link_chain(mem, n);
+		}
+	}
+	free(old);
+}
+
+void manifest_mem_expect(struct memory *mem, uint64_t count)
+{
+	unsigned bits = mem->bits;
+
+	while (bits < MANIFEST_CHAIN_BITS_MAX && (uint64_t)1 << bits < count)
+		bits++;
+	if (bits > mem->bits)
+		resize(mem, bits);
+}
+
 int manifest_mem_init(struct memory *mem)
 {
-	struct node *first = calloc(1, sizeof(*first) + 1);
 	struct dir *root = manifest_mem_new_dir("");
 
 	memset(mem, 0, sizeof(*mem));
-	if (!first || !root)
-		goto out_free;
-	first->removed = true;
-	HASH_ADD_KEYPTR(hh, mem->nodes, &first->id, NODE_KEY_BYTES, first);
-	if (!mem->nodes)
+	mem->bits = FIRST_BITS;
+	mem->chains = calloc((size_t)1 << FIRST_BITS, sizeof(*mem->chains));
+	if (!mem->chains || !root)
 		goto out_free;
 	HASH_ADD_KEYPTR(hh, mem->dirs, root->path, 0, root);
 	if (mem->dirs)
 		return 0;
-	HASH_CLEAR(hh, mem->nodes);
 
 out_free:
-	free(first);
+	free(mem->chains);
+	mem->chains = NULL;
 	manifest_mem_free_dir(root);
 	return -ENOMEM;
 }
 
 void manifest_mem_release(struct memory *mem)
 {
-	struct node *n = mem->nodes;
 	struct dir *d = mem->dirs;
 
-	HASH_CLEAR(hh, mem->nodes);
 	HASH_CLEAR(hh, mem->dirs);
-	while (n) {
-		struct node *next = n->hh.next;
-
-		free(n);
-		n = next;
-	}
 	while (d) {
 		struct dir *next = d->hh.next;
 
+		while (d->first) {
+			struct node *n = d->first;
+
+			d->first = n->next;
+			free(n);
+		}
 		manifest_mem_free_dir(d);
 		d = next;
 	}
+	free(mem->chains);
+}
+
+struct node *manifest_mem_first(const struct memory *mem)
+{
+	const struct dir *d = mem->dirs;
+
+	while (d && !d->first)
+		d = d->hh.next;
+	return d ? d->first : NULL;
+}
+
+struct node *manifest_mem_next(const struct node *n)
+{
+	const struct dir *d = n->dir;
+
+	if (n->next)
+		return n->next;
+	do
+		d = d->hh.next;
+	while (d && !d->first);
+	return d ? d->first : NULL;
 }
 
 struct node *manifest_mem_find(const struct memory *mem, uint64_t id, uint32_t part)
 {
-	struct {
-		uint64_t id;
-		uint32_t part;
-	} key = {.id = id, .part = part};
-	struct node *n;
+	struct node *n = *chain_of(mem, id, part);
 
-	HASH_FIND(hh, mem->nodes, &key, NODE_KEY_BYTES, n);
+	while (n && (n->id != id || n->part != part))
+		n = n->chained;
 	return n;
 }
 
@@ -218,6 +293,14 @@ static void unlink_node(struct memory *mem, struct node *n)
 	manifest_mem_free_dir(d);
 }
 
+static void drop(struct memory *mem, struct node *n)
+{
+	unlink_chain(mem, n);
+	unlink_node(mem, n);
+	free(n);
+	mem->count--;
+}
+
 /* The directory to use for `own`, which is used or freed. */
 static struct dir *settle(struct memory *mem, struct dir *own)
 {
@@ -241,12 +324,10 @@ static struct dir *settle(struct memory *mem, struct dir *own)
 void manifest_mem_insert(struct memory *mem, struct node *n, struct node *old)
 {
 	link_node(settle(mem, n->dir), n);
-	if (old) {
-		HASH_DELETE(hh, mem->nodes, old);
-		unlink_node(mem, old);
-		free(old);
-	}
-	insert_sure(hh, mem->nodes, &n->id, NODE_KEY_BYTES, n);
+	if (old)
+		drop(mem, old);
+	manifest_mem_expect(mem, ++mem->count);
+	link_chain(mem, n);
 }
 
 char *manifest_mem_moved(const char *path, const char *from, const char *to, bool *failed)
@@ -319,14 +400,10 @@ void manifest_mem_move(struct memory *mem)
 
 void manifest_mem_forget(struct memory *mem, uint64_t seq)
 {
-	struct node *n, *tmp;
-
-	HASH_ITER (hh, mem->nodes, n, tmp) {
-		if (!n->removed || n->id == 0 || n->seq >= seq)
-			continue;
-		HASH_DELETE(hh, mem->nodes, n);
-		unlink_node(mem, n);
-		free(n);
+	for (struct node *n = manifest_mem_first(mem), *next; n; n = next) {
+		next = manifest_mem_next(n);
+		if (n->removed && n->seq < seq)
+			drop(mem, n);
 	}
 }
 
@@ -367,27 +444,28 @@ static void must(bool invariant)
 
 void manifest_mem_check(struct memory *mem, uint64_t next_seq)
 {
-	uint64_t live = 0, nodes = 0, linked = 0;
+	uint64_t live = 0, nodes = 0, chained = 0;
 
-	for (struct node *n = mem->nodes; n; n = n->hh.next) {
+	for (const struct node *n = manifest_mem_first(mem); n; n = manifest_mem_next(n)) {
 		must(manifest_mem_find(mem, n->id, n->part) == n);
-		if (n->id == 0)
-			continue;
-		must(n->seq > 0 && n->seq < next_seq);
+		must(n->id > 0 && n->seq > 0 && n->seq < next_seq);
 		must(manifest_mem_dir(mem, n->dir->path) == n->dir);
 		nodes++;
 		live += !n->removed;
 	}
-	for (struct dir *d = mem->dirs; d; d = d->hh.next) {
+	for (const struct dir *d = mem->dirs; d; d = d->hh.next) {
 		uint64_t count = 0;
 
 		must(!d->next_path && (d->count || !*d->path));
-		for (struct node *n = d->first; n; n = n->next) {
+		for (const struct node *n = d->first; n; n = n->next) {
 			must(n->dir == d && (!n->next || n->next->prev == n));
 			count++;
 		}
 		must(count == d->count);
-		linked += count;
 	}
-	must(live == mem->live && nodes == linked);
+	for (size_t i = 0; i < (size_t)1 << mem->bits; i++) {
+		for (const struct node *n = mem->chains[i]; n; n = n->chained)
+			chained++;
+	}
+	must(live == mem->live && nodes == mem->count && chained == nodes);
 }

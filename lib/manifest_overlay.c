@@ -93,7 +93,7 @@ struct slot *manifest_overlay_find(const struct overlay *o, uint64_t id, uint32_
 	} key = {.id = id, .part = part};
 	struct slot *s;
 
-	HASH_FIND(hh, o->slots, &key, NODE_KEY_BYTES, s);
+	HASH_FIND(hh, o->slots, &key, SLOT_KEY_BYTES, s);
 	return s;
 }
 

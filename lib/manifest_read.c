@@ -152,7 +152,8 @@ int manifest_each(struct manifest *m, manifest_visit *visit, void *ctx)
 	int r = 0;
 
 	lock_take(&m->lock);
-	for (const struct node *n = m->mem.nodes; n && !r; n = n->hh.next)
+	for (const struct node *n = manifest_mem_first(&m->mem); n && !r;
+	     n = manifest_mem_next(n))
 		r = visit_node(n, visit, ctx);
 	lock_drop(&m->lock);
 	return r;
@@ -223,7 +224,8 @@ static bool list_locked(struct dump *p) REQUIRES(&p->m->lock)
 	if (p->size < p->m->mem.live)
 		return false;
 	p->count = 0;
-	for (const struct node *n = p->m->mem.nodes; n; n = n->hh.next) {
+	for (const struct node *n = manifest_mem_first(&p->m->mem); n;
+	     n = manifest_mem_next(n)) {
 		if (!n->removed && n->seq > p->above)
 			p->keys[p->count++] =
 			    (struct key){.seq = n->seq, .id = n->id, .part = n->part};

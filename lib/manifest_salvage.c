@@ -163,7 +163,7 @@ static void lose_piece(struct reading *r)
 
 	r->out->lost_pieces++;
 	manifest_intents_truncate(&m->intents, 0);
-	for (struct node *n = m->mem.nodes; n; n = n->hh.next)
+	for (struct node *n = manifest_mem_first(&m->mem); n; n = manifest_mem_next(n))
 		n->stale = !n->removed;
 }
 
@@ -374,16 +374,14 @@ static int take_tail(struct reading *r)
 
 static int list_records(struct manifest_salvage *s)
 {
-	const struct node *n = s->m->mem.nodes;
+	const struct memory *mem = &s->m->mem;
 
-	s->records = calloc(HASH_COUNT(n), sizeof(*s->records));
+	s->records = calloc(mem->count + 1, sizeof(*s->records));
 	if (!s->records)
 		return -ENOMEM;
-	for (; n; n = n->hh.next) {
+	for (const struct node *n = manifest_mem_first(mem); n; n = manifest_mem_next(n)) {
 		struct manifest_old *old = &s->records[s->count];
 
-		if (n->id == 0)
-			continue;
 		manifest_mem_facts(n, &old->sealed);
 		old->dir = n->dir->path;
 		old->plain = manifest_mem_plain(n);

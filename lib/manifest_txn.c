@@ -44,7 +44,7 @@ static struct slot *need_slot(struct overlay *o, uint64_t id, uint32_t part)
 		return NULL;
 	s->id = id;
 	s->part = part;
-	HASH_ADD_KEYPTR(hh, o->slots, &s->id, NODE_KEY_BYTES, s);
+	HASH_ADD_KEYPTR(hh, o->slots, &s->id, SLOT_KEY_BYTES, s);
 	if (s->hh.tbl)
 		return s;
 	free(s);
@@ -88,8 +88,6 @@ static struct view view_of(const struct manifest_txn *txn, uint64_t id, uint32_t
 	}
 	if (s && (s->state.node || s->state.removed_seq))
 		v.removed = s->state.removed_seq != 0;
-	if (id == 0)
-		v.node = NULL; /* the memory's first node is no record */
 	return v;
 }
 
