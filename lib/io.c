@@ -193,8 +193,21 @@ int io_write(int fd, const void *buf, size_t len)
 
 int io_read_file(int dirfd, const char *path, size_t max, char **out, size_t *len)
 {
-	CLEANUP_FD int fd = io_open(dirfd, path, O_RDONLY, 0);
 	CLEANUP_FREE char *buf = NULL;
+	size_t size = 0;
+	int err = io_read_file_into(dirfd, path, max, &buf, &size, len);
+
+	if (err)
+		return err;
+	*out = buf;
+	buf = NULL;
+	return 0;
+}
+
+int io_read_file_into(int dirfd, const char *path, size_t max, char **buf, size_t *size,
+		      size_t *len)
+{
+	CLEANUP_FD int fd = io_open(dirfd, path, O_RDONLY, 0);
 	struct stat st;
 	ssize_t n;
 
@@ -206,16 +219,19 @@ int io_read_file(int dirfd, const char *path, size_t max, char **out, size_t *le
 		return -EINVAL;
 	if ((uint64_t)st.st_size > max)
 		return -EFBIG;
-	buf = malloc((size_t)st.st_size + 1);
-	if (!buf)
-		return -ENOMEM;
-	n = io_pread(fd, buf, (size_t)st.st_size, 0);
+	if ((size_t)st.st_size >= *size) {
+		free(*buf);
+		*size = 0;
+		*buf = malloc((size_t)st.st_size + 1);
+		if (!*buf)
+			return -ENOMEM;
+		*size = (size_t)st.st_size + 1;
+	}
+	n = io_pread(fd, *buf, (size_t)st.st_size, 0);
 	if (n < 0)
 		return (int)n;
-	buf[n] = '\0';
+	(*buf)[n] = '\0';
 	*len = (size_t)n;
-	*out = buf;
-	buf = NULL;
 	return 0;
 }
 

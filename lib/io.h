@@ -62,6 +62,9 @@ int io_write(int fd, const void *buf, size_t len);
 /* Read a whole file of at most max bytes into a new, NUL-terminated buffer (free it);
  * -EFBIG if it is longer. */
 int io_read_file(int dirfd, const char *path, size_t max, char **out, size_t *len);
+/* The same into *buf, of *size bytes from malloc, which another takes the place of if it is too small. */
+int io_read_file_into(int dirfd, const char *path, size_t max, char **buf, size_t *size,
+		      size_t *len);
 
 int io_fsync(int fd);
 int io_syncfs(int fd); /* syncfs(2): of all of its file system */

@@ -17,27 +17,25 @@ void manifest_file_chunk_path(char out[64], uint32_t number)
 	snprintf(out, 64, MANIFEST_CHUNKS "/%08u.jsonl", number);
 }
 
-int manifest_file_read_chunk(int storefd, const struct chunk *c, char **out,
+int manifest_file_read_chunk(int storefd, const struct chunk *c, struct buf *out,
 			     const char **reason)
 {
 	uint8_t sha256[SHA256_BYTES];
 	char path[64];
-	size_t len;
 	int err;
 
 	manifest_file_chunk_path(path, c->number);
 	*reason = "the file is missing";
-	*out = NULL;
-	err = io_read_file(storefd, path, c->bytes, out, &len);
+	err = io_read_file_into(storefd, path, c->bytes, &out->data, &out->size, &out->len);
 	if (err == -ENOENT)
 		return -EBADMSG;
 	*reason = "it is no regular file";
 	if (err == -EINVAL || err == -ELOOP)
 		return -EBADMSG;
 	*reason = "the file's length is not the header's";
-	if (err == -EFBIG || (!err && len < c->bytes))
+	if (err == -EFBIG || (!err && out->len < c->bytes))
 		return -EBADMSG;
-	if (!err && EVP_Digest(*out, len, sha256, NULL, EVP_sha256(), NULL) != 1)
+	if (!err && EVP_Digest(out->data, out->len, sha256, NULL, EVP_sha256(), NULL) != 1)
 		err = -ENOMEM;
 	if (err)
 		return err;

@@ -74,7 +74,7 @@ static size_t next_lines(const char *text, size_t len, uint32_t *lines)
 
 static int fold_tail(struct disk *d, struct fold *f, uint32_t lines)
 {
-	CLEANUP_FREE char *old = NULL;
+	CLEANUP_BUF struct buf old = {0};
 	const struct chunk *last =
 	    d->chunks.count ? &d->chunks.items[d->chunks.count - 1] : NULL;
 	struct iovec iov[2] = {{0}};
@@ -85,7 +85,7 @@ static int fold_tail(struct disk *d, struct fold *f, uint32_t lines)
 	/* A last chunk that cannot be read is left alone: the next load will say what it is. */
 	if (last && last->lines + lines <= MANIFEST_CHUNK_LINES &&
 	    manifest_file_read_chunk(d->storefd, last, &old, &reason) == 0) {
-		iov[0] = (struct iovec){.iov_base = old, .iov_len = last->bytes};
+		iov[0] = (struct iovec){.iov_base = old.data, .iov_len = old.len};
 		iov[1] = (struct iovec){.iov_base = d->tail.data, .iov_len = d->tail.len};
 		err = keep_chunks(d, f, d->chunks.count - 1);
 		return err ? err : add_chunk(d, f, iov, 2, last->lines + lines);

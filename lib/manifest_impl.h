@@ -264,6 +264,8 @@ const char *manifest_mem_plain(const struct node *n);
 /* Put a node in, in place of the one of its key (old, or NULL); n->dir is a directory of its
  * own, which is used or freed. Cannot fail. live is not counted. */
 void manifest_mem_insert(struct memory *mem, struct node *n, struct node *old);
+/* The same where none has its key, and d is in the memory. */
+void manifest_mem_add(struct memory *mem, struct node *n, struct dir *d);
 /* Move every directory that has a next_path there. Cannot fail. */
 void manifest_mem_move(struct memory *mem);
 /* path after a rename of from to to: a new string, or NULL if the rename does not concern it
@@ -341,9 +343,10 @@ int manifest_file_chunks(int storefd, struct chunks *out);
 /* A number above that of every chunk file that exists. */
 uint32_t manifest_file_next_chunk(const struct disk *d);
 void manifest_file_chunk_path(char out[64], uint32_t number);
-/* The whole chunk file, checked against its length and SHA-256. 0 · -EBADMSG: *reason · others.
+/* The whole chunk file in place of what out has, checked against its length and SHA-256. 0 · -EBADMSG:
+ * *reason, or NULL: the SHA-256 is wrong, and out has the text · others.
  */
-int manifest_file_read_chunk(int storefd, const struct chunk *c, char **out,
+int manifest_file_read_chunk(int storefd, const struct chunk *c, struct buf *out,
 			     const char **reason);
 int manifest_chunks_add(struct chunks *list, const struct chunk *c);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Loading. Reading, hashing and decoding a chunk needs nothing but the chunk, and takes most of
- * the time, so some threads do it ahead of the one that replays the lines in order. A thread
+ * the time, so some threads do it ahead of the one that replays the lines in order. What they
+ * hand over are nodes as the memory keeps them, so that each record is allocated once. A thread
  * that cannot be created is not missed (L8): a chunk that nobody has taken is prepared on the
  * spot.
  */
@@ -17,12 +18,20 @@
 #define WORKERS_MAX 4
 #define CHUNKS_AHEAD 3 /* that are taken and not replayed yet: up to 4 MB each */
 
+/* A line: of a sealed record its node, with no directory yet, or else the record. */
+struct item {
+	struct node *node;
+	struct record *other;
+	size_t dir; /* the node's: where its path begins in the piece's dirs */
+};
+
 /* A piece of the manifest, on its way from bytes to records. */
 struct piece {
 	const struct chunk *chunk; /* NULL: the tail */
-	struct record *records;
+	struct item *items;
 	uint32_t count;
-	int err; /* with -EBADMSG: */
+	struct buf dirs; /* paths, one behind the other, each with its end */
+	int err;	 /* with -EBADMSG: */
 	uint64_t line;
 	const char *reason;
 	bool ready;
@@ -63,23 +72,66 @@ static int piece_wrong(struct piece *p, const char *reason)
 
 static void piece_release(struct piece *p)
 {
-	for (uint32_t i = 0; i < p->count; i++)
-		record_release(&p->records[i]);
-	free(p->records);
-	p->records = NULL;
+	for (uint32_t i = 0; i < p->count; i++) {
+		free(p->items[i].node);
+		if (p->items[i].other)
+			record_release(p->items[i].other);
+		free(p->items[i].other);
+	}
+	free(p->items);
+	buf_release(&p->dirs);
+	p->items = NULL;
 	p->count = 0;
+}
+
+/* Records of one directory follow each other, mostly: they share the path. */
+static bool add_dir(struct piece *p, const char *dir, size_t *at)
+{
+	size_t len = strlen(dir) + 1;
+
+	if (!p->dirs.len || strcmp(p->dirs.data + *at, dir) != 0) {
+		*at = p->dirs.len;
+		buf_add(&p->dirs, dir, len);
+	}
+	return !p->dirs.failed;
+}
+
+/* The next item; r is used up, but for its memory, if it is a sealed record. *dir is where the path of
+ * the last one's directory is. */
+static int add_item(struct piece *p, struct record *r, size_t *dir)
+{
+	struct item *item = &p->items[p->count];
+
+	if (r->op == RECORD_SEALED) {
+		item->node = manifest_mem_new_node(&r->sealed, r->name);
+		if (!item->node || !add_dir(p, r->dir, dir)) {
+			free(item->node);
+			return -ENOMEM;
+		}
+		item->dir = *dir;
+	} else {
+		item->other = malloc(sizeof(*item->other));
+		if (!item->other)
+			return -ENOMEM;
+		*item->other = *r;
+		memset(r, 0, sizeof(*r));
+	}
+	p->count++;
+	return 0;
 }
 
 /* All lines of text, which must be as many as the header says; p->line is the first one's. */
 static int decode_lines(struct piece *p, const char *text, size_t len, uint32_t lines,
 			const char *suffix)
 {
+	CLEANUP_RECORD struct record r = {0};
 	const char *end = text + len;
+	size_t dir = 0;
 
 	if (lines > len) /* each has its end, at least */
 		return piece_wrong(p, "there are fewer lines than the header says");
-	p->records = calloc((size_t)lines + 1, sizeof(*p->records));
-	if (!p->records)
+	p->items = calloc((size_t)lines + 1, sizeof(*p->items));
+	if (!p->items)
 		return -ENOMEM;
 	for (; text < end; p->line++) {
 		const char *newline = memchr(text, '\n', (size_t)(end - text));
@@ -89,11 +141,11 @@ static int decode_lines(struct piece *p, const char *text, size_t len, uint32_t 
 			return piece_wrong(p, "the line has no end");
 		if (p->count == lines)
 			return piece_wrong(p, "there are more lines than the header says");
-		err = record_decode(text, (size_t)(newline - text), suffix,
-				    &p->records[p->count], &p->reason);
+		err = record_decode(text, (size_t)(newline - text), suffix, &r, &p->reason);
+		if (!err)
+			err = add_item(p, &r, &dir);
 		if (err)
 			return err;
-		p->count++;
 		text = newline + 1;
 	}
 	if (p->count != lines)
@@ -114,21 +166,21 @@ static int diagnose(struct piece *p, const char *text, size_t len, uint32_t line
 	return piece_wrong(p, "the SHA-256 of the lines from here on is not the header's");
 }
 
-static void prepare_chunk(const struct loader *w, struct piece *p)
+static void prepare_chunk(const struct loader *w, struct piece *p, struct buf *text)
 {
-	CLEANUP_FREE char *text = NULL;
 	const struct chunk *c = p->chunk;
 
 	p->line = 1;
-	p->err = manifest_file_read_chunk(w->storefd, c, &text, &p->reason);
+	p->err = manifest_file_read_chunk(w->storefd, c, text, &p->reason);
 	if (!p->err)
-		p->err = decode_lines(p, text, c->bytes, c->lines, w->suffix);
+		p->err = decode_lines(p, text->data, c->bytes, c->lines, w->suffix);
 	else if (p->err == -EBADMSG && !p->reason)
-		p->err = diagnose(p, text, c->bytes, c->lines, w->suffix);
+		p->err = diagnose(p, text->data, c->bytes, c->lines, w->suffix);
 }
 
 static void *work(void *arg)
 {
+	CLEANUP_BUF struct buf text = {0};
 	struct loader *w = arg;
 
 	lock_take(&w->lock);
@@ -141,13 +193,22 @@ static void *work(void *arg)
 		}
 		w->next++;
 		lock_drop(&w->lock);
-		prepare_chunk(w, p);
+		prepare_chunk(w, p, &text);
 		lock_take(&w->lock);
 		p->ready = true;
 		cond_broadcast(&w->cond);
 	}
 	lock_drop(&w->lock);
 	return NULL;
+}
+
+static int replay_item(struct load *l, const struct piece *p, struct item *item)
+{
+	struct node *n = item->node;
+
+	item->node = NULL;
+	return n ? manifest_load_replay_node(l, n, p->dirs.data + item->dir)
+		 : manifest_load_replay(l, item->other);
 }
 
 static int replay_piece(struct load *l, struct piece *p)
@@ -162,7 +223,7 @@ static int replay_piece(struct load *l, struct piece *p)
 		err = manifest_load_failed(l, err);
 	for (uint32_t i = 0; i < p->count && !err; i++) {
 		l->line = first + i;
-		err = manifest_load_replay(l, &p->records[i]);
+		err = replay_item(l, p, &p->items[i]);
 	}
 	piece_release(p);
 	return err;
@@ -171,6 +232,7 @@ static int replay_piece(struct load *l, struct piece *p)
 /* Wait until piece i is prepared, or prepare it if nobody has taken it. */
 static void await_piece(struct loader *w, size_t i)
 {
+	CLEANUP_BUF struct buf text = {0};
 	struct piece *p = &w->pieces[i];
 	bool ours;
 
@@ -181,7 +243,7 @@ static void await_piece(struct loader *w, size_t i)
 		cond_wait(&w->cond, &w->lock);
 	lock_drop(&w->lock);
 	if (ours)
-		prepare_chunk(w, p);
+		prepare_chunk(w, p, &text);
 }
 
 static int replay_chunks(struct load *l, struct loader *w)

@@ -16,6 +16,7 @@ struct load {
 	uint64_t line; /* of file, from 1 */
 	uint64_t last_seq;
 	uint64_t highest_id; /* of a record: there is none above */
+	struct dir *last;    /* the memory's; NULL, or that of the last record */
 };
 
 /* The content is wrong: -EBADMSG. */
@@ -25,5 +26,7 @@ int manifest_load_failed(const struct load *l, int err);
 
 /* manifest_replay.c: apply one line. */
 int manifest_load_replay(struct load *l, const struct record *r);
+/* The same for a sealed record: of its node, which is used or freed, and its directory's path. */
+int manifest_load_replay_node(struct load *l, struct node *n, const char *dir);
 
 #endif

@@ -321,13 +321,20 @@ static struct dir *settle(struct memory *mem, struct dir *own)
 	return d;
 }
 
-void manifest_mem_insert(struct memory *mem, struct node *n, struct node *old)
+void manifest_mem_add(struct memory *mem, struct node *n, struct dir *d)
 {
-	link_node(settle(mem, n->dir), n);
-	if (old)
-		drop(mem, old);
+	link_node(d, n);
 	manifest_mem_expect(mem, ++mem->count);
 	link_chain(mem, n);
+}
+
+void manifest_mem_insert(struct memory *mem, struct node *n, struct node *old)
+{
+	struct dir *d = settle(mem, n->dir);
+
+	manifest_mem_add(mem, n, d);
+	if (old)
+		drop(mem, old);
 }
 
 char *manifest_mem_moved(const char *path, const char *from, const char *to, bool *failed)

@@ -13,30 +13,52 @@
 #include <stdio.h>
 #include <string.h>
 
-static int replay_sealed(struct load *l, const struct record *r)
+/* The directory of this path: the last one again, mostly. NULL: it is not in the memory. */
+static struct dir *find_dir(const struct load *l, const char *path)
+{
+	if (l->last && strcmp(l->last->path, path) == 0)
+		return l->last;
+	return manifest_mem_dir(&l->m->mem, path);
+}
+
+/* n is used or freed. */
+static int replay_sealed(struct load *l, struct node *n, const char *dir)
 {
 	struct memory *mem = &l->m->mem;
-	struct node *old = NULL, *n;
+	struct node *old = NULL;
+	struct dir *d;
 
 	/* Most records are of a file that is newer than all before: no look-up. */
-	if (r->sealed.id <= l->highest_id)
-		old = manifest_mem_find(mem, r->sealed.id, r->sealed.part);
-	l->highest_id = MAX(l->highest_id, r->sealed.id);
-	if (old && old->removed)
+	if (n->id <= l->highest_id)
+		old = manifest_mem_find(mem, n->id, n->part);
+	l->highest_id = MAX(l->highest_id, n->id);
+	if (old && old->removed) {
+		free(n);
 		return manifest_load_damaged(l, "a segment that was removed comes back");
-	n = manifest_mem_new_node(&r->sealed, r->name);
-	if (!n)
-		return manifest_load_failed(l, -ENOMEM);
-	n->dir = manifest_mem_dir(mem, r->dir);
-	if (!n->dir)
-		n->dir = manifest_mem_new_dir(r->dir);
+	}
+	mem->live += !old;
+	d = find_dir(l, dir);
+	if (d && !old) {
+		manifest_mem_add(mem, n, d);
+		l->last = d;
+		return 0;
+	}
+	n->dir = d ? d : manifest_mem_new_dir(dir);
 	if (!n->dir) {
+		mem->live -= !old;
 		free(n);
 		return manifest_load_failed(l, -ENOMEM);
 	}
-	mem->live += !old;
 	manifest_mem_insert(mem, n, old);
+	l->last = n->dir;
 	return 0;
+}
+
+static int replay_record(struct load *l, const struct record *r, const char *plain)
+{
+	struct node *n = manifest_mem_new_node(&r->sealed, plain);
+
+	return n ? replay_sealed(l, n, r->dir) : manifest_load_failed(l, -ENOMEM);
 }
 
 /* A removal whose record was forgotten in a rewrite: the object's name makes a plain name. */
@@ -44,7 +66,6 @@ static int replay_lone_rm(struct load *l, const struct record *r)
 {
 	char plain[NAME_BYTES + 1], object[NAME_BYTES + 1];
 	const char *suffix = l->m->suffix;
-	struct record copy = *r;
 	size_t stem;
 	uint32_t part;
 	int err;
@@ -54,8 +75,7 @@ static int replay_lone_rm(struct load *l, const struct record *r)
 	snprintf(plain, sizeof(plain), "%.*s%s", (int)stem, r->name, suffix);
 	if (name_sealed(plain, part, suffix, object) != 0 || strcmp(object, r->name) != 0)
 		return manifest_load_damaged(l, "the path is not an object's");
-	copy.name = plain;
-	err = replay_sealed(l, &copy);
+	err = replay_record(l, r, plain);
 	if (err)
 		return err;
 	l->m->mem.live--;
@@ -85,6 +105,7 @@ static int replay_mvdir(struct load *l, const struct record *r)
 {
 	struct memory *mem = &l->m->mem;
 
+	l->last = NULL;
 	for (struct dir *d = mem->dirs; d; d = d->hh.next) {
 		bool no_memory;
 
@@ -114,18 +135,37 @@ static int replay_done(struct load *l, const struct record *r)
 	return 0;
 }
 
+static int check_numbers(struct load *l, uint64_t seq, uint64_t id)
+{
+	if (seq <= l->last_seq)
+		return manifest_load_damaged(l, "seq does not rise");
+	if (seq >= l->header->next_seq)
+		return manifest_load_damaged(l, "seq is above the header's");
+	if (id >= l->header->next_id)
+		return manifest_load_damaged(l, "the file id is above the header's");
+	l->last_seq = seq;
+	return 0;
+}
+
+int manifest_load_replay_node(struct load *l, struct node *n, const char *dir)
+{
+	int err = check_numbers(l, n->seq, n->id);
+
+	if (!err)
+		return replay_sealed(l, n, dir);
+	free(n);
+	return err;
+}
+
 int manifest_load_replay(struct load *l, const struct record *r)
 {
-	if (r->sealed.seq <= l->last_seq)
-		return manifest_load_damaged(l, "seq does not rise");
-	if (r->sealed.seq >= l->header->next_seq)
-		return manifest_load_damaged(l, "seq is above the header's");
-	if (r->sealed.id >= l->header->next_id)
-		return manifest_load_damaged(l, "the file id is above the header's");
-	l->last_seq = r->sealed.seq;
+	int err = check_numbers(l, r->sealed.seq, r->sealed.id);
+
+	if (err)
+		return err;
 	switch (r->op) {
 	case RECORD_SEALED:
-		return replay_sealed(l, r);
+		return replay_record(l, r, r->name);
 	case RECORD_RM:
 		return replay_rm(l, r);
 	case RECORD_MVDIR:

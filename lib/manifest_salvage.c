@@ -211,7 +211,7 @@ static int take_record(struct reading *r, const struct record *rec)
 static int take_line(struct reading *r, const char *line, size_t len)
 {
 	const char *suffix = r->out->m->suffix, *reason;
-	struct record rec;
+	struct record rec = {0};
 	int err = record_decode(line, len, suffix, &rec, &reason);
 
 	if (err)

@@ -294,9 +294,6 @@ void record_encode_done(struct buf *b, uint64_t seq, uint64_t intent)
 
 void record_release(struct record *r)
 {
-	free(r->dir);
-	free(r->name);
-	free(r->from);
-	free(r->to);
+	free(r->text);
 	memset(r, 0, sizeof(*r));
 }

@@ -54,14 +54,16 @@ struct sealed {
 	bool is_notepack;
 };
 
-/* A decoded line. Strings are owned by it: record_release. Unused fields are 0 or NULL. */
+/* A decoded line. Strings lie in its text. Unused fields are 0 or NULL. */
 struct record {
 	enum record_op op;
-	struct sealed sealed; /* op SEALED; for RM: seq, id, part, sha256 */
-	char *dir;	      /* SEALED, RM: the directory of path, "" for the root */
-	char *name;	      /* SEALED: plain; RM: the object's name */
-	char *from, *to;      /* MVDIR, INTENT */
+	struct sealed sealed;  /* op SEALED; for RM: seq, id, part, sha256 */
+	const char *dir;       /* SEALED, RM: the directory of path, "" for the root */
+	const char *name;      /* SEALED: plain; RM: the object's name */
+	const char *from, *to; /* MVDIR, INTENT */
 	uint64_t intent; /* DONE: the seq of the intent; INTENT: its own file id is sealed.id */
+	char *text;
+	size_t text_size;
 };
 
 #define RECORD_CODEC_IMPORT 3 /* "import": the object is not in the form of lib/seekgz.h */
@@ -94,11 +96,13 @@ void record_encode_done(struct buf *b, uint64_t seq, uint64_t intent);
 /*
  * Decode one line (without its newline). Members that are not known are ignored; an op that is
  * not known is refused. Checks every field: types, ranges, that paths are relative and free of
- * "", "." and "..", that plain and path agree for this suffix. 0 · -EBADMSG: *reason (a
- * constant) says what is wrong · -ENOMEM. On 0: record_release it.
+ * "", "." and "..", that plain and path agree for this suffix. out is zeroes, or what an earlier
+ * call decoded, whose memory is used again: so a million lines need one allocation. 0 · -EBADMSG:
+ * *reason (a constant) says what is wrong · -ENOMEM. On 0: record_release it at last; else it was.
  */
 int record_decode(const char *line, size_t len, const char *suffix, struct record *out,
 		  const char **reason);
 void record_release(struct record *r);
+#define CLEANUP_RECORD __attribute__((cleanup(record_release)))
 
 #endif

@@ -20,6 +20,7 @@ struct decoder {
 	struct record_fields in;
 	const char *suffix;
 	const char *reason; /* the first thing that was wrong */
+	char *room;	    /* for the next string */
 	bool no_memory;
 };
 
@@ -114,36 +115,70 @@ static bool get_time(struct decoder *d, unsigned k, int64_t *out)
 	return true;
 }
 
-/* A new string from field k, or from k + 1 in base64: exactly one of the two. */
+/* Room for the strings of a line: those of its fields, each with an end, and for split(). */
+static bool make_room(struct decoder *d, struct record *out)
+{
+	static const uint8_t paths[] = {F_PATH, F_PATH_B64, F_PLAIN, F_PLAIN_B64,
+					F_FROM, F_FROM_B64, F_TO,    F_TO_B64};
+	size_t need = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+		need += 2 + (d->in.fields[paths[i]].kind == STRING ? d->in.fields[paths[i]].len
+								   : 0);
+	d->room = out->text;
+	if (need <= out->text_size)
+		return true;
+	free(out->text);
+	out->text_size = 0;
+	d->room = out->text = malloc(need);
+	d->no_memory = !d->room;
+	if (d->room)
+		out->text_size = need;
+	return d->room != NULL;
+}
+
+/* Append what a base64 string says; its length, 0 if it is none. */
+static size_t add_base64(struct decoder *d, const struct field *f)
+{
+	CLEANUP_BUF struct buf b = {0};
+
+	if (!buf_base64_decode(&b, f->s, f->len))
+		return 0;
+	d->no_memory = b.failed;
+	if (b.len && !b.failed)
+		memcpy(d->room, b.data, b.len);
+	return b.failed ? 0 : b.len;
+}
+
+/* A string from field k, or from k + 1 in base64: exactly one of the two. */
 static char *get_path(struct decoder *d, unsigned k)
 {
 	const struct field *f = &d->in.fields[k], *b64 = &d->in.fields[k + 1];
-	struct buf b = {0};
+	char *path = d->room;
+	size_t len = f->len;
 
 	if ((f->kind == STRING) == (b64->kind == STRING) ||
 	    (f->kind != ABSENT && b64->kind != ABSENT))
 		goto out_wrong;
 	if (f->kind == STRING)
-		buf_add(&b, f->s, f->len);
-	else if (!buf_base64_decode(&b, b64->s, b64->len))
-		goto out_wrong;
-	if (b.failed) {
-		d->no_memory = true;
-		buf_release(&b);
+		memcpy(path, f->s, len);
+	else
+		len = add_base64(d, b64);
+	if (d->no_memory)
 		return NULL;
-	}
-	if (!b.len || memchr(b.data, '\0', b.len))
+	if (!len || memchr(path, '\0', len))
 		goto out_wrong;
-	return b.data;
+	path[len] = '\0';
+	d->room += len + 2;
+	return path;
 
 out_wrong:
-	buf_release(&b);
 	wrong(d, record_fields_reason(k));
 	return NULL;
 }
 
-/* path in place: out->dir takes over the string up to its last slash; returns the last
- * component. */
+/* path in place, which has one byte more behind its end: out->dir is the string up to its last
+ * slash; returns the last component. */
 static const char *split(char *path, struct record *out)
 {
 	char *slash = strrchr(path, '/');
@@ -160,20 +195,13 @@ static const char *split(char *path, struct record *out)
 /* path into out->dir and *object. */
 static bool get_object_path(struct decoder *d, struct record *out, const char **object)
 {
-	CLEANUP_FREE char *path = get_path(d, F_PATH);
-	char *copy;
+	char *path = get_path(d, F_PATH);
 
 	if (!path)
 		return false;
 	if (!record_path_ok(path))
 		return wrong(d, "path is not a path in the store");
-	copy = malloc(strlen(path) + 2);
-	if (!copy) {
-		d->no_memory = true;
-		return false;
-	}
-	strcpy(copy, path);
-	*object = split(copy, out);
+	*object = split(path, out);
 	return true;
 }
 
@@ -267,17 +295,14 @@ static bool decode_sealed(struct decoder *d, struct record *out)
 
 static bool decode_rm(struct decoder *d, struct record *out)
 {
-	const char *object;
 	size_t stem;
 	uint32_t part;
 
-	if (!get_identity(d, &out->sealed) || !get_object_path(d, out, &object))
+	if (!get_identity(d, &out->sealed) || !get_object_path(d, out, &out->name))
 		return false;
-	if (!name_parse_sealed(object, d->suffix, &stem, &part) || part != out->sealed.part)
+	if (!name_parse_sealed(out->name, d->suffix, &stem, &part) || part != out->sealed.part)
 		return wrong(d, "path and part do not belong together");
-	out->name = strdup(object);
-	d->no_memory = !out->name;
-	return out->name != NULL;
+	return true;
 }
 
 static bool decode_from_to(struct decoder *d, struct record *out)
@@ -337,16 +362,17 @@ int record_decode(const char *line, size_t len, const char *suffix, struct recor
 		  const char **reason)
 {
 	struct decoder d = {.suffix = suffix};
-	int err;
+	int err = -EBADMSG;
 
-	memset(out, 0, sizeof(*out));
+	*out = (struct record){.text = out->text, .text_size = out->text_size};
 	*reason = "this is no JSON object";
-	if (len > LINE_BYTES_MAX)
-		return -EBADMSG;
-	err = record_fields_init(&d.in, line, len);
-	if (err)
+	if (len <= LINE_BYTES_MAX)
+		err = record_fields_init(&d.in, line, len);
+	if (err) {
+		record_release(out);
 		return err;
-	if (!decode_fields(&d, out))
+	}
+	if (!make_room(&d, out) || !decode_fields(&d, out))
 		err = d.no_memory ? -ENOMEM : -EBADMSG;
 	record_fields_release(&d.in);
 	if (err) {

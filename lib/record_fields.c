@@ -74,7 +74,7 @@ static const char *scan_string(const char *p, const char *end, struct field *f, 
 	}
 	if (p == end)
 		return NULL;
-	*f = (struct field){.kind = STRING, .s = start, .len = (size_t)(p - start)};
+	*f = (struct field){.kind = STRING, .s = start, .len = (uint32_t)(p - start)};
 	return p + 1;
 }
 
@@ -147,7 +147,7 @@ static struct field field_of(struct json_object *o, const char *line, size_t len
 	if (json_object_is_type(o, json_type_string)) {
 		f.kind = STRING;
 		f.s = json_object_get_string(o);
-		f.len = (size_t)json_object_get_string_len(o);
+		f.len = (uint32_t)json_object_get_string_len(o);
 	} else if (json_object_is_type(o, json_type_int) && json_object_get_int64(o) >= 0) {
 		f.number = json_object_get_uint64(o);
 		if (f.number < UINT64_MAX || exact_max(line, len, k))

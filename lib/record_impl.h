@@ -49,9 +49,11 @@ enum field_id { FIELDS(FIELD_ENUM) F_COUNT };
 
 struct field {
 	enum { ABSENT, NUMBER, STRING, OTHER } kind;
-	uint64_t number;
-	const char *s; /* not terminated; points into the line or into `parsed` */
-	size_t len;
+	uint32_t len;
+	union {
+		uint64_t number;
+		const char *s; /* not terminated; points into the line or into `parsed` */
+	};
 };
 
 struct record_fields {

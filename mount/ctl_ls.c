@@ -100,7 +100,7 @@ static int read_mounted(const struct place *p, struct list *l)
 	if (f && getline(&line, &size, f) > 0)
 		read_exclude(l, line);
 	while (f && (n = getline(&line, &size, f)) > 0) {
-		struct record r;
+		struct record r = {0};
 		int err = record_decode(line, (size_t)(n - (line[n - 1] == '\n')), p->suffix,
 					&r, &reason);
 

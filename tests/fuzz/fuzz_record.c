@@ -86,7 +86,7 @@ static void check_members(const char *line, size_t len, const struct buf *text)
 static int decode(const char *line, size_t len, const char *suffix, struct buf *b)
 {
 	CLEANUP_FREE uint8_t *copy = fuzz_copy(line, len);
-	struct record r;
+	struct record r = {0};
 	const char *reason = NULL;
 	int err = record_decode((char *)copy, len, suffix, &r, &reason);
 

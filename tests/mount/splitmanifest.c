@@ -34,7 +34,8 @@ static void write_file(int storefd, const char *path, const struct iovec *iov, i
 static void read_all(int storefd, struct buf *lines, struct header_read *read)
 {
 	const char *reason = "", *end;
-	char *text = NULL, *chunk;
+	CLEANUP_BUF struct buf chunk = {0};
+	char *text = NULL;
 	size_t len;
 	int err = io_read_file(storefd, MANIFEST_FILE, 1 << 28, &text, &len);
 
@@ -46,8 +47,7 @@ static void read_all(int storefd, struct buf *lines, struct header_read *read)
 	for (size_t i = 0; i < read->chunks.count; i++) {
 		if (manifest_file_read_chunk(storefd, &read->chunks.items[i], &chunk, &reason))
 			die("a chunk file", -EBADMSG);
-		buf_add(lines, chunk, read->chunks.items[i].bytes);
-		free(chunk);
+		buf_add(lines, chunk.data, chunk.len);
 	}
 	buf_add(lines, end + 1, len - (size_t)(end + 1 - text));
 	free(text);

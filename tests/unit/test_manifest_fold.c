@@ -335,7 +335,7 @@ static void a_dump_is_the_header_and_every_live_record_by_seq(void)
 	CHECK(!text.failed && strstr(text.data, "chunks") == NULL);
 	for (char *line = strchr(text.data, '\n') + 1; *line; line = strchr(line, '\n') + 1) {
 		const char *reason;
-		struct record r;
+		struct record r = {0};
 
 		CHECK_EQ(record_decode(line, strcspn(line, "\n"), ".notepack", &r, &reason), 0);
 		CHECK(r.op == RECORD_SEALED && r.sealed.seq > last && r.sealed.id % 3 != 1);

@@ -18,7 +18,7 @@ static int decode(const struct buf *b, struct record *r)
 static void check_round_trip(const struct sealed *s, const char *dir, const char *plain)
 {
 	CLEANUP_BUF struct buf b = {0};
-	struct record r;
+	struct record r = {0};
 
 	encode(&b, s, dir, plain);
 	CHECK(memchr(b.data, '\n', b.len - 1) == NULL);
@@ -133,7 +133,7 @@ static void the_other_lines_come_back(void)
 {
 	CLEANUP_BUF struct buf b = {0};
 	struct sealed s = sample();
-	struct record r;
+	struct record r = {0};
 
 	record_encode_rm(&b, 8, &s, "a\xff", "x.notepack.gz");
 	CHECK_EQ(decode(&b, &r), 0);

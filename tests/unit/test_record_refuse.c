@@ -7,7 +7,7 @@ static int decode_changed(const char *from, const char *to)
 {
 	CLEANUP_BUF struct buf b = {0}, changed = {0};
 	struct sealed s = sample();
-	struct record r;
+	struct record r = {0};
 	const char *reason = NULL, *at;
 	int err;
 
@@ -143,7 +143,7 @@ static void check_agreement(const char *line, size_t len)
 {
 	CLEANUP_BUF struct buf blank = {0};
 	const char *reason;
-	struct record a, b;
+	struct record a = {0}, b = {0};
 	int err_a, err_b;
 
 	buf_str(&blank, "{ ");
@@ -189,7 +189,7 @@ static void every_truncation_is_refused(void)
 {
 	CLEANUP_BUF struct buf b = {0};
 	struct sealed s = sample();
-	struct record r;
+	struct record r = {0};
 	const char *reason;
 
 	encode(&b, &s, "a", "x");
@@ -232,7 +232,7 @@ static void any_bytes_are_survived(void)
 	static const char alphabet[] = "{}\":,0123seqidop\\u\xff ";
 	unsigned seed = 1;
 	const char *reason;
-	struct record r;
+	struct record r = {0};
 
 	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
 		CHECK_EQ(record_decode(lines[i], strlen(lines[i]), SUFFIX, &r, &reason),
