@@ -61,7 +61,7 @@ static int copy_removal(const struct manifest *m, const struct node *n,
 	char object[NAME_BYTES + 1], *path;
 	size_t len = strlen(n->dir->path);
 
-	if (name_sealed(manifest_mem_plain(n), n->part, m->suffix, object) != 0)
+	if (name_sealed(manifest_node_plain(n), n->part, m->suffix, object) != 0)
 		return -EINVAL;
 	path = malloc(len + strlen(object) + 2);
 	if (!path)

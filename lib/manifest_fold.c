@@ -186,11 +186,11 @@ static void encode_item(struct buf *b, const struct item *item, const char *suff
 	}
 	dir = item->node->dir;
 	if (item->removed)
-		manifest_mem_encode_rm(b, item->node, item->seq,
-				       dir->next_path ? dir->next_path : dir->path, suffix);
+		manifest_node_encode_rm(b, item->node, item->seq,
+					dir->next_path ? dir->next_path : dir->path, suffix);
 	else
-		manifest_mem_encode(b, item->node, dir->next_path ? dir->next_path : dir->path,
-				    suffix);
+		manifest_node_encode(b, item->node, dir->next_path ? dir->next_path : dir->path,
+				     suffix);
 }
 
 static int rewrite(struct disk *d, const struct save *s, struct fold *f)

@@ -7,6 +7,8 @@
  *	manifest_txn.c	 what a commit's function collects
  *	manifest_overlay.c	 … the overlay that it is in until it is saved
  *	manifest_mem.c	 the live records in memory: the base
+ *	manifest_node.c	 … one of them
+ *	manifest_block.c … where those are that were loaded
  *	manifest_header.c the header line, to and from text
  *	manifest_load.c	 reading and decoding everything
  *	manifest_replay.c applying it, line by line
@@ -72,8 +74,9 @@ struct node {
 	uint32_t part;
 	bool removed : 1;
 	bool doubtful : 1, stale : 1; /* while a damaged manifest is read: manifest_rebuild.h */
-	bool is_notepack;
-	uint8_t codec, level;
+	bool is_notepack : 1;
+	uint8_t codec : 4, level : 4;
+	uint16_t at; /* its place in its block (manifest_block.c), or 0: it is from malloc */
 	uint64_t offset, raw_bytes, gz_bytes;
 	int64_t mtime_ns, sealed_at_ns;
 	uint32_t crc32, uid, gid;
@@ -86,9 +89,15 @@ struct node {
 /* 32 GiB of chains; records above that many only make them longer. */
 #define MANIFEST_CHAIN_BITS_MAX 32
 
+struct block;
+struct blocks {
+	struct block *first;
+};
+
 struct memory {
 	struct node **chains; /* 2^bits of them */
 	unsigned bits;
+	struct blocks blocks; /* those that were loaded */
 	struct dir *dirs;     /* never empty: the root */
 	uint64_t count, live; /* with, and without those that were removed */
 };
@@ -243,6 +252,34 @@ struct manifest *manifest_new_memory(int storefd);
 /* Have manifest_intents show those of the memory. 0 or -ENOMEM. */
 int manifest_copy_intents(struct manifest *m);
 
+/* manifest_block.c */
+
+/* An item of size bytes, aligned as a uint64_t; *at, which is never 0, is to be given back with it. NULL:
+ * there is no memory. */
+void *manifest_block_alloc(struct blocks *list, size_t size, uint16_t *at);
+void manifest_block_free(struct blocks *list, void *item, uint16_t at);
+/* Those of `from` become those of `to`. */
+void manifest_block_join(struct blocks *to, struct blocks *from);
+/* Free all of them, and with them their items. */
+void manifest_block_release(struct blocks *list);
+
+/* manifest_node.c */
+
+/* A node outside the memory. NULL when there is none left. */
+struct node *manifest_node_new(const struct sealed *s, const char *plain);
+/* The same in one of these blocks, which then become the memory's. */
+struct node *manifest_node_new_in(struct blocks *blocks, const struct sealed *s,
+				  const char *plain);
+/* Of either kind; one that is in a block when the block is the memory's. */
+void manifest_node_free(struct memory *mem, struct node *n);
+bool manifest_node_same(const struct node *a, const struct node *b);
+void manifest_node_facts(const struct node *n, struct sealed *out);
+const char *manifest_node_plain(const struct node *n);
+void manifest_node_encode(struct buf *b, const struct node *n, const char *dir,
+			  const char *suffix);
+void manifest_node_encode_rm(struct buf *b, const struct node *n, uint64_t seq, const char *dir,
+			     const char *suffix);
+
 /* manifest_mem.c */
 int manifest_mem_init(struct memory *mem);
 void manifest_mem_release(struct memory *mem);
@@ -254,13 +291,9 @@ struct node *manifest_mem_first(const struct memory *mem);
 struct node *manifest_mem_next(const struct node *n);
 struct node *manifest_mem_find(const struct memory *mem, uint64_t id, uint32_t part);
 struct dir *manifest_mem_dir(const struct memory *mem, const char *path);
-/* A node or directory outside the memory. NULL when there is none left. */
-struct node *manifest_mem_new_node(const struct sealed *s, const char *plain);
+/* A directory outside the memory. NULL when there is none left. */
 struct dir *manifest_mem_new_dir(const char *path);
 void manifest_mem_free_dir(struct dir *dir);
-bool manifest_mem_same(const struct node *a, const struct node *b);
-void manifest_mem_facts(const struct node *n, struct sealed *out);
-const char *manifest_mem_plain(const struct node *n);
 /* Put a node in, in place of the one of its key (old, or NULL); n->dir is a directory of its
  * own, which is used or freed. Cannot fail. live is not counted. */
 void manifest_mem_insert(struct memory *mem, struct node *n, struct node *old);
@@ -273,10 +306,6 @@ void manifest_mem_move(struct memory *mem);
 char *manifest_mem_moved(const char *path, const char *from, const char *to, bool *failed);
 /* Free what was removed before seq. */
 void manifest_mem_forget(struct memory *mem, uint64_t seq);
-void manifest_mem_encode(struct buf *b, const struct node *n, const char *dir,
-			 const char *suffix);
-void manifest_mem_encode_rm(struct buf *b, const struct node *n, uint64_t seq, const char *dir,
-			    const char *suffix);
 void manifest_mem_check(struct memory *mem, uint64_t next_seq);
 
 /* Intents. add copies the strings; reserve makes the next `extra` calls of take infallible. */

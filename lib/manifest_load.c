@@ -30,6 +30,7 @@ struct piece {
 	const struct chunk *chunk; /* NULL: the tail */
 	struct item *items;
 	uint32_t count;
+	struct blocks nodes;
 	struct buf dirs; /* paths, one behind the other, each with its end */
 	int err;	 /* with -EBADMSG: */
 	uint64_t line;
@@ -73,12 +74,12 @@ static int piece_wrong(struct piece *p, const char *reason)
 static void piece_release(struct piece *p)
 {
 	for (uint32_t i = 0; i < p->count; i++) {
-		free(p->items[i].node);
 		if (p->items[i].other)
 			record_release(p->items[i].other);
 		free(p->items[i].other);
 	}
 	free(p->items);
+	manifest_block_release(&p->nodes);
 	buf_release(&p->dirs);
 	p->items = NULL;
 	p->count = 0;
@@ -103,11 +104,9 @@ static int add_item(struct piece *p, struct record *r, size_t *dir)
 	struct item *item = &p->items[p->count];
 
 	if (r->op == RECORD_SEALED) {
-		item->node = manifest_mem_new_node(&r->sealed, r->name);
-		if (!item->node || !add_dir(p, r->dir, dir)) {
-			free(item->node);
+		item->node = manifest_node_new_in(&p->nodes, &r->sealed, r->name);
+		if (!item->node || !add_dir(p, r->dir, dir))
 			return -ENOMEM;
-		}
 		item->dir = *dir;
 	} else {
 		item->other = malloc(sizeof(*item->other));
@@ -202,13 +201,11 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static int replay_item(struct load *l, const struct piece *p, struct item *item)
+static int replay_item(struct load *l, const struct piece *p, const struct item *item)
 {
-	struct node *n = item->node;
-
-	item->node = NULL;
-	return n ? manifest_load_replay_node(l, n, p->dirs.data + item->dir)
-		 : manifest_load_replay(l, item->other);
+	if (!item->node)
+		return manifest_load_replay(l, item->other);
+	return manifest_load_replay_node(l, item->node, p->dirs.data + item->dir);
 }
 
 static int replay_piece(struct load *l, struct piece *p)
@@ -216,6 +213,7 @@ static int replay_piece(struct load *l, struct piece *p)
 	uint64_t first = p->line - p->count;
 	int err = p->err;
 
+	manifest_block_join(&l->m->mem.blocks, &p->nodes);
 	l->line = p->line;
 	if (err == -EBADMSG)
 		err = manifest_load_damaged(l, p->reason);

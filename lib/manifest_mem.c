@@ -18,8 +18,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NOTEPACK_BYTES (3 * sizeof(uint64_t))
-
 #define insert_sure(hh, head, keyptr, keylen, item)                                            \
 	do {                                                                                   \
 		HASH_ADD_KEYPTR(hh, head, keyptr, keylen, item);                               \
@@ -120,11 +118,12 @@ void manifest_mem_release(struct memory *mem)
 			struct node *n = d->first;
 
 			d->first = n->next;
-			free(n);
+			manifest_node_free(mem, n);
 		}
 		manifest_mem_free_dir(d);
 		d = next;
 	}
+	manifest_block_release(&mem->blocks);
 	free(mem->chains);
 }
 
@@ -166,37 +165,6 @@ struct dir *manifest_mem_dir(const struct memory *mem, const char *path)
 	return d;
 }
 
-struct node *manifest_mem_new_node(const struct sealed *s, const char *plain)
-{
-	size_t name = strlen(plain) + 1, extra = s->is_notepack ? NOTEPACK_BYTES : 0;
-	struct node *n = malloc(MAX(offsetof(struct node, rest) + extra + name, sizeof(*n)));
-	uint64_t notepack[3] = {s->records, s->first_created_at, s->last_created_at};
-
-	if (!n)
-		return NULL;
-	memset(n, 0, offsetof(struct node, rest));
-	n->seq = s->seq;
-	n->id = s->id;
-	n->part = s->part;
-	n->is_notepack = s->is_notepack;
-	n->codec = s->codec;
-	n->level = s->level;
-	n->offset = s->offset;
-	n->raw_bytes = s->raw_bytes;
-	n->gz_bytes = s->gz_bytes;
-	n->mtime_ns = s->mtime_ns;
-	n->sealed_at_ns = s->sealed_at_ns;
-	n->crc32 = s->crc32;
-	n->uid = s->uid;
-	n->gid = s->gid;
-	n->mode = (uint16_t)s->mode;
-	memcpy(n->sha256, s->sha256, SHA256_BYTES);
-	memcpy(n->raw_sha256, s->raw_sha256, SHA256_BYTES);
-	memcpy(n->rest, notepack, extra);
-	memcpy(n->rest + extra, plain, name);
-	return n;
-}
-
 struct dir *manifest_mem_new_dir(const char *path)
 {
 	struct dir *d = calloc(1, sizeof(*d));
@@ -217,53 +185,6 @@ void manifest_mem_free_dir(struct dir *dir)
 	free(dir->path);
 	free(dir->next_path);
 	free(dir);
-}
-
-const char *manifest_mem_plain(const struct node *n)
-{
-	return n->rest + (n->is_notepack ? NOTEPACK_BYTES : 0);
-}
-
-bool manifest_mem_same(const struct node *a, const struct node *b)
-{
-	const size_t facts = offsetof(struct node, offset);
-
-	return a->is_notepack == b->is_notepack && a->codec == b->codec &&
-	       a->level == b->level &&
-	       memcmp((const char *)a + facts, (const char *)b + facts,
-		      offsetof(struct node, rest) - facts +
-			  (a->is_notepack ? NOTEPACK_BYTES : 0)) == 0 &&
-	       strcmp(manifest_mem_plain(a), manifest_mem_plain(b)) == 0;
-}
-
-void manifest_mem_facts(const struct node *n, struct sealed *out)
-{
-	uint64_t notepack[3] = {0};
-
-	if (n->is_notepack)
-		memcpy(notepack, n->rest, sizeof(notepack));
-	*out = (struct sealed){
-	    .seq = n->seq,
-	    .id = n->id,
-	    .offset = n->offset,
-	    .raw_bytes = n->raw_bytes,
-	    .gz_bytes = n->gz_bytes,
-	    .records = notepack[0],
-	    .first_created_at = notepack[1],
-	    .last_created_at = notepack[2],
-	    .mtime_ns = n->mtime_ns,
-	    .sealed_at_ns = n->sealed_at_ns,
-	    .part = n->part,
-	    .crc32 = n->crc32,
-	    .mode = n->mode,
-	    .uid = n->uid,
-	    .gid = n->gid,
-	    .codec = n->codec,
-	    .level = n->level,
-	    .is_notepack = n->is_notepack,
-	};
-	memcpy(out->sha256, n->sha256, SHA256_BYTES);
-	memcpy(out->raw_sha256, n->raw_sha256, SHA256_BYTES);
 }
 
 static void link_node(struct dir *d, struct node *n)
@@ -297,7 +218,7 @@ static void drop(struct memory *mem, struct node *n)
 {
 	unlink_chain(mem, n);
 	unlink_node(mem, n);
-	free(n);
+	manifest_node_free(mem, n);
 	mem->count--;
 }
 
@@ -412,35 +333,6 @@ void manifest_mem_forget(struct memory *mem, uint64_t seq)
 		if (n->removed && n->seq < seq)
 			drop(mem, n);
 	}
-}
-
-/* The object's name. Sealed names were checked when they came in: this cannot fail. */
-static void object_of(const struct node *n, const char *suffix, char *out)
-{
-	if (name_sealed(manifest_mem_plain(n), n->part, suffix, out) != 0)
-		abort();
-}
-
-void manifest_mem_encode(struct buf *b, const struct node *n, const char *dir,
-			 const char *suffix)
-{
-	char object[NAME_BYTES + 1];
-	struct sealed s;
-
-	object_of(n, suffix, object);
-	manifest_mem_facts(n, &s);
-	record_encode_sealed(b, &s, dir, object, manifest_mem_plain(n));
-}
-
-void manifest_mem_encode_rm(struct buf *b, const struct node *n, uint64_t seq, const char *dir,
-			    const char *suffix)
-{
-	char object[NAME_BYTES + 1];
-	struct sealed s;
-
-	object_of(n, suffix, object);
-	manifest_mem_facts(n, &s);
-	record_encode_rm(b, seq, &s, dir, object);
 }
 
 static void must(bool invariant)

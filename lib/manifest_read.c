@@ -68,7 +68,7 @@ bool manifest_get(struct manifest *m, uint64_t id, uint32_t part, struct sealed 
 	n = manifest_mem_find(&m->mem, id, part);
 	live = n && !n->removed;
 	if (live)
-		manifest_mem_facts(n, out);
+		manifest_node_facts(n, out);
 	lock_drop(&m->lock);
 	return live;
 }
@@ -83,9 +83,9 @@ bool manifest_find(struct manifest *m, uint64_t id, uint32_t part, struct sealed
 	n = manifest_mem_find(&m->mem, id, part);
 	live = n && !n->removed;
 	if (live) {
-		manifest_mem_facts(n, out);
+		manifest_node_facts(n, out);
 		buf_str(dir, n->dir->path);
-		buf_str(plain, manifest_mem_plain(n));
+		buf_str(plain, manifest_node_plain(n));
 	}
 	lock_drop(&m->lock);
 	return live;
@@ -117,8 +117,8 @@ static int visit_node(const struct node *n, manifest_visit *visit, void *ctx)
 
 	if (n->removed)
 		return 0;
-	manifest_mem_facts(n, &s);
-	return visit(ctx, &s, n->dir->path, manifest_mem_plain(n));
+	manifest_node_facts(n, &s);
+	return visit(ctx, &s, n->dir->path, manifest_node_plain(n));
 }
 
 int manifest_each_in_dir(struct manifest *m, const char *dir, manifest_visit *visit, void *ctx)
@@ -268,7 +268,7 @@ static size_t batch_locked(struct dump *p, size_t i) REQUIRES(&p->m->lock)
 		const struct node *n = manifest_mem_find(&p->m->mem, k->id, k->part);
 
 		if (n && n->seq == k->seq)
-			manifest_mem_encode(&p->text, n, n->dir->path, p->m->suffix);
+			manifest_node_encode(&p->text, n, n->dir->path, p->m->suffix);
 		else if (n && !n->removed)
 			p->missed = true;
 	}

@@ -46,7 +46,7 @@ int manifest_rebuild_put(struct manifest *m, const struct sealed *s, const char 
 	if (record_check_sealed(s, dir, plain, m->suffix) || s->seq >= m->next_seq ||
 	    s->id >= m->id_mark || manifest_mem_find(&m->mem, s->id, s->part))
 		return -EINVAL;
-	n = manifest_mem_new_node(s, plain);
+	n = manifest_node_new(s, plain);
 	if (!n)
 		return -ENOMEM;
 	n->dir = manifest_mem_dir(&m->mem, dir);

@@ -33,7 +33,7 @@ static int replay_sealed(struct load *l, struct node *n, const char *dir)
 		old = manifest_mem_find(mem, n->id, n->part);
 	l->highest_id = MAX(l->highest_id, n->id);
 	if (old && old->removed) {
-		free(n);
+		manifest_node_free(mem, n);
 		return manifest_load_damaged(l, "a segment that was removed comes back");
 	}
 	mem->live += !old;
@@ -46,7 +46,7 @@ static int replay_sealed(struct load *l, struct node *n, const char *dir)
 	n->dir = d ? d : manifest_mem_new_dir(dir);
 	if (!n->dir) {
 		mem->live -= !old;
-		free(n);
+		manifest_node_free(mem, n);
 		return manifest_load_failed(l, -ENOMEM);
 	}
 	manifest_mem_insert(mem, n, old);
@@ -56,7 +56,7 @@ static int replay_sealed(struct load *l, struct node *n, const char *dir)
 
 static int replay_record(struct load *l, const struct record *r, const char *plain)
 {
-	struct node *n = manifest_mem_new_node(&r->sealed, plain);
+	struct node *n = manifest_node_new(&r->sealed, plain);
 
 	return n ? replay_sealed(l, n, r->dir) : manifest_load_failed(l, -ENOMEM);
 }
@@ -153,7 +153,7 @@ int manifest_load_replay_node(struct load *l, struct node *n, const char *dir)
 
 	if (!err)
 		return replay_sealed(l, n, dir);
-	free(n);
+	manifest_node_free(&l->m->mem, n);
 	return err;
 }
 

@@ -184,7 +184,7 @@ static bool counts(const struct reading *r, const struct record *rec)
 		return true;
 	if (!n->doubtful || n->removed || r->leftover)
 		return false;
-	manifest_mem_facts(n, &old);
+	manifest_node_facts(n, &old);
 	return memcmp(old.sha256, rec->sealed.sha256, SHA256_BYTES) == 0;
 }
 
@@ -382,9 +382,9 @@ static int list_records(struct manifest_salvage *s)
 	for (const struct node *n = manifest_mem_first(mem); n; n = manifest_mem_next(n)) {
 		struct manifest_old *old = &s->records[s->count];
 
-		manifest_mem_facts(n, &old->sealed);
+		manifest_node_facts(n, &old->sealed);
 		old->dir = n->dir->path;
-		old->plain = manifest_mem_plain(n);
+		old->plain = manifest_node_plain(n);
 		old->removed = n->removed;
 		old->doubtful = n->doubtful && !n->removed;
 		old->stale = n->stale && !n->removed;

@@ -104,7 +104,7 @@ static bool is_in_dir(const struct overlay *o, const struct view *v, const char 
 /* A new node with a directory of its own. */
 static struct node *new_node(const struct sealed *s, const char *dir, const char *plain)
 {
-	struct node *n = manifest_mem_new_node(s, plain);
+	struct node *n = manifest_node_new(s, plain);
 
 	if (!n)
 		return NULL;
@@ -132,7 +132,7 @@ static int put_node(struct manifest_txn *txn, struct node *n, bool was_live)
 		manifest_overlay_free_node(n);
 		return fail(txn, -ENOMEM);
 	}
-	manifest_mem_encode(&o->lines, n, n->dir->path, txn->m->suffix);
+	manifest_node_encode(&o->lines, n, n->dir->path, txn->m->suffix);
 	o->at.live_delta += !was_live;
 	used_id(txn, n->id);
 	return line_added(txn);
@@ -154,7 +154,7 @@ int manifest_put(struct manifest_txn *txn, struct sealed *s, const char *dir, co
 	n = new_node(s, dir, plain);
 	if (!n)
 		return fail(txn, -ENOMEM);
-	if (v.node && manifest_mem_same(v.node, n) && is_in_dir(o, &v, dir)) {
+	if (v.node && manifest_node_same(v.node, n) && is_in_dir(o, &v, dir)) {
 		s->seq = v.node->seq;
 		manifest_overlay_free_node(n);
 		return 0;
@@ -182,7 +182,7 @@ int manifest_remove(struct manifest_txn *txn, uint64_t id, uint32_t part)
 	dir = manifest_overlay_move_path(o, v.moves, v.node->dir->path, &moved);
 	if (!dir)
 		return fail(txn, -ENOMEM);
-	manifest_mem_encode_rm(&o->lines, v.node, o->at.next_seq, dir, txn->m->suffix);
+	manifest_node_encode_rm(&o->lines, v.node, o->at.next_seq, dir, txn->m->suffix);
 	free(moved);
 	state = s->state;
 	state.removed_seq = o->at.next_seq;
@@ -337,6 +337,6 @@ bool manifest_txn_get(struct manifest_txn *txn, uint64_t id, uint32_t part, stru
 
 	if (!v.node || v.removed)
 		return false;
-	manifest_mem_facts(v.node, out);
+	manifest_node_facts(v.node, out);
 	return true;
 }
