@@ -10,115 +10,9 @@
 #include "lib/dirfd.h"
 #include "lib/ids.h"
 #include "lib/io.h"
+#include "lib/load_records.h"
 #include "lib/log.h"
 #include "lib/raw.h"
-
-static void say_odd(const char *name, const char *what)
-{
-	log_warning("%s: %s; see notepackctl check", name, what);
-}
-
-/* ---- from the manifest ---- */
-
-struct copied {
-	struct sealed rec;
-	char plain[NAME_BYTES + 1];
-};
-
-struct copies {
-	struct copied *list;
-	size_t count, size;
-};
-
-static int copy_record(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
-{
-	struct copies *c = ctx;
-
-	if (c->count == c->size) {
-		size_t size = c->size ? c->size * 2 : 16;
-		struct copied *list = realloc(c->list, size * sizeof(*list));
-
-		if (!list)
-			return -ENOMEM;
-		c->list = list;
-		c->size = size;
-	}
-	c->list[c->count].rec = *rec;
-	snprintf(c->list[c->count].plain, NAME_BYTES + 1, "%s", plain);
-	c->count++;
-	return 0;
-}
-
-/* The file of a record, made and named if it is the first. NULL: no memory, or its stem is
- * taken. */
-static struct file *file_of_record_locked(struct store *s, struct dir *d,
-					  const struct copied *c) REQUIRES(s->lock)
-{
-	struct file *f = catalog_find_stem_locked(s, d, c->plain);
-
-	if (f)
-		return f;
-	f = catalog_new_file(c->rec.id);
-	if (!f)
-		return NULL;
-	/* No entry yet: the parts get theirs when all are there. */
-	if (catalog_link_locked(s, d, &f->n, c->plain) != 0) {
-		node_unref_locked(s, &f->n, 1);
-		return NULL;
-	}
-	node_unref_locked(s, &f->n, 1);
-	return f;
-}
-
-static int add_record_locked(struct store *s, struct dir *d, const struct copied *c)
-    REQUIRES(s->lock)
-{
-	struct file *f = file_of_record_locked(s, d, c);
-	uint64_t end = c->rec.offset + c->rec.raw_bytes;
-
-	if (!f)
-		return -ENOMEM;
-	if (f->id != c->rec.id) { /* the others in the directory must not suffer */
-		log_error("%s: two files of this name are in the manifest; only one is shown",
-			  c->plain);
-		return 0;
-	}
-	if (catalog_add_part_locked(s, f, &c->rec) != 0)
-		return -ENOMEM;
-	if (end >= f->sealed_end) {
-		f->size = f->sealed_end = f->cut_end = end;
-		f->attrs = (struct attrs){.mode = c->rec.mode,
-					  .uid = c->rec.uid,
-					  .gid = c->rec.gid,
-					  .mtime_ns = c->rec.mtime_ns};
-	}
-	f->base = f->parts[0].offset;
-	return 0;
-}
-
-static int load_records(struct store *s, struct dir *d)
-{
-	CLEANUP_BUF struct buf path = {0};
-	struct copies copies = {0};
-	int err;
-
-	buf_str(&path, "");
-	lock_take(&s->lock);
-	catalog_path_locked(s, &d->n, 0, &path);
-	lock_drop(&s->lock);
-	err = path.failed ? -ENOMEM
-			  : manifest_each_in_dir(s->manifest, path.data, copy_record, &copies);
-	lock_take(&s->lock);
-	for (size_t i = 0; i < copies.count && !err; i++)
-		err = add_record_locked(s, d, &copies.list[i]);
-	for (struct node *n = d->files; n && !err; n = n->hh.next)
-		err = catalog_list_locked(s, to_file(n));
-	lock_drop(&s->lock);
-	free(copies.list);
-	return err;
-}
-
-/* ---- from the store ---- */
 
 struct raw_facts {
 	struct stat st;
@@ -255,7 +149,7 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 	if (err)
 		return err == -EINVAL || err == -ELOOP || err == -ENOENT ? 0 : err;
 	if (name_check_plain(name, store_suffix(s)) == -EINVAL)
-		say_odd(name, "has the name of a part: it is not sealed; rename it");
+		load_records_odd(name, "has the name of a part: it is not sealed; rename it");
 	lock_take(&s->lock);
 	f = catalog_find_stem_locked(s, d, name);
 	other = !belongs(f, &facts);
@@ -270,8 +164,8 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 		facts.marked = false;
 	}
 	if (other) {
-		say_odd(name,
-			"is a raw file whose name belongs to a sealed file; it is not shown");
+		load_records_odd(
+		    name, "is a raw file whose name belongs to a sealed file; it is not shown");
 		return 0;
 	}
 	if (!facts.marked)
@@ -366,7 +260,8 @@ static int load_regular(struct entry_context *c, const char *name)
 	lock_drop(&c->s->lock);
 	if (!object)
 		return load_raw_file(c->s, c->d, name);
-	say_odd(name, "lies in the store, but the manifest does not name it; it is not shown");
+	load_records_odd(
+	    name, "lies in the store, but the manifest does not name it; it is not shown");
 	return 0;
 }
 
@@ -385,7 +280,8 @@ static int load_entry(struct entry_context *c, struct dirent *e)
 	case DT_REG:
 		return load_regular(c, e->d_name);
 	default:
-		say_odd(e->d_name, "is neither file, directory nor link; it is not shown");
+		load_records_odd(e->d_name,
+				 "is neither file, directory nor link; it is not shown");
 		return 0;
 	}
 }
@@ -425,28 +321,6 @@ static int load_entries(struct store *s, struct dir *d)
 	return err;
 }
 
-/* Parts whose object was not met. */
-static void say_missing(struct store *s, struct dir *d)
-{
-	struct node *n, *next;
-
-	lock_take(&s->lock);
-	HASH_ITER (hh, d->files, n, next) {
-		struct file *f = to_file(n);
-
-		for (uint32_t i = 0; i < f->part_count; i++) {
-			char name[NAME_BYTES + 1];
-
-			if (f->parts[i].seen || name_sealed(n->name, f->parts[i].number,
-							    store_suffix(s), name) != 0)
-				continue;
-			say_odd(name,
-				"is in the manifest, but not in the store as it should be");
-		}
-	}
-	lock_drop(&s->lock);
-}
-
 /* A load that failed half-way leaves nothing behind. */
 static void unload_locked(struct store *s, struct dir *d) REQUIRES(s->lock)
 {
@@ -483,7 +357,7 @@ int dir_load(struct store *s, struct dir *d)
 	if (!err)
 		err = load_entries(s, d);
 	if (!err)
-		say_missing(s, d);
+		load_records_missing(s, d);
 
 	lock_take(&s->lock);
 	if (err)

@@ -2,9 +2,10 @@
 /*
  * bigstore: stores with any number of records, and what their manifest costs.
  *
- *	bigstore make DIR N		make DIR a store with N records, of objects that are not
- *					there: 100 in each directory; stopped cleanly, so that
- *					a mount compares nothing
+ *	bigstore make DIR N [M]		make DIR a store with N records of 1 MiB each, M in each
+ *					directory (100); stopped cleanly, so that a mount compares
+ *					nothing. The objects are not there
+ *	bigstore objects DIR		make them: sparse files of the recorded sizes
  *	bigstore commit DIR COUNT	commit one record, COUNT times: p50, p99 in ms, records
  *	bigstore load DIR		read the manifest: seconds, records, peak memory in MiB
  *
@@ -25,6 +26,8 @@
 
 #define BATCH 10000
 #define PER_DIR 100
+#define RAW_BYTES (1 << 20)
+#define GZ_BYTES (300 << 10)
 
 static void die(const char *what, const char *why)
 {
@@ -68,7 +71,7 @@ static void close_store(struct opened *s)
 }
 
 struct range {
-	uint64_t first, count;
+	uint64_t first, count, per_dir;
 	bool last;
 };
 
@@ -77,8 +80,8 @@ static void fill(struct sealed *s, uint64_t id)
 	*s = (struct sealed){
 	    .id = id,
 	    .part = 1,
-	    .raw_bytes = id * 1000,
-	    .gz_bytes = id * 300,
+	    .raw_bytes = RAW_BYTES + id,
+	    .gz_bytes = GZ_BYTES + id,
 	    .mtime_ns = (int64_t)id * 1000000007,
 	    .sealed_at_ns = (int64_t)id * 1000000009,
 	    .crc32 = (uint32_t)(id * 2654435761U),
@@ -103,7 +106,8 @@ static int put_range(struct manifest_txn *txn, void *ctx)
 		int err;
 
 		fill(&s, id);
-		snprintf(dir, sizeof(dir), "2026/%06llu", (unsigned long long)(id / PER_DIR));
+		snprintf(dir, sizeof(dir), "2026/%06llu",
+			 (unsigned long long)((id - MANIFEST_FIRST_ID) / r->per_dir));
 		snprintf(name, sizeof(name), "events-%08llu.jsonl", (unsigned long long)id);
 		err = manifest_put(txn, &s, dir, name);
 		if (err)
@@ -114,42 +118,65 @@ static int put_range(struct manifest_txn *txn, void *ctx)
 	return 0;
 }
 
-static void put(struct manifest *m, uint64_t first, uint64_t count, bool last)
+static void put(struct manifest *m, struct range r)
 {
-	struct range r = {.first = first, .count = count, .last = last};
 	int err = manifest_commit(m, put_range, &r);
 
 	if (err)
 		die("commit", strerror(-err));
 }
 
-static void make_dirs(int fd, uint64_t count)
+static void make_dirs(int fd, uint64_t dirs)
 {
 	char dir[64];
 
 	if (mkdirat(fd, "2026", 0755) != 0)
 		die("2026", strerror(errno));
-	for (uint64_t i = MANIFEST_FIRST_ID / PER_DIR;
-	     i <= (MANIFEST_FIRST_ID + count - 1) / PER_DIR; i++) {
+	for (uint64_t i = 0; i < dirs; i++) {
 		snprintf(dir, sizeof(dir), "2026/%06llu", (unsigned long long)i);
 		if (mkdirat(fd, dir, 0755) != 0)
 			die(dir, strerror(errno));
 	}
 }
 
-static void make(const char *path, uint64_t count)
+static void make(const char *path, uint64_t count, uint64_t per_dir)
 {
 	struct opened s;
 
 	if (mkdir(path, 0755) != 0)
 		die(path, strerror(errno));
 	s = open_store(path, true);
-	make_dirs(s.fd, count);
+	make_dirs(s.fd, (count + per_dir - 1) / per_dir);
 	for (uint64_t done = 0; done < count; done += BATCH) {
 		uint64_t n = count - done < BATCH ? count - done : BATCH;
 
-		put(s.manifest, MANIFEST_FIRST_ID + done, n, done + n == count);
+		put(s.manifest,
+		    (struct range){MANIFEST_FIRST_ID + done, n, per_dir, done + n == count});
 	}
+	close_store(&s);
+}
+
+static int make_object(void *ctx, const struct sealed *s, const char *dir, const char *plain)
+{
+	const struct opened *store = ctx;
+	char object[NAME_BYTES + 1], path[512];
+	int fd;
+
+	if (name_sealed(plain, s->part, manifest_suffix(store->manifest), object) != 0)
+		die(plain, "has no sealed name");
+	snprintf(path, sizeof(path), "%s/%s", dir, object);
+	fd = openat(store->fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	if (fd < 0 || ftruncate(fd, (off_t)s->gz_bytes) != 0)
+		die(path, strerror(errno));
+	close(fd);
+	return 0;
+}
+
+static void make_objects(const char *path)
+{
+	struct opened s = open_store(path, false);
+
+	manifest_each(s.manifest, make_object, &s);
 	close_store(&s);
 }
 
@@ -171,7 +198,7 @@ static void commit(const char *path, uint64_t count)
 	for (uint64_t i = 0; i < count; i++) {
 		int64_t start = clock_ns();
 
-		put(s.manifest, first + i, 1, false);
+		put(s.manifest, (struct range){first + i, 1, PER_DIR, false});
 		took[i] = clock_ns() - start;
 	}
 	qsort(took, count, sizeof(*took), by_size);
@@ -197,16 +224,20 @@ static void load(const char *path)
 
 int main(int argc, char **argv)
 {
-	uint64_t count = argc == 4 ? strtoull(argv[3], NULL, 10) : 0;
+	uint64_t count = argc >= 4 ? strtoull(argv[3], NULL, 10) : 0;
+	uint64_t per_dir = argc == 5 ? strtoull(argv[4], NULL, 10) : PER_DIR;
 
-	if (count > 0 && strcmp(argv[1], "make") == 0) {
-		make(argv[2], count);
-	} else if (count > 0 && strcmp(argv[1], "commit") == 0) {
+	if (count > 0 && per_dir > 0 && argc <= 5 && strcmp(argv[1], "make") == 0) {
+		make(argv[2], count, per_dir);
+	} else if (argc == 3 && strcmp(argv[1], "objects") == 0) {
+		make_objects(argv[2]);
+	} else if (argc == 4 && count > 0 && strcmp(argv[1], "commit") == 0) {
 		commit(argv[2], count);
 	} else if (argc == 3 && strcmp(argv[1], "load") == 0) {
 		load(argv[2]);
 	} else {
-		fprintf(stderr, "usage: bigstore make DIR N | commit DIR COUNT | load DIR\n");
+		fprintf(stderr, "usage: bigstore make DIR N [M] | objects DIR | commit DIR "
+				"COUNT | load DIR\n");
 		return 2;
 	}
 	return 0;
