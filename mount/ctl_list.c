@@ -60,6 +60,7 @@ void list_record(struct list *l, const struct sealed *s, const char *plain)
 	if (!e)
 		e = add(l, plain, strlen(plain));
 	add_part(e, s->offset, s->raw_bytes, s->gz_bytes, s->mtime_ns);
+	e->last_recorded = MAX(e->last_recorded, s->part);
 }
 
 /* The file of a stem, under either spelling. */
@@ -74,11 +75,17 @@ static struct entry *find_stem(struct list *l, const char *stem, size_t len)
 	return find(l, longer, strlen(longer));
 }
 
-/* Does the file have this part already, by a record? Records come first, and without gaps but
- * at the start, so the ends tell. */
-static bool is_recorded(const struct entry *e, const struct seekgz_header *h)
+/* Has a record told of this object already? Records come first, and without gaps but at the start. */
+static bool is_recorded(struct list *l, const char *name)
 {
-	return e->parts && h->offset + h->layout.raw_bytes <= e->sealed_end;
+	const struct entry *e;
+	size_t stem;
+	uint32_t part;
+
+	if (!name_parse_sealed(name, l->suffix, &stem, &part))
+		return false;
+	e = find_stem(l, name, stem);
+	return e && part <= e->last_recorded;
 }
 
 static void add_raw(struct list *l, const char *name, const struct stat *st)
@@ -94,23 +101,21 @@ static void add_raw(struct list *l, const char *name, const struct stat *st)
 	e->excluded = globs_match(&l->exclude, name);
 }
 
-/* An object: if no record told of it, its header does. */
+/* An object that no record told of: its header does. */
 static void add_object(struct list *l, int dirfd, const char *name, const struct stat *st)
 {
-	CLEANUP_FD int fd = io_open(dirfd, name, O_RDONLY | O_NOFOLLOW, 0);
+	CLEANUP_FD int fd = -1;
 	struct seekgz_header h;
 	const char *reason;
 	struct entry *e;
 	size_t stem;
 	uint32_t part;
 
-	if (name_parse_sealed(name, l->suffix, &stem, &part) && part == 1 &&
-	    (e = find_stem(l, name, stem)) && e->parts)
-		return;	    /* recorded; an import has no header of ours */
 	if (!st->st_size) { /* an import that waits for its bytes */
 		add_raw(l, name, st);
 		return;
 	}
+	fd = io_open(dirfd, name, O_RDONLY | O_NOFOLLOW, 0);
 	if (!name_parse_sealed(name, l->suffix, &stem, &part) || fd < 0 ||
 	    seekgz_header_read(fd, (uint64_t)st->st_size, &h, &reason) != 0) {
 		e = add(l, name, strlen(name));
@@ -121,9 +126,8 @@ static void add_object(struct list *l, int dirfd, const char *name, const struct
 	e = find_stem(l, name, stem);
 	if (!e)
 		e = add(l, name, stem);
-	if (!is_recorded(e, &h))
-		add_part(e, h.offset, h.layout.raw_bytes, (uint64_t)st->st_size,
-			 ns_of_timespec(&st->st_mtim));
+	add_part(e, h.offset, h.layout.raw_bytes, (uint64_t)st->st_size,
+		 ns_of_timespec(&st->st_mtim));
 	seekgz_header_release(&h);
 }
 
@@ -137,17 +141,19 @@ static void add_other(struct list *l, const char *name, const struct stat *st)
 	e->mtime_ns = ns_of_timespec(&st->st_mtim);
 }
 
-static void add_entry(struct list *l, int dirfd, const char *name)
+static void add_entry(struct list *l, int dirfd, const char *name, unsigned type)
 {
 	struct stat st;
 
+	if (type == DT_REG && is_recorded(l, name))
+		return;
 	if (io_stat(dirfd, name, &st) != 0) /* it has just gone */
 		return;
 	if (!S_ISREG(st.st_mode))
 		add_other(l, name, &st);
 	else if (!name_has_sealed_suffix(name, l->suffix))
 		add_raw(l, name, &st);
-	else
+	else if (!is_recorded(l, name))
 		add_object(l, dirfd, name, &st);
 }
 
@@ -164,7 +170,7 @@ int list_directory(struct list *l, const char *dir, bool at_root)
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
 		    (at_root && strcmp(e->d_name, NAME_PRIVATE) == 0))
 			continue;
-		add_entry(l, dirfd(d), e->d_name);
+		add_entry(l, dirfd(d), e->d_name, e->d_type);
 	}
 	closedir(d);
 	return CTL_DONE;

@@ -21,6 +21,7 @@ enum entry_other { ENTRY_FILE = 0, ENTRY_DIR, ENTRY_LINK, ENTRY_SPECIAL };
 struct entry {
 	enum entry_other other; /* what it is, if no file */
 	uint32_t parts;		/* sealed ones */
+	uint32_t last_recorded; /* the highest part that a record tells of; 0 */
 	uint64_t sealed_bytes;	/* plain bytes in them */
 	uint64_t sealed_end;	/* where the last ends in the file */
 	uint64_t raw_bytes;	/* of the whole file, plain */

@@ -95,12 +95,12 @@ static int read_mounted(const struct place *p, struct list *l)
 	CLEANUP_FILE FILE *f = fopen(path, "re");
 	const char *reason;
 	size_t size = 0;
+	CLEANUP_RECORD struct record r = {0};
 	ssize_t n;
 
 	if (f && getline(&line, &size, f) > 0)
 		read_exclude(l, line);
 	while (f && (n = getline(&line, &size, f)) > 0) {
-		struct record r = {0};
 		int err = record_decode(line, (size_t)(n - (line[n - 1] == '\n')), p->suffix,
 					&r, &reason);
 
@@ -110,7 +110,6 @@ static int read_mounted(const struct place *p, struct list *l)
 		}
 		if (r.op == RECORD_SEALED && strcmp(r.dir, p->rel) == 0)
 			list_record(l, &r.sealed, r.name);
-		record_release(&r);
 	}
 	if (f && !ferror(f))
 		return CTL_DONE;
