@@ -225,56 +225,55 @@ int store_dump_manifest(struct store *s, store_writer *write, void *ctx)
 
 /* ---- checksums ---- */
 
+/* A line, and in it its path: where they begin in the text. */
 struct sum {
-	char *line;
-	const char *path;
+	size_t line, path;
 };
 
 struct sums {
 	const char *suffix;
+	struct buf text; /* the lines, each with an end */
 	struct sum *list;
 	size_t count, size;
 };
 
+static void add_escaped(struct buf *line, const char *s)
+{
+	for (size_t n; *s; s += n) {
+		n = strcspn(s, "\\\n\r");
+		buf_add(line, s, n);
+		if (!s[n])
+			break;
+		buf_str(line, s[n] == '\n' ? "\\n" : s[n] == '\r' ? "\\r" : "\\\\");
+		n++;
+	}
+}
+
 /* A line as sha256sum(1) writes it: a backslash in front, and in the name \\, \n and \r, where
  * the name needs it. */
-static char *sum_line(const struct sealed *rec, const char *dir, const char *object,
-		      size_t *path_at)
+static struct sum add_line(struct buf *text, const struct sealed *rec, const char *dir,
+			   const char *object)
 {
-	CLEANUP_BUF struct buf path = {0};
-	struct buf line = {0};
+	struct sum sum = {.line = text->len};
 	char sha[2 * SHA256_BYTES + 1];
 
 	hex_encode(rec->sha256, SHA256_BYTES, sha);
-	buf_printf(&path, "%s%s%s", dir, *dir ? "/" : "", object);
-	if (path.failed)
-		return NULL;
-	if (strpbrk(path.data, "\\\n\r"))
-		buf_str(&line, "\\");
-	buf_printf(&line, "%s  ", sha);
-	*path_at = line.len;
-	for (const char *p = path.data; *p; p++) {
-		if (*p == '\\')
-			buf_str(&line, "\\\\");
-		else if (*p == '\n')
-			buf_str(&line, "\\n");
-		else if (*p == '\r')
-			buf_str(&line, "\\r");
-		else
-			buf_add(&line, p, 1);
-	}
-	buf_str(&line, "\n");
-	if (line.failed)
-		buf_release(&line);
-	return line.data;
+	if (strpbrk(dir, "\\\n\r") || strpbrk(object, "\\\n\r"))
+		buf_str(text, "\\");
+	buf_str(text, sha);
+	buf_str(text, "  ");
+	sum.path = text->len;
+	add_escaped(text, dir);
+	buf_str(text, *dir ? "/" : "");
+	add_escaped(text, object);
+	buf_add(text, "\n", 2); /* with its end */
+	return sum;
 }
 
 static int add_sum(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
 {
 	struct sums *sums = ctx;
 	char object[NAME_BYTES + 1];
-	size_t path_at;
-	char *line;
 
 	if (sums->count == sums->size) {
 		size_t size = sums->size ? sums->size * 2 : 64;
@@ -287,16 +286,15 @@ static int add_sum(void *ctx, const struct sealed *rec, const char *dir, const c
 	}
 	if (name_sealed(plain, rec->part, sums->suffix, object) != 0)
 		return 0;
-	line = sum_line(rec, dir, object, &path_at);
-	if (!line)
-		return -ENOMEM;
-	sums->list[sums->count++] = (struct sum){.line = line, .path = line + path_at};
-	return 0;
+	sums->list[sums->count++] = add_line(&sums->text, rec, dir, object);
+	return sums->text.failed ? -ENOMEM : 0;
 }
 
-static int by_path(const void *a, const void *b)
+static int by_path(const void *a, const void *b, void *text)
 {
-	return strcmp(((const struct sum *)a)->path, ((const struct sum *)b)->path);
+	const struct sum *x = a, *y = b;
+
+	return strcmp((const char *)text + x->path, (const char *)text + y->path);
 }
 
 int store_dump_sha256sums(struct store *s, store_writer *write, void *ctx)
@@ -305,11 +303,13 @@ int store_dump_sha256sums(struct store *s, store_writer *write, void *ctx)
 	int err = manifest_each(s->manifest, add_sum, &sums);
 
 	if (sums.count)
-		qsort(sums.list, sums.count, sizeof(*sums.list), by_path);
-	for (size_t i = 0; i < sums.count && !err; i++)
-		err = write(ctx, sums.list[i].line, strlen(sums.list[i].line));
-	for (size_t i = 0; i < sums.count; i++)
-		free(sums.list[i].line);
+		qsort_r(sums.list, sums.count, sizeof(*sums.list), by_path, sums.text.data);
+	for (size_t i = 0; i < sums.count && !err; i++) {
+		const char *line = sums.text.data + sums.list[i].line;
+
+		err = write(ctx, line, strlen(line));
+	}
+	buf_release(&sums.text);
 	free(sums.list);
 	return err;
 }
