@@ -7,6 +7,7 @@
  *	recovery_objects.c	objects without records, records without objects
  *	recovery_orphan.c	… of which the raw file is there: they are read later
  *	recovery_raw.c		raw files
+ *	recovery_records.c	… the records of their names
  *	recovery_displace.c	… whose name is another's
  *	recovery_later.c	… of which the reading is put off
  *	recovery_ids.c		their file ids
@@ -74,6 +75,16 @@ bool recovery_is_another(int dfd, const char *name, uint64_t gz_bytes,
 			 const struct sealed *rec);
 void recovery_release(struct differences *diff);
 int recovery_objects(struct store *s, struct differences *diff);
+/* The records of the stems of raw files: of one directory at a time. Zeroes are none. */
+struct raw_records {
+	char *dir;
+	struct stem *stems;
+};
+/* Call fn for each live record of the stem of raw file i, in its directory, until it returns other than 0,
+ * which is returned. -ENOMEM. */
+int recovery_records(struct store *s, struct raw_records *r, const struct differences *diff,
+		     size_t i, int (*fn)(void *ctx, const struct sealed *rec), void *ctx);
+void recovery_records_release(struct raw_records *r);
 /* Judges raw files; those that are left for sealing stay in diff->raws, the others are taken
  * out. */
 int recovery_raws(struct store *s, struct differences *diff);

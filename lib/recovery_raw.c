@@ -18,12 +18,12 @@
 struct relatives {
 	struct sealed *list;
 	size_t count, size;
-	const char *name; /* the raw file's */
-	const char *suffix;
 };
 
-static int add_relative(struct relatives *r, const struct sealed *rec)
+static int add_relative(void *ctx, const struct sealed *rec)
 {
+	struct relatives *r = ctx;
+
 	if (r->count == r->size) {
 		size_t size = r->size ? r->size * 2 : 8;
 		struct sealed *list = realloc(r->list, size * sizeof(*list));
@@ -35,13 +35,6 @@ static int add_relative(struct relatives *r, const struct sealed *rec)
 	}
 	r->list[r->count++] = *rec;
 	return 0;
-}
-
-static int visit_stem(void *ctx, const struct sealed *rec, const char *dir, const char *plain)
-{
-	struct relatives *r = ctx;
-
-	return recovery_same_stem(plain, r->name, r->suffix) ? add_relative(r, rec) : 0;
 }
 
 /* Has it no byte of this part that is not in the object, and is the part its own? 1, 0 or -errno. */
@@ -312,17 +305,19 @@ static int compare(struct store *s, const struct differences *diff, struct found
 	return err;
 }
 
-static int judge(struct store *s, const struct differences *diff, struct found_raw *raw)
+static int judge(struct store *s, const struct differences *diff, size_t i,
+		 struct raw_records *records)
 {
+	struct found_raw *raw = &diff->raws[i];
 	CLEANUP_FD int dfd = recovery_open_dir(s, raw->at.dir);
 	CLEANUP_FD int fd = dfd < 0 ? dfd : io_open(dfd, raw->at.name, O_RDWR | O_NOFOLLOW, 0);
-	struct relatives r = {.name = raw->at.name, .suffix = store_suffix(s)};
+	struct relatives r = {0};
 	int err;
 
 	if (fd < 0)
 		return fd;
 	raw->doubt = raw_has_doubt(fd);
-	err = manifest_each_in_dir(s->manifest, raw->at.dir, visit_stem, &r);
+	err = recovery_records(s, records, diff, i, add_relative, &r);
 	if (!err)
 		err = recovery_find_base(raw, fd, sealed_end(&r));
 	if (err || !r.count || raw->hollow) {
@@ -350,13 +345,13 @@ int recovery_leave(struct store *s, const struct found_raw *raw, int err)
 	return err == -ENOMEM ? err : 0;
 }
 
-int recovery_raws(struct store *s, struct differences *diff)
+static int judge_all(struct store *s, struct differences *diff, struct raw_records *records)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < diff->raw_count; i++) {
 		struct found_raw *raw = &diff->raws[i];
-		int err = judge(s, diff, raw);
+		int err = judge(s, diff, i, records);
 		uint64_t sealed;
 
 		if (!err && raw->hollow)
@@ -382,5 +377,14 @@ int recovery_raws(struct store *s, struct differences *diff)
 		free(diff->raws[diff->raw_count].at.dir);
 		free(diff->raws[diff->raw_count].at.name);
 	}
-	return recovery_part_spellings(s, diff);
+	return 0;
+}
+
+int recovery_raws(struct store *s, struct differences *diff)
+{
+	struct raw_records records = {0};
+	int err = judge_all(s, diff, &records);
+
+	recovery_records_release(&records);
+	return err ? err : recovery_part_spellings(s, diff);
 }
