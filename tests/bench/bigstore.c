@@ -5,7 +5,9 @@
  *	bigstore make DIR N [M]		make DIR a store with N records of 1 MiB each, M in each
  *					directory (100); stopped cleanly, so that a mount compares
  *					nothing. The objects are not there
- *	bigstore objects DIR		make them: sparse files of the recorded sizes
+ *	bigstore fill DIR N [M]		put N records more into the store DIR, M in each directory,
+ *					each of a file like the first that is recorded there, with
+ *					its object: a link to a copy of that one's
  *	bigstore commit DIR COUNT	commit one record, COUNT times: p50, p99 in ms, records
  *	bigstore load DIR		read the manifest: seconds, records, peak memory in MiB
  *
@@ -13,10 +15,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,6 +30,7 @@
 
 #define BATCH 10000
 #define PER_DIR 100
+#define LINKS_MOST 60000 /* ext4 has 65,000 */
 #define RAW_BYTES (1 << 20)
 #define GZ_BYTES (300 << 10)
 
@@ -96,6 +101,13 @@ static void fill(struct sealed *s, uint64_t id)
 	}
 }
 
+/* Where the i-th file is. */
+static void place(uint64_t i, uint64_t per_dir, char dir[64], char name[64])
+{
+	snprintf(dir, 64, "2026/%06llu", (unsigned long long)(i / per_dir));
+	snprintf(name, 64, "events-%08llu.jsonl", (unsigned long long)i);
+}
+
 static int put_range(struct manifest_txn *txn, void *ctx)
 {
 	const struct range *r = ctx;
@@ -106,9 +118,7 @@ static int put_range(struct manifest_txn *txn, void *ctx)
 		int err;
 
 		fill(&s, id);
-		snprintf(dir, sizeof(dir), "2026/%06llu",
-			 (unsigned long long)((id - MANIFEST_FIRST_ID) / r->per_dir));
-		snprintf(name, sizeof(name), "events-%08llu.jsonl", (unsigned long long)id);
+		place(id - MANIFEST_FIRST_ID, r->per_dir, dir, name);
 		err = manifest_put(txn, &s, dir, name);
 		if (err)
 			return err;
@@ -156,28 +166,99 @@ static void make(const char *path, uint64_t count, uint64_t per_dir)
 	close_store(&s);
 }
 
-static int make_object(void *ctx, const struct sealed *s, const char *dir, const char *plain)
-{
-	const struct opened *store = ctx;
-	char object[NAME_BYTES + 1], path[512];
-	int fd;
+/* ---- with objects ---- */
 
-	if (name_sealed(plain, s->part, manifest_suffix(store->manifest), object) != 0)
+struct model {
+	struct opened store;
+	struct sealed sealed;
+	char object[PATH_MAX];
+	uint64_t per_dir;
+};
+
+static int take_model(void *ctx, const struct sealed *s, const char *dir, const char *plain)
+{
+	struct model *m = ctx;
+	char object[NAME_BYTES + 1];
+
+	if (name_sealed(plain, s->part, manifest_suffix(m->store.manifest), object) != 0)
 		die(plain, "has no sealed name");
-	snprintf(path, sizeof(path), "%s/%s", dir, object);
-	fd = openat(store->fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
-	if (fd < 0 || ftruncate(fd, (off_t)s->gz_bytes) != 0)
+	m->sealed = *s;
+	snprintf(m->object, sizeof(m->object), "%s%s%s", dir, *dir ? "/" : "", object);
+	return 1;
+}
+
+/* A link to the model's object, or a copy once it has many. */
+static void make_object(struct model *m, uint64_t i, const char *path)
+{
+	char copy[32];
+
+	if (i % LINKS_MOST == 0) {
+		int from = openat(m->store.fd, m->object, O_RDONLY | O_CLOEXEC), to;
+
+		snprintf(copy, sizeof(copy), NAME_PRIVATE "/tmp/model");
+		unlinkat(m->store.fd, copy, 0);
+		to = openat(m->store.fd, copy, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+		if (from < 0 || to < 0 ||
+		    sendfile(to, from, NULL, m->sealed.gz_bytes) != (ssize_t)m->sealed.gz_bytes)
+			die(copy, strerror(errno));
+		close(from);
+		close(to);
+	}
+	if (linkat(m->store.fd, NAME_PRIVATE "/tmp/model", m->store.fd, path, 0) != 0)
 		die(path, strerror(errno));
-	close(fd);
+}
+
+struct filling {
+	struct model *model;
+	struct range range;
+};
+
+static int put_filling(struct manifest_txn *txn, void *ctx)
+{
+	const struct filling *f = ctx;
+
+	for (uint64_t i = f->range.first; i < f->range.first + f->range.count; i++) {
+		struct sealed s = f->model->sealed;
+		char dir[64], name[64];
+		int err;
+
+		s.id += 1 + i;
+		place(i, f->range.per_dir, dir, name);
+		err = manifest_put(txn, &s, dir, name);
+		if (err)
+			return err;
+	}
+	if (f->range.last)
+		manifest_set_clean(txn, true);
 	return 0;
 }
 
-static void make_objects(const char *path)
+static void fill_store(const char *path, uint64_t count, uint64_t per_dir)
 {
-	struct opened s = open_store(path, false);
+	struct model m = {.store = open_store(path, false)};
 
-	manifest_each(s.manifest, make_object, &s);
-	close_store(&s);
+	if (manifest_each(m.store.manifest, take_model, &m) != 1)
+		die(path, "has no record to take as the model");
+	make_dirs(m.store.fd, (count + per_dir - 1) / per_dir);
+	for (uint64_t i = 0; i < count; i++) {
+		char dir[64], name[64], object[NAME_BYTES + 1], object_path[PATH_MAX];
+
+		place(i, per_dir, dir, name);
+		if (name_sealed(name, 1, manifest_suffix(m.store.manifest), object) != 0)
+			die(name, "has no sealed name");
+		snprintf(object_path, sizeof(object_path), "%s/%s", dir, object);
+		make_object(&m, i, object_path);
+	}
+	unlinkat(m.store.fd, NAME_PRIVATE "/tmp/model", 0);
+	for (uint64_t done = 0; done < count; done += BATCH) {
+		uint64_t n = MIN(count - done, BATCH);
+		struct filling f = {&m, {done, n, per_dir, done + n == count}};
+		int err = manifest_commit(m.store.manifest, put_filling, &f);
+
+		if (err)
+			die("commit", strerror(-err));
+	}
+	close_store(&m.store);
 }
 
 static int by_size(const void *a, const void *b)
@@ -229,14 +310,14 @@ int main(int argc, char **argv)
 
 	if (count > 0 && per_dir > 0 && argc <= 5 && strcmp(argv[1], "make") == 0) {
 		make(argv[2], count, per_dir);
-	} else if (argc == 3 && strcmp(argv[1], "objects") == 0) {
-		make_objects(argv[2]);
+	} else if (count > 0 && per_dir > 0 && argc <= 5 && strcmp(argv[1], "fill") == 0) {
+		fill_store(argv[2], count, per_dir);
 	} else if (argc == 4 && count > 0 && strcmp(argv[1], "commit") == 0) {
 		commit(argv[2], count);
 	} else if (argc == 3 && strcmp(argv[1], "load") == 0) {
 		load(argv[2]);
 	} else {
-		fprintf(stderr, "usage: bigstore make DIR N [M] | objects DIR | commit DIR "
+		fprintf(stderr, "usage: bigstore make DIR N [M] | fill DIR N [M] | commit DIR "
 				"COUNT | load DIR\n");
 		return 2;
 	}

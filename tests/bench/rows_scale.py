@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from bench import MIB, Failed, same, wait_until
+from bench import GIB, MIB, Failed, same, wait_until
 from rows import Bar, Figure, row
 
 LOAD = pathlib.Path(__file__).with_name("load.py")
@@ -96,11 +96,203 @@ def mount_many(bench):
                 seconds = time.monotonic() - start
                 rss = mount.memory_mib("VmRSS")
                 same("records", mount.status()["records"], count)
-                size = os.stat(mount / "2026/000020/events-00002026.jsonl").st_size
-                same("bytes of a record", size, 2026000)
+                size = os.stat(mount / "2026/000010/events-00001002.jsonl").st_size
+                same("bytes of a record", size, MIB + 2026)
                 return {"time": seconds, "rss": rss}
 
         yield {"notepackfs": ours}
+
+
+# ---- curves: what grows with the archive, and how ----
+
+# Of one model, so that a million of them are 1 TiB of sealed data.
+MODEL_BYTES = 1100000
+STEPS = (1000000, 100000, 10000, 1000)
+
+
+def at(count):
+    return f"at {count:,}"
+
+
+def curve(bench, smoke, one, steps=STEPS):
+    """{side: measure}: one(n), for the largest as the subject, and for the others as peers."""
+    sizes = {at(n) if n != steps[0] else "notepackfs": bench.size(n, max(smoke * n // steps[0], 10)) for n in steps}
+    return {side: (lambda n=n: one(n)) for side, n in sizes.items()}
+
+
+@contextlib.contextmanager
+def filled(bench, work, count, per_dir):
+    """A store with so many files of MODEL_BYTES, with objects, and one more: made once a row."""
+    store = work / f"store-{count}-{per_dir}"
+    if not store.exists():
+        with bench.mount(store=store) as mount:
+            (mount / "model").write_bytes(b"a line of a log\n" * (MODEL_BYTES // 16))
+        bench.tool("bigstore", "fill", store, count, per_dir)
+    with bench.mount(store=store) as mount:
+        same("records", mount.status()["records"], count + 1)
+        yield mount
+
+
+def seconds_of(job):
+    start = time.monotonic()
+    job()
+    return time.monotonic() - start
+
+
+def count_entries(path):
+    with os.scandir(path) as entries:
+        return sum(1 for _ in entries)
+
+
+def read_through(path):
+    """A file that is made when it is opened; its bytes."""
+    size = 0
+    with open(path, "rb") as file:
+        while block := file.read(MIB):
+            size += len(block)
+    return size
+
+
+@row(
+    "curve-records",
+    "1,000,000 records, 1 TiB of files",
+    [
+        Figure("mount", "mount", "s"),
+        Figure("rss", "resident", "MiB"),
+        Figure("peak", "most resident", "MiB"),
+        Figure("status", "notepackctl status", "s"),
+        Figure("manifest", "read the manifest", "s"),
+        Figure("sums", "read sha256sums", "s"),
+        Figure("check", "notepackctl check", "s"),
+        Figure("umount", "umount", "s"),
+    ],
+    measures="the same with 100 files in each directory, for each number of records; resident is VmRSS, and "
+    "most resident VmHWM, when the mount returns; check is that of the store, not mounted.",
+    most_runs=3,
+)
+def curve_records(bench):
+    with bench.native() as native:
+
+        def one(count):
+            with filled(bench, native, count, 100) as mount:
+                mount.umount()
+                mounting = seconds_of(mount.mount)
+                values = {"mount": mounting, "rss": mount.memory_mib("VmRSS"), "peak": mount.memory_mib("VmHWM")}
+                values["status"] = mount.timed_ctl("status", mount.path)
+                values["manifest"] = seconds_of(lambda: read_through(mount / ".notepackfs/manifest"))
+                values["sums"] = seconds_of(lambda: read_through(mount / ".notepackfs/sha256sums"))
+                values["umount"] = seconds_of(mount.umount)
+                values["check"] = mount.timed_ctl("check", mount.store)
+                return values
+
+        yield curve(bench, 2000, one)
+
+
+@row(
+    "curve-dir",
+    "1,000,000 files in one directory",
+    [
+        Figure("first", "first look-up", "s"),
+        Figure("list", "list it", "s"),
+        Figure("rss", "resident", "MiB"),
+        Figure("peak", "most resident", "MiB"),
+        Figure("stat", "stat of a name", "µs"),
+        Figure("create", "create a file", "µs"),
+        Figure("remove", "remove it", "µs"),
+        Figure("ls", "notepackctl ls", "s"),
+    ],
+    measures="the same for each number of files. The first look-up of a name that is not there loads the "
+    "directory; then it is listed; resident is VmRSS, and most resident VmHWM, after that. stat is of 1,000 "
+    "plain names that were not looked up before; 1,000 empty files are created, and removed.",
+    most_runs=3,
+)
+def curve_dir(bench):
+    with bench.native() as native:
+
+        def one(count):
+            with filled(bench, native, count, count) as mount:
+                directory = mount / "2026/000000"
+                values = {"first": seconds_of(lambda: os.path.exists(directory / "absent"))}
+                entries = []
+                values["list"] = seconds_of(lambda: entries.append(count_entries(directory)))
+                same("entries", entries, [count])
+                values["rss"], values["peak"] = mount.memory_mib("VmRSS"), mount.memory_mib("VmHWM")
+                some = min(count, 1000)
+                names = [directory / f"events-{i * (count // some):08}.jsonl" for i in range(some)]
+                values["stat"] = seconds_of(lambda: [os.stat(name) for name in names]) / some * 1e6
+                fresh = [directory / f"fresh-{i}" for i in range(bench.size(1000, 20))]
+                values["create"] = seconds_of(lambda: [name.touch() for name in fresh]) / len(fresh) * 1e6
+                values["remove"] = seconds_of(lambda: [name.unlink() for name in fresh]) / len(fresh) * 1e6
+                values["ls"] = mount.timed_ctl("ls", directory)
+                return values
+
+        yield curve(bench, 2000, one)
+
+
+@row(
+    "curve-tree",
+    "10,000 directories of 100 files",
+    [
+        Figure("walk", "walk through all, first", "s"),
+        Figure("again", "… again", "s"),
+        Figure("rename", "rename a directory", "ms"),
+        Figure("rss", "resident", "MiB"),
+    ],
+    measures="the same for each number of directories: a listing of each, twice; then 100 renames of one of "
+    "them, of which each is a commit; VmRSS in the end.",
+    most_runs=3,
+)
+def curve_tree(bench):
+    with bench.native() as native:
+
+        def walk(mount):
+            return sum(count_entries(entry.path) for entry in os.scandir(mount / "2026"))
+
+        def one(dirs):
+            with filled(bench, native, dirs * 100, 100) as mount:
+                entries = []
+                values = {key: seconds_of(lambda: entries.append(walk(mount))) for key in ("walk", "again")}
+                same("entries", entries, [dirs * 100] * 2)
+                here, there = mount / "2026/000000", mount / "2026/moved"
+                times = bench.size(50, 2)
+
+                def to_and_fro():
+                    for _ in range(times):
+                        here.rename(there)
+                        there.rename(here)
+
+                values["rename"] = seconds_of(to_and_fro) / times / 2 * 1e3
+                values["rss"] = mount.memory_mib("VmRSS")
+                return values
+
+        yield curve(bench, 20, one, (10000, 1000, 100, 10))
+
+
+@row(
+    "curve-sparse",
+    "seal a sparse file of 100 GiB",
+    [Figure("time", "time", "s"), Figure("cpu", "CPU time", "s")],
+    measures="a file of that size with 64 KiB of data at its start, in its middle and at its end, until it is "
+    "sealed; the CPU time is the daemon's.",
+    bound="SHA-256, by one thread, and reading the zeros: what a filesystem calls a hole is read all the same, since "
+    "one that is wrong about it would cost data.",
+    most_runs=1,
+)
+def curve_sparse(bench):
+    def one(size):
+        with bench.mount("grace=0") as mount:
+            with open(mount / "sparse", "xb") as file:
+                file.truncate(size)
+                for offset in (0, size // 2, size - 65536):
+                    file.seek(offset)
+                    file.write(os.urandom(65536))
+            seconds = mount.timed_ctl("wait", mount.path)
+            same("bytes", os.stat(mount / "sparse").st_size, size)
+            same("objects", len(list(mount.store.glob("sparse*.gz"))), 1)
+            return {"time": seconds, "cpu": mount.cpu_seconds()}
+
+    sizes = {"notepackfs": 100 * GIB, "of 10 GiB": 10 * GIB, "of 1 GiB": GIB}
+    yield {side: (lambda n=n: one(bench.size(n, n >> 10))) for side, n in sizes.items()}
 
 
 # ---- what others notice ----
