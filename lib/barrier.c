@@ -25,6 +25,7 @@ struct wanted {
 struct barrier {
 	struct wanted *wanted;
 	size_t count, size;
+	size_t first; /* the first that is not done with; no one looks further */
 	void (*done)(void *ctx, int err);
 	void *ctx;
 	struct barrier *prev, *next;
@@ -79,7 +80,7 @@ int store_resolve(struct store *s, const struct caller *c, const char *path, str
 
 static void free_barrier_locked(struct store *s, struct barrier *b) REQUIRES(s->lock)
 {
-	for (size_t i = 0; i < b->count; i++)
+	for (size_t i = b->first; i < b->count; i++)
 		node_unref_locked(s, &b->wanted[i].file->n, 1);
 	free(b->wanted);
 	free(b);
@@ -168,7 +169,7 @@ static bool begin_locked(struct store *s, enum proto_op op, struct wanted *w) RE
 	if (closing)
 		timer_arm_locked(s, f, clock_ns() + CLOSING_NS, TIMER_LATER);
 	else
-		timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
+		timer_arm_locked(s, f, clock_ns(), TIMER_NOW);
 	return true;
 }
 
@@ -202,18 +203,13 @@ static bool is_done(struct wanted *w)
 	return w->file->sealed_end >= w->end;
 }
 
-/* Drop what is done; true when nothing is left. */
+/* Drop what is done; true when nothing is left. It is called for each file and batch, so it must not
+ * look at all of them each time. */
 static bool pass_locked(struct store *s, struct barrier *b) REQUIRES(s->lock)
 {
-	for (size_t i = 0; i < b->count;) {
-		if (is_done(&b->wanted[i])) {
-			node_unref_locked(s, &b->wanted[i].file->n, 1);
-			b->wanted[i] = b->wanted[--b->count];
-		} else {
-			i++;
-		}
-	}
-	return b->count == 0;
+	for (; b->first < b->count && is_done(&b->wanted[b->first]); b->first++)
+		node_unref_locked(s, &b->wanted[b->first].file->n, 1);
+	return b->first == b->count;
 }
 
 static void complete_locked(struct store *s, struct barrier *b, int err) REQUIRES(s->lock)
@@ -234,7 +230,7 @@ static void complete_all(struct store *s, bool force, int err)
 again:
 	DL_FOREACH (s->barriers, b) {
 		if (pass_locked(s, b) || force) {
-			complete_locked(s, b, b->count ? err : 0);
+			complete_locked(s, b, b->first < b->count ? err : 0);
 			goto again; /* the list may have changed meanwhile */
 		}
 	}

@@ -228,7 +228,7 @@ struct handle {
 	struct handle *prev, *next;
 };
 
-enum { TIMER_SOON, TIMER_LATER, TIMER_ROTATE, TIMERS };
+enum { TIMER_NOW, TIMER_SOON, TIMER_LATER, TIMER_ROTATE, TIMERS };
 
 struct store {
 	/* Constant after store_open. */

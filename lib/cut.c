@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Three lists of deadlines, each sorted: grace and shorter, longer ones, and those of the option
+ * Four lists of deadlines, each sorted: at once, grace, longer ones, and those of the option
  * rotate_age. A file is in at most one. Deadlines of one list are nearly always armed in rising order, so inserting from
  * the end is constant work.
  *
@@ -62,7 +62,7 @@ void timer_grace_locked(struct store *s, struct file *f)
 	int64_t wait_ns = awaited ? 0 : s->options.grace_ns;
 
 	if (!awaited || !f->deadline_ns)
-		timer_arm_locked(s, f, clock_ns() + wait_ns, TIMER_SOON);
+		timer_arm_locked(s, f, clock_ns() + wait_ns, wait_ns ? TIMER_SOON : TIMER_NOW);
 }
 
 void active_update_locked(struct store *s, struct file *f)
@@ -105,18 +105,18 @@ void file_closed_locked(struct store *s, struct file *f)
 	f->closing = false;
 	active_update_locked(s, f);
 	if (f->hurry)
-		timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
+		timer_arm_locked(s, f, clock_ns(), TIMER_NOW);
 	else if (f->dirty)
 		timer_grace_locked(s, f);
 	else if (f->raw_present && !file_unsealed(f))
-		timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
+		timer_arm_locked(s, f, clock_ns(), TIMER_NOW);
 }
 
 void file_unused_locked(struct store *s, struct file *f)
 {
 	if (f->n.linked && !s->options.read_only && f->raw_present && !file_unsealed(f) &&
 	    !f->deadline_ns)
-		timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
+		timer_arm_locked(s, f, clock_ns(), TIMER_NOW);
 }
 
 void cut_hurry_closed_locked(struct store *s)
@@ -126,7 +126,7 @@ void cut_hurry_closed_locked(struct store *s)
 	DL_FOREACH2(s->active, f, active_next)
 	{
 		if (f->dirty && !f->writers)
-			timer_arm_locked(s, f, clock_ns(), TIMER_SOON);
+			timer_arm_locked(s, f, clock_ns(), TIMER_NOW);
 	}
 }
 

@@ -68,7 +68,7 @@ static int sync_entry(struct store *s, struct file *f)
 static bool is_armed_locked(struct store *s, struct file *f) REQUIRES(s->lock)
 {
 	return f->fsync_armed &&
-	       (f->timer == TIMER_SOON || f->written_end - f->cut_end < s->options.cut_bytes);
+	       (f->timer <= TIMER_SOON || f->written_end - f->cut_end < s->options.cut_bytes);
 }
 
 static void arm_after_fsync(struct store *s, struct file *f)
