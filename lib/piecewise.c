@@ -75,7 +75,7 @@ static void shorten(struct store *s, struct segment *seg, uint64_t bytes)
 
 void piecewise_fit(struct store *s, struct segment *seg)
 {
-	uint64_t room = space_free(s);
+	uint64_t room = seg->raw_bytes > PIECE_MIN ? space_free(s) : UINT64_MAX;
 
 	if (room < seg->raw_bytes)
 		shorten(s, seg, room / 2);

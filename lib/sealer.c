@@ -28,6 +28,8 @@
 #define RETRY_MAX_NS INT64_C(30000000000)
 #define PROGRESS_NS 200000000
 #define INODES_KEPT 8 /* of the last, and one for each thread that may begin one */
+#define INODES_UNASKED                                                                         \
+	256	      /* begun before the file system is asked again, if it has that many */
 #define BEGUN_MAX 512 /* two batches of the publisher */
 #define FAST_PART 3   /* of the backlog; beyond one, adaptive */
 
@@ -53,6 +55,7 @@ struct sealer {
 	unsigned in_work;  /* submitted, and neither published nor waiting for a retry */
 	unsigned begun;	   /* of those in work, no more queued */
 	bool held_back;	   /* for want of inodes, until one that is begun ends */
+	uint64_t inodes;   /* so many may be begun before the file system is asked again */
 	bool draining, stop;
 	struct lane lanes[2]; /* the options'; the fast one */
 };
@@ -138,10 +141,14 @@ void sealer_give_state(struct sealer *p, struct codec_state *state)
 	lock_drop(&p->lock);
 }
 
+static bool has_room_locked(const struct sealer *p) REQUIRES(p->lock)
+{
+	return p->queued.first && p->open < p->open_max && p->begun < BEGUN_MAX;
+}
+
 static bool can_start_locked(const struct sealer *p) REQUIRES(p->lock)
 {
-	return p->queued.first && p->open < p->open_max && p->begun < BEGUN_MAX &&
-	       !p->held_back;
+	return has_room_locked(p) && !p->held_back;
 }
 
 /* One that was begun is published, has failed, or is not wanted any more. */
@@ -153,28 +160,53 @@ static void ended_locked(struct sealer *p) REQUIRES(p->lock)
 	cond_signal(&p->wake);
 }
 
+/* Are there inodes for what may be begun? They are asked for anew when half of them may be gone. */
+static void ask_for_inodes(struct sealer *p)
+{
+	uint64_t kept = INODES_KEPT + p->store->options.threads;
+	uint64_t left = space_inodes(p->store);
+
+	lock_take(&p->lock);
+	kept += p->open; /* these may have no temporary yet */
+	p->inodes = left < kept ? 0 : MIN((left - kept) / 2 + 1, (uint64_t)INODES_UNASKED);
+	lock_drop(&p->lock);
+}
+
+/* The next queued segment, begun; NULL: there is none, or no room. *ask: inodes are to be asked for. */
+static struct segment *begin_locked(struct sealer *p, bool *ask) REQUIRES(p->lock)
+{
+	struct segment *seg;
+
+	*ask = has_room_locked(p) && !p->inodes && !*ask;
+	if (*ask)
+		return NULL;
+	p->held_back = !p->inodes && p->begun > 0;
+	seg = can_start_locked(p) ? queue_take(&p->queued) : NULL;
+	if (!seg)
+		return NULL;
+	p->inodes -= p->inodes > 0;
+	seg->small = seg->raw_bytes <= SEEKGZ_CHUNK_BYTES;
+	p->open++;
+	p->small += seg->small;
+	p->begun++;
+	return seg;
+}
+
 /* Start queued segments while there is room. Called without the lock. */
 static void start_queued(struct sealer *p)
 {
 	struct segment *seg;
+	bool ask = false;
 
-	for (;;) {
-		bool few = space_inodes(p->store) < INODES_KEPT + p->store->options.threads;
-
+	do {
+		if (ask)
+			ask_for_inodes(p);
 		lock_take(&p->lock);
-		p->held_back = few && p->begun > 0;
-		seg = can_start_locked(p) ? queue_take(&p->queued) : NULL;
-		if (seg) {
-			seg->small = seg->raw_bytes <= SEEKGZ_CHUNK_BYTES;
-			p->open++;
-			p->small += seg->small;
-			p->begun++;
-		}
+		seg = begin_locked(p, &ask);
 		lock_drop(&p->lock);
-		if (!seg)
-			return;
-		seal_start(p->store, p, seg);
-	}
+		if (seg)
+			seal_start(p->store, p, seg);
+	} while (seg || ask);
 }
 
 /* To be published: now, or together with other small ones that are on their way. */
@@ -227,7 +259,7 @@ void sealer_discard(struct sealer *p, struct segment *seg)
 
 void sealer_compressed(struct sealer *p, struct segment *seg, int err, const char *step)
 {
-	bool cancelled;
+	bool cancelled, first;
 
 	if (err) {
 		segment_failed(p->store, seg, err, step);
@@ -241,9 +273,12 @@ void sealer_compressed(struct sealer *p, struct segment *seg, int err, const cha
 	lock_take(&p->lock);
 	p->open--;
 	p->small -= seg->small;
+	first = !p->ready.first;
 	if (!err && !cancelled)
 		ready_locked(p, seg, seg->small);
-	cond_signal(&p->wake);
+	/* It gathers, and does so for the first only. */
+	if (first || !gather_until_locked(p, can_start_locked(p) || p->small))
+		cond_signal(&p->wake);
 	lock_drop(&p->lock);
 	if (cancelled)
 		sealer_discard(p, seg);
