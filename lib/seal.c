@@ -20,6 +20,7 @@
 #include "lib/orphan.h"
 #include "lib/piecewise.h"
 #include "lib/raw.h"
+#include "lib/seal_small.h"
 #include "lib/seekgz_index.h"
 #include "lib/space.h"
 #include "lib/verifier.h"
@@ -96,18 +97,26 @@ typedef ssize_t compress_fn(const struct codec *codec, void *state, const uint8_
 			    size_t len, uint8_t *out);
 
 /* Compress, decompress and compare. Returns the compressed length. */
-static ssize_t compress_verified(struct codec_state *state, compress_fn *how, struct chunk *c,
-				 size_t len, const char **step)
+static ssize_t compress_verified(struct codec_state *state, compress_fn *how,
+				 const uint8_t *raw, size_t len, uint8_t *gz, const char **step)
 {
-	ssize_t n = how(state->lane->codec, state->codec, c->raw, len, c->gz);
+	ssize_t n = how(state->lane->codec, state->codec, raw, len, gz);
 	int err;
 
 	if (n < 0)
 		return n;
-	err = verifier_chunk(state->verifier, c->gz, (size_t)n, c->raw, len);
+	err = verifier_chunk(state->verifier, gz, (size_t)n, raw, len);
 	if (err == -EIO)
 		*step = "what was compressed does not decompress to the same bytes";
 	return err ? err : n;
+}
+
+ssize_t seal_compress(struct codec_state *state, const uint8_t *raw, size_t len, uint8_t *gz,
+		      const char **step)
+{
+	ssize_t n = compress_verified(state, codec_chunk, raw, len, gz, step);
+
+	return n == -EIO ? compress_verified(state, codec_chunk_surely, raw, len, gz, step) : n;
 }
 
 static int do_chunk(struct seal *sl, uint64_t i, const char **step)
@@ -125,9 +134,7 @@ static int do_chunk(struct seal *sl, uint64_t i, const char **step)
 		*step = "reading the raw file";
 		n = n < 0 ? n : -EIO;
 	} else {
-		n = compress_verified(state, codec_chunk, c, len, step);
-		if (n == -EIO)
-			n = compress_verified(state, codec_chunk_surely, c, len, step);
+		n = seal_compress(state, c->raw, len, c->gz, step);
 	}
 	sealer_give_state(sl->sealer, state);
 	if (n < 0)
@@ -266,24 +273,25 @@ static int write_ends(struct seal *sl)
 	return hash_object(sl, header, rec->sha256);
 }
 
-static void fill_record(struct seal *sl)
+void seal_fill_record(struct segment *seg, const struct lane *lane, uint32_t crc,
+		      const struct frames *frames)
 {
-	struct sealed *rec = &sl->seg->record;
+	struct sealed *rec = &seg->record;
 
-	rec->id = sl->seg->file->id;
-	rec->part = sl->seg->part;
-	rec->offset = sl->seg->offset;
-	rec->raw_bytes = sl->seg->raw_bytes;
-	rec->crc32 = sl->crc;
-	rec->is_notepack = frames_is_notepack(&sl->frames);
-	rec->records = rec->is_notepack ? sl->frames.records : 0;
-	rec->first_created_at = rec->is_notepack ? sl->frames.first_created_at : 0;
-	rec->last_created_at = rec->is_notepack ? sl->frames.last_created_at : 0;
-	rec->codec = (uint8_t)record_codec_number(sl->lane->codec->name);
-	rec->level = (uint8_t)sl->lane->level;
+	rec->id = seg->file->id;
+	rec->part = seg->part;
+	rec->offset = seg->offset;
+	rec->raw_bytes = seg->raw_bytes;
+	rec->crc32 = crc;
+	rec->is_notepack = frames_is_notepack(frames);
+	rec->records = rec->is_notepack ? frames->records : 0;
+	rec->first_created_at = rec->is_notepack ? frames->first_created_at : 0;
+	rec->last_created_at = rec->is_notepack ? frames->last_created_at : 0;
+	rec->codec = (uint8_t)record_codec_number(lane->codec->name);
+	rec->level = (uint8_t)lane->level;
 }
 
-static void drop_temporary(struct store *s, struct segment *seg)
+void seal_drop_temporary(struct store *s, struct segment *seg)
 {
 	if (seg->tmp_fd >= 0)
 		close(seg->tmp_fd);
@@ -305,10 +313,10 @@ static void end(struct seal *sl)
 	if (!err) {
 		step = "completing the temporary";
 		err = write_ends(sl);
-		fill_record(sl);
+		seal_fill_record(seg, sl->lane, sl->crc, &sl->frames);
 	}
 	if (err)
-		drop_temporary(s, seg);
+		seal_drop_temporary(s, seg);
 	free_seal(sl);
 	sealer_compressed(sealer, seg, err, step);
 }
@@ -359,7 +367,7 @@ static void run(struct task *t)
 
 /* ---- the beginning ---- */
 
-static int open_temporary(struct store *s, struct segment *seg)
+int seal_open_temporary(struct store *s, struct segment *seg)
 {
 	static atomic_ulong counter;
 	int fd;
@@ -458,6 +466,10 @@ void seal_start(struct store *s, struct sealer *p, struct segment *seg)
 		return;
 	}
 	piecewise_fit(s, seg);
+	if (seg->raw_bytes <= SEEKGZ_CHUNK_BYTES) {
+		seal_small_start(s, p, seg);
+		return;
+	}
 	sl = new_seal(s, p, seg);
 	err = sl && sl->sha && sl->header.group &&
 		      EVP_DigestInit_ex(sl->sha, EVP_sha256(), NULL) == 1
@@ -475,7 +487,7 @@ void seal_start(struct store *s, struct sealer *p, struct segment *seg)
 	}
 	if (!err) {
 		step = "creating a temporary";
-		err = open_temporary(s, seg);
+		err = seal_open_temporary(s, seg);
 	}
 	if (err) {
 		if (sl)

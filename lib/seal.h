@@ -26,4 +26,20 @@ void seal_start(struct store *s, struct sealer *p, struct segment *seg);
 int seal_open_raw(struct store *s, struct segment *seg, struct raw **raw, int *fd,
 		  const char **step);
 
+/*
+ * What a segment of one chunk is made with, too (lib/seal_small.h).
+ *
+ * Compress len bytes, decompress them again and compare; gz has room for codec_bound(len) + VERIFIER_ROOM
+ * bytes. Returns the compressed length, or -errno and *step says what has failed.
+ */
+ssize_t seal_compress(struct codec_state *state, const uint8_t *raw, size_t len, uint8_t *gz,
+		      const char **step);
+/* A temporary of its own: seg->tmp and seg->tmp_fd. 0 or -errno. */
+int seal_open_temporary(struct store *s, struct segment *seg);
+/* Remove what seg has of it; it may have none. */
+void seal_drop_temporary(struct store *s, struct segment *seg);
+/* seg->record but for its lengths, digests and attributes; crc is of the plain bytes. */
+void seal_fill_record(struct segment *seg, const struct lane *lane, uint32_t crc,
+		      const struct frames *frames);
+
 #endif

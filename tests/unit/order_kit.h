@@ -37,7 +37,7 @@ static const char *fail_at, *then_at;
 static int fail_times, fail_errno = EIO;
 static void (*then_do)(void);
 static bool lose_answer;       /* a rename or an unlink that fails has been done */
-static atomic_bool corrupt;    /* a bit of the next write of an object's chunk */
+static atomic_bool corrupt;    /* a bit of the next write of an object, or of a chunk of it */
 static atomic_int fail_pwrite; /* 2: the second write into an object fails; 0: none */
 
 static bool matches(const char *pattern, const char *line)
@@ -169,7 +169,7 @@ ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)
 	    atomic_fetch_sub(&fail_pwrite, 1) == 1)
 		return refuse();
 
-	if (len > 100 && len <= sizeof(copy) && offset > 0 &&
+	if (len > 100 && len <= sizeof(copy) && is_temporary_object(fd) &&
 	    atomic_exchange(&corrupt, false)) {
 		memcpy(copy, buf, len);
 		copy[len / 2] ^= 1;

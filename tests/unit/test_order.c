@@ -88,23 +88,29 @@ static void a_failed_fsync_of_the_directory_is_made_good_before_the_record(void)
 	end();
 }
 
-static void an_object_that_the_disk_has_changed_is_written_anew(void)
+static void is_written_anew(size_t len)
 {
-	CLEANUP_FREE char *data = calloc(1, 60001);
+	CLEANUP_FREE char *data = calloc(1, len + 1);
 	struct store *s;
 
 	begin();
-	sample_random((uint8_t *)data, 60000, 5);
+	sample_random((uint8_t *)data, len, 5);
 	s = start(NEVER_NS);
-	put(s, "a", data, 60000);
+	put(s, "a", data, len);
 	log_open("test_order", false, LOG_CRIT);
 	atomic_store(&corrupt, true);
 	seal_all(s);
 	log_open("test_order", false, LOG_ERR);
 	CHECK(!atomic_load(&corrupt));
 	CHECK_EQ(store_close(s), 0);
-	CHECK(object_equals(&dir, "a.notepack.gz", data, 60000));
+	CHECK(object_equals(&dir, "a.notepack.gz", data, len));
 	end();
+}
+
+static void an_object_that_the_disk_has_changed_is_written_anew(void)
+{
+	is_written_anew(60000); /* at once */
+	is_written_anew(300000);
 }
 
 static int truncate_a(void)
