@@ -242,6 +242,7 @@ struct store {
 	atomic_int_least64_t inode_credit; /* … and inodes */
 	atomic_bool no_holes;		   /* the file system cannot punch them */
 	int indexfd;			   /* LAYOUT_INDEX; -1: there is none */
+	int tmpfd;			   /* LAYOUT_TMP; -1: of a store that is read only */
 	struct chunks *chunks;		   /* lib/chunks.h; NULL: not open yet */
 	struct manifest *manifest;
 	struct globs exclude, deletable;

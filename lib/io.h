@@ -81,6 +81,8 @@ int io_fstat(int fd, struct stat *st);
  */
 int io_identity(int dirfd, const char *path, uint64_t *out);
 int io_fidentity(int fd, uint64_t *out);
+/* Both, in one look. */
+int io_stat_identity(int dirfd, const char *path, struct stat *st, uint64_t *identity);
 
 int io_mkdir(int dirfd, const char *path, mode_t mode);
 int io_symlink(const char *target, int dirfd, const char *path);

@@ -195,8 +195,7 @@ static void each(struct batch *b, int (*step)(struct store *s, struct segment *s
 static int give_attributes(struct store *s, struct segment *seg)
 {
 	struct timespec times[2];
-	struct raw *raw;
-	struct stat st;
+	struct stat st, is;
 	int err;
 
 	if (seg->renamed)
@@ -204,19 +203,19 @@ static int give_attributes(struct store *s, struct segment *seg)
 	lock_take(&s->lock);
 	gate_enter_locked(s, seg->file);
 	lock_drop(&s->lock);
-	err = raw_get(s, seg->file, &raw);
-	if (!err) {
-		err = io_fstat(raw->fd, &st);
-		raw_put(s, seg->file, raw);
-	}
+	err = raw_stat(s, seg->file, &st);
 	lock_take(&s->lock);
 	gate_leave_locked(s, seg->file);
 	lock_drop(&s->lock);
+	if (!err)
+		err = io_fstat(seg->tmp_fd, &is);
 	if (err)
 		return err;
-	if (geteuid() == 0 && fchown(seg->tmp_fd, st.st_uid, st.st_gid) != 0)
+	if (geteuid() == 0 && (is.st_uid != st.st_uid || is.st_gid != st.st_gid) &&
+	    fchown(seg->tmp_fd, st.st_uid, st.st_gid) != 0)
 		return -errno;
-	if (fchmod(seg->tmp_fd, st.st_mode & 0555) != 0)
+	if ((is.st_mode & 07777) != (st.st_mode & 0555) &&
+	    fchmod(seg->tmp_fd, st.st_mode & 0555) != 0)
 		return -errno;
 	times[0] = st.st_atim;
 	times[1] = st.st_mtim;
@@ -249,9 +248,9 @@ static int give_final_name(struct store *s, struct segment *seg)
 	dfd = dirfd_get(s, seg->dir);
 	if (dfd < 0)
 		return dfd;
-	err = io_rename_noreplace(s->fd, seg->tmp, dfd, seg->object);
+	err = io_rename_noreplace(s->tmpfd, segment_tmp_name(seg), dfd, seg->object);
 	if (err == -EEXIST && leftover_clear(s, seg->dir, dfd, seg->object))
-		err = io_rename_noreplace(s->fd, seg->tmp, dfd, seg->object);
+		err = io_rename_noreplace(s->tmpfd, segment_tmp_name(seg), dfd, seg->object);
 	if (err && io_is_named(seg->tmp_fd, dfd, seg->object)) {
 		io_unlink(s->fd, seg->tmp, 0);
 		err = 0;

@@ -160,9 +160,8 @@ void raw_place_put(struct store *s, const struct raw_place *p)
 }
 
 /* Open name; a daemon without privileges may have to lift the file's own permissions for it. */
-static int open_raw(struct store *s, int dfd, const char *name)
+static int open_raw(struct store *s, int dfd, const char *name, int flags)
 {
-	int flags = s->options.read_only ? O_RDONLY : O_RDWR;
 	int fd = io_open(dfd, name, flags, 0);
 	struct stat st;
 	int err;
@@ -180,7 +179,7 @@ static int open_raw(struct store *s, int dfd, const char *name)
 }
 
 /* One try by name; -EAGAIN: it was being renamed. */
-static int open_by_name(struct store *s, struct file *f, int *out)
+static int open_by_name(struct store *s, struct file *f, int flags, int *out)
 {
 	struct raw_place place, now;
 	struct dir *d;
@@ -208,7 +207,7 @@ static int open_by_name(struct store *s, struct file *f, int *out)
 	/* Before we are a writer ourselves: afterwards there is no telling. */
 	foreign = foreign &&
 		  (dfd < 0 || s->options.read_only || raw_has_foreign_writer(dfd, place.name));
-	fd = dfd < 0 ? dfd : open_raw(s, dfd, place.name);
+	fd = dfd < 0 ? dfd : open_raw(s, dfd, place.name, flags);
 	if (dfd >= 0)
 		raw_place_put(s, &place);
 	if (fd == -EINVAL || fd == -ELOOP) {
@@ -244,6 +243,7 @@ static int open_by_name(struct store *s, struct file *f, int *out)
 
 int raw_get(struct store *s, struct file *f, struct raw **out)
 {
+	int flags = s->options.read_only ? O_RDONLY : O_RDWR;
 	struct raw *fresh = NULL;
 	int fd = -1, err = 0;
 
@@ -264,7 +264,7 @@ int raw_get(struct store *s, struct file *f, struct raw **out)
 		lock_drop(&s->lock);
 		if (!fresh)
 			fresh = malloc(sizeof(*fresh));
-		err = fresh ? open_by_name(s, f, &fd) : -ENOMEM;
+		err = fresh ? open_by_name(s, f, flags, &fd) : -ENOMEM;
 		if (err && err != -EAGAIN)
 			break;
 	}
@@ -274,15 +274,16 @@ int raw_get(struct store *s, struct file *f, struct raw **out)
 	return err;
 }
 
-bool raw_is_gone(struct store *s, struct file *f)
+/* What lies under its name now, which is not opened. -EAGAIN: that cannot be said; wanted: its identity. */
+static int look(struct store *s, struct file *f, struct stat *st, uint64_t *now,
+		uint64_t *wanted)
 {
 	struct raw_place place;
 	struct dir *d = NULL;
-	uint64_t identity, now;
 	int dfd, err;
 
 	lock_take(&s->lock);
-	identity = f->raw_identity;
+	*wanted = f->raw_identity;
 	/* BUSY_NAME: its name is just changing. */
 	if (f->n.linked && f->raw_present && f->n.busy != BUSY_NAME) {
 		d = f->n.dir;
@@ -291,27 +292,73 @@ bool raw_is_gone(struct store *s, struct file *f)
 	}
 	lock_drop(&s->lock);
 	if (!d)
-		return false;
+		return -EAGAIN;
 	dfd = raw_place_get(s, &place);
-	err = dfd < 0 ? dfd : io_identity(dfd, place.name, &now);
+	err = dfd < 0 ? dfd : io_stat_identity(dfd, place.name, st, now);
 	if (dfd >= 0)
 		raw_place_put(s, &place);
 	lock_take(&s->lock);
 	node_unref_locked(s, &d->n, 1);
 	lock_drop(&s->lock);
-	return err == -ENOENT || (!err && now != identity);
+	return err;
+}
+
+bool raw_is_gone(struct store *s, struct file *f)
+{
+	uint64_t wanted, now;
+	struct stat st;
+	int err = look(s, f, &st, &now, &wanted);
+
+	return err == -ENOENT || (!err && now != wanted);
+}
+
+static bool is_open(struct store *s, const struct file *f)
+{
+	bool open;
+
+	lock_take(&s->lock);
+	open = f->raw != NULL;
+	lock_drop(&s->lock);
+	return open;
 }
 
 int raw_stat(struct store *s, struct file *f, struct stat *out)
 {
+	uint64_t wanted, now;
 	struct raw *raw;
-	int err = raw_get(s, f, &raw);
+	int err;
 
+	if (!is_open(s, f) && look(s, f, out, &now, &wanted) == 0 && now == wanted &&
+	    S_ISREG(out->st_mode))
+		return 0;
+	err = raw_get(s, f, &raw);
 	if (err)
 		return err;
 	err = io_fstat(raw->fd, out);
 	raw_put(s, f, raw);
 	return err;
+}
+
+int raw_open_unseen(struct store *s, struct file *f, struct raw **raw, int *fd)
+{
+	bool alone;
+	int err;
+
+	lock_take(&s->lock);
+	alone = !f->raw && !f->raw_recovered;
+	lock_drop(&s->lock);
+	if (alone) {
+		do
+			err = open_by_name(s, f, O_RDONLY | O_NOATIME, fd);
+		while (err == -EAGAIN);
+		if (err != -EPERM && err != -EACCES) /* it is not our own */
+			return err;
+	}
+	err = raw_get(s, f, raw);
+	if (err)
+		return err;
+	*fd = io_reopen_unseen((*raw)->fd);
+	return MIN(*fd, 0);
 }
 
 void raw_put(struct store *s, struct file *f, struct raw *raw)

@@ -114,8 +114,13 @@ void raw_make_hole(int fd, uint64_t end);
 /* Is it gone from its name, removed or replaced, though we did not do it? A look, without the gate. */
 bool raw_is_gone(struct store *s, struct file *f) EXCLUDES(s->lock);
 
-/* fstat it. As raw_get. */
+/* Its attributes. As raw_get, but one that is not open is not opened for it. */
 int raw_stat(struct store *s, struct file *f, struct stat *out) EXCLUDES(s->lock);
+
+/* Its bytes, to be read without a trace in its times: a descriptor of the caller's own, and, if it was made of
+ * the open raw file, *raw, to be given back with raw_put in every case (else it stays as it is). As raw_get. */
+int raw_open_unseen(struct store *s, struct file *f, struct raw **raw, int *fd)
+    EXCLUDES(s->lock);
 
 /* Make a raw file for a file that is sealed to its end, for bytes behind it. Takes the gate. */
 int raw_make(struct store *s, struct file *f) EXCLUDES(s->lock);

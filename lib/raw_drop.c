@@ -45,17 +45,16 @@ bool raw_has_foreign_writer(int dfd, const char *name)
 static int drop_by_name(struct store *s, struct file *f, int dfd, struct stat *st)
 {
 	uint64_t identity;
-	int err = io_stat(dfd, f->n.name, st);
+	int err = io_stat_identity(dfd, f->n.name, st, &identity);
 
-	if (!err)
-		err = io_identity(dfd, f->n.name, &identity);
 	if (err)
 		return err;
 	if (!S_ISREG(st->st_mode) || identity != f->raw_identity)
 		return -EIO;
 	if (f->raw_recovered && raw_has_foreign_writer(dfd, f->n.name))
 		return 1;
-	err = io_stat(dfd, f->n.name, st);
+	if (f->raw_recovered) /* who wrote it may have done so until now */
+		err = io_stat(dfd, f->n.name, st);
 	if (err)
 		return err;
 	if ((uint64_t)st->st_size > f->sealed_end)

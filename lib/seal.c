@@ -375,7 +375,8 @@ int seal_open_temporary(struct store *s, struct segment *seg)
 	snprintf(seg->tmp, sizeof(seg->tmp), LAYOUT_TMP "/%llu.%u.%lu.gz",
 		 (unsigned long long)seg->file->id, (unsigned)seg->part,
 		 atomic_fetch_add(&counter, 1));
-	fd = io_open(s->fd, seg->tmp, O_RDWR | O_CREAT | O_EXCL, 0600);
+	/* The mode that it will most likely have in the end. */
+	fd = io_open(s->tmpfd, segment_tmp_name(seg), O_RDWR | O_CREAT | O_EXCL, 0444);
 	if (fd < 0) {
 		seg->tmp[0] = '\0';
 		return fd;
@@ -393,12 +394,12 @@ int seal_open_raw(struct store *s, struct segment *seg, struct raw **raw, int *f
 	lock_take(&s->lock);
 	gate_enter_locked(s, seg->file);
 	lock_drop(&s->lock);
-	err = raw_get(s, seg->file, raw);
+	err = raw_open_unseen(s, seg->file, raw, fd);
 	lock_take(&s->lock);
 	gate_leave_locked(s, seg->file);
 	lock_drop(&s->lock);
 	if (!err)
-		err = io_fstat((*raw)->fd, &st);
+		err = io_fstat(*fd, &st);
 	if (err)
 		return err;
 	if (st.st_nlink > 1) {
@@ -406,8 +407,7 @@ int seal_open_raw(struct store *s, struct segment *seg, struct raw **raw, int *f
 			"changed; remove that";
 		return -EMLINK;
 	}
-	*fd = io_reopen_unseen((*raw)->fd);
-	return MIN(*fd, 0);
+	return 0;
 }
 
 static int alloc_chunks(struct seal *sl)

@@ -55,8 +55,9 @@ static int read_raw(struct store *s, struct work *w, const char **step)
 		*step = "reading the raw file";
 		n = io_pread(fd, w->raw, w->raw_len, w->seg->offset);
 		err = n < 0 ? (int)n : (size_t)n == w->raw_len ? 0 : -EIO;
-		close(fd);
 	}
+	if (fd >= 0)
+		close(fd);
 	raw_put(s, w->seg->file, raw);
 	return err;
 }

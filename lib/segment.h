@@ -9,6 +9,7 @@
 #define NOTEPACKFS_LIB_SEGMENT_H
 
 #include "lib/core.h"
+#include "lib/layout.h"
 #include "lib/pool.h"
 
 enum segment_state {
@@ -58,6 +59,12 @@ struct segment {
 	char plain[NAME_BYTES + 1], object[NAME_BYTES + 1]; /* while taken */
 	char *dir_path;
 };
+
+/* The temporary's name in store.tmpfd. */
+static inline const char *segment_tmp_name(const struct segment *seg)
+{
+	return seg->tmp + strlen(LAYOUT_TMP "/");
+}
 
 /* Cut [offset, offset + raw_bytes) of f as its next segment, and track it. NULL: no memory. */
 struct segment *segment_new_locked(struct store *s, struct file *f, uint64_t raw_bytes)

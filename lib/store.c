@@ -290,6 +290,11 @@ static int open_steps(struct store *s, struct store_error *e)
 	s->indexfd = io_open(s->fd, LAYOUT_INDEX, O_RDONLY | O_DIRECTORY, 0);
 	if (!s->options.read_only)
 		probe_store(s);
+	if (!s->options.read_only)
+		s->tmpfd = io_open(s->fd, LAYOUT_TMP, O_RDONLY | O_DIRECTORY, 0);
+	if (!s->options.read_only && s->tmpfd < 0)
+		return fail(e, 1, "%s/%s cannot be opened: %s", s->path, LAYOUT_TMP,
+			    strerror(-s->tmpfd));
 	if (load_manifest(s, fresh, e))
 		return -1;
 	s->events = events_open(s->fd, LOG_BYTES, s->options.read_only);
@@ -359,6 +364,8 @@ static void free_store(struct store *s)
 	ids_release(s);
 	if (s->indexfd >= 0)
 		close(s->indexfd);
+	if (s->tmpfd >= 0)
+		close(s->tmpfd);
 	manifest_close(s->manifest);
 	events_close(s->events);
 	if (s->root) {
@@ -394,7 +401,7 @@ static struct store *new_store(const struct store_options *options)
 	lock_init(&s->lock);
 	cond_init(&s->changed);
 	cond_init(&s->timer_wake);
-	s->fd = s->lockfd = s->indexfd = s->stop_fd = -1;
+	s->fd = s->lockfd = s->indexfd = s->tmpfd = s->stop_fd = -1;
 	if (copy_options(s, options) == 0)
 		return s;
 	free_store(s);
