@@ -53,7 +53,8 @@ void timer_arm_locked(struct store *s, struct file *f, int64_t deadline_ns, unsi
 		DL_APPEND_ELEM2(s->timers[list], after, f, timer_prev, timer_next);
 	else
 		DL_PREPEND2(s->timers[list], f, timer_prev, timer_next);
-	cond_signal(&s->timer_wake);
+	if (s->timers[list] == f) /* else the thread comes back for another one before */
+		cond_signal(&s->timer_wake);
 }
 
 void timer_grace_locked(struct store *s, struct file *f)
