@@ -28,12 +28,20 @@
 
 /* ---- timers ---- */
 
+static void note_soon_locked(struct store *s) REQUIRES(s->lock)
+{
+	const struct file *now = s->timers[TIMER_NOW], *soon = s->timers[TIMER_SOON];
+
+	atomic_store(&s->soon_ns, now ? now->deadline_ns : soon ? soon->deadline_ns : 0);
+}
+
 void timer_disarm_locked(struct store *s, struct file *f)
 {
 	if (!f->deadline_ns)
 		return;
 	DL_DELETE2(s->timers[f->timer], f, timer_prev, timer_next);
 	f->deadline_ns = 0;
+	note_soon_locked(s);
 	node_unref_locked(s, &f->n, 1);
 }
 
@@ -53,8 +61,10 @@ void timer_arm_locked(struct store *s, struct file *f, int64_t deadline_ns, unsi
 		DL_APPEND_ELEM2(s->timers[list], after, f, timer_prev, timer_next);
 	else
 		DL_PREPEND2(s->timers[list], f, timer_prev, timer_next);
-	if (s->timers[list] == f) /* else the thread comes back for another one before */
+	if (s->timers[list] == f) { /* else the thread comes back for another one before */
+		note_soon_locked(s);
 		cond_signal(&s->timer_wake);
+	}
 }
 
 void timer_grace_locked(struct store *s, struct file *f)

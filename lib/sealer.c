@@ -222,13 +222,19 @@ static void ready_locked(struct sealer *p, struct segment *seg, bool gather) REQ
 	p->gathered = first ? 1 : p->gathered + 1;
 }
 
-/* The time until which a batch is gathered, while more is coming; 0: it is not. */
-static int64_t gather_until_locked(const struct sealer *p, bool coming) REQUIRES(p->lock)
+/* The time until which a batch is gathered, as more is coming; 0: it is not. A file that is due soon may
+ * be changed, and not cut then: that is looked at again. */
+static int64_t gather_until_locked(const struct sealer *p) REQUIRES(p->lock)
 {
-	if (!p->ready.first || !coming || p->gathered >= PUBLISH_TOGETHER ||
-	    p->gather_ns <= clock_ns())
+	int64_t now_ns = clock_ns(), soon_ns = atomic_load(&p->store->soon_ns);
+
+	if (!p->ready.first || p->gathered >= PUBLISH_TOGETHER || p->gather_ns <= now_ns)
 		return 0;
-	return p->gather_ns;
+	if (can_start_locked(p) || p->small)
+		return p->gather_ns;
+	if (!soon_ns || soon_ns > now_ns + PUBLISH_SOON_NS)
+		return 0;
+	return MIN(p->gather_ns, now_ns + PUBLISH_SOON_NS);
 }
 
 void sealer_submit(struct sealer *p, struct segment *seg)
@@ -277,7 +283,7 @@ void sealer_compressed(struct sealer *p, struct segment *seg, int err, const cha
 	if (!err && !cancelled)
 		ready_locked(p, seg, seg->small);
 	/* It gathers, and does so for the first only. */
-	if (first || !gather_until_locked(p, can_start_locked(p) || p->small))
+	if (first || !gather_until_locked(p))
 		cond_signal(&p->wake);
 	lock_drop(&p->lock);
 	if (cancelled)
@@ -365,7 +371,7 @@ static void *publisher(void *arg)
 	while (!p->stop) {
 		int64_t next_ns = requeue_retries_locked(p);
 		bool start = can_start_locked(p);
-		int64_t gather_ns = gather_until_locked(p, start || p->small);
+		int64_t gather_ns = gather_until_locked(p);
 		size_t count = 0;
 
 		if (!gather_ns)

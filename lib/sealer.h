@@ -20,11 +20,12 @@
 
 /*
  * A batch of small segments (of one chunk) is begun when so many are ready, when no other small one
- * is being compressed, or when the first has waited so long. Anything larger is published at once,
- * with what is ready then.
+ * is being compressed and none may be cut so soon, or when the first has waited so long. Anything
+ * larger is published at once, with what is ready then.
  */
 #define PUBLISH_TOGETHER 128
 #define PUBLISH_WAIT_NS INT64_C(1000000000)
+#define PUBLISH_SOON_NS INT64_C(20000000)
 
 struct sealer;
 

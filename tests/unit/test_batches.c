@@ -9,7 +9,11 @@
 #include <fnmatch.h>
 #include <sys/syscall.h>
 
-#define FILES 1280
+#define FILES 10000
+#define STREAM 1280
+#define STREAM_GRACE_NS 30000000
+#define STREAM_STEP_NS 1000000
+#define STREAM_GAP_NS 10000000
 #define SHARE 64 /* files that a commit is for, at least, unless they have taken a second */
 
 static struct scratch dir;
@@ -63,12 +67,15 @@ static void pause_ns(long ns)
 	nanosleep(&pause, NULL);
 }
 
-/* Compression is what takes long here: a batch that does not wait for more is small. */
+static atomic_bool
+    slow; /* compression is what takes long: a batch that does not wait for more is small */
+
 ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)
 {
 	while (held)
 		pause_ns(1000000);
-	pause_ns(500000);
+	if (slow)
+		pause_ns(500000);
 	return syscall(SYS_pwrite64, fd, buf, len, offset);
 }
 
@@ -101,12 +108,13 @@ static void small_files_share_commits_and_fsyncs_of_their_directory(void)
 		put(s, name, data, sizeof(data));
 	}
 	commits = dir_syncs = dir_times = object_syncs = 0;
-	held = true;
+	held = slow = true;
 	seal_begin(s, &w);
 	wait_until_all_are_queued(s);
 	start_ns = clock_ns();
 	held = false;
 	seal_end(&w);
+	slow = false;
 	seconds = (clock_ns() - start_ns) / NS_IN_SECOND;
 	printf("# %u commits, %u fsyncs of the directory, its times set %u times, %d s\n",
 	       commits, dir_syncs, dir_times, (int)seconds);
@@ -118,8 +126,42 @@ static void small_files_share_commits_and_fsyncs_of_their_directory(void)
 	scratch_release(&dir);
 }
 
+/* They are cut one by one, as their grace ends, and sealed faster than they come. A machine that is busy may
+ * leave gaps between them, in which nothing is coming. */
+static void small_files_that_come_one_by_one_share_them_too(void)
+{
+	unsigned gaps = 0;
+	uint8_t data[4096];
+	int64_t start_ns, last_ns, seconds;
+	struct store *s;
+
+	scratch_init(&dir);
+	s = open_store(&dir, 2, STREAM_GRACE_NS);
+	memset(data, 'x', sizeof(data));
+	commits = dir_syncs = object_syncs = 0;
+	start_ns = last_ns = clock_ns();
+	for (int i = 0; i < STREAM; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "f%d", i);
+		put(s, name, data, sizeof(data));
+		gaps += clock_ns() - last_ns > STREAM_GAP_NS;
+		last_ns = clock_ns();
+		pause_ns(STREAM_STEP_NS);
+	}
+	seal_all(s);
+	seconds = (clock_ns() - start_ns) / NS_IN_SECOND;
+	printf("# %u commits, %u gaps, %d s\n", commits, gaps, (int)seconds);
+	CHECK_EQ(object_syncs, STREAM);
+	CHECK(commits > 0 && commits <= STREAM / SHARE + gaps + seconds + 1);
+	CHECK(dir_syncs > 0 && dir_syncs <= commits);
+	CHECK_EQ(store_close(s), 0);
+	scratch_release(&dir);
+}
+
 int main(void)
 {
 	RUN(small_files_share_commits_and_fsyncs_of_their_directory);
+	RUN(small_files_that_come_one_by_one_share_them_too);
 	return unit_done();
 }
