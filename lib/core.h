@@ -275,7 +275,8 @@ struct store {
 	uint64_t ids_end;	/* the first that this mount gives out; set at the start */
 	unsigned verifying;	/* tasks */
 	struct file *timers[TIMERS];
-	atomic_int_least64_t soon_ns; /* the first deadline of the first two; 0: there is none */
+	atomic_int_least64_t
+	    soon_ns; /* the first deadline of the first two; 0: there is none */
 	struct cond timer_wake;
 	pthread_t timer_thread;
 	bool timer_running, stopping;

@@ -27,6 +27,7 @@
 #include "lib/raw.h"
 #include "lib/rotate.h"
 #include "lib/sealer.h"
+#include "lib/temporary.h"
 
 /* The segments still in the batch; those that drop out are taken from it. */
 struct batch {
@@ -92,14 +93,6 @@ static enum entry take_locked(struct store *s, struct segment *seg) REQUIRES(s->
 	return ENTERED;
 }
 
-static void drop_temporary(struct store *s, struct segment *seg)
-{
-	close(seg->tmp_fd);
-	seg->tmp_fd = -1;
-	io_unlink(s->fd, seg->tmp, 0);
-	seg->tmp[0] = '\0';
-}
-
 /* Take all that can be taken; the others leave the batch. */
 static void enter(struct batch *b)
 {
@@ -123,7 +116,7 @@ static void enter(struct batch *b)
 		} else if (entry == NO_MEMORY) {
 			segment_failed(s, seg, -ENOMEM, "naming the object");
 			if (!seg->renamed) /* the retry makes another */
-				drop_temporary(s, seg);
+				temporary_drop(s, seg);
 			sealer_retry(s->sealer, seg);
 		}
 	}
@@ -165,7 +158,7 @@ static void fail(struct store *s, struct segment *seg, int err, const char *step
  */
 static void fail_temporary(struct store *s, struct segment *seg, int err, const char *step)
 {
-	drop_temporary(s, seg);
+	temporary_drop(s, seg);
 	fail(s, seg, err, step);
 }
 

@@ -23,6 +23,7 @@
 #include "lib/seal_small.h"
 #include "lib/seekgz_index.h"
 #include "lib/space.h"
+#include "lib/temporary.h"
 #include "lib/verifier.h"
 
 #define CHUNKS_A_TURN 16
@@ -273,34 +274,6 @@ static int write_ends(struct seal *sl)
 	return hash_object(sl, header, rec->sha256);
 }
 
-void seal_fill_record(struct segment *seg, const struct lane *lane, uint32_t crc,
-		      const struct frames *frames)
-{
-	struct sealed *rec = &seg->record;
-
-	rec->id = seg->file->id;
-	rec->part = seg->part;
-	rec->offset = seg->offset;
-	rec->raw_bytes = seg->raw_bytes;
-	rec->crc32 = crc;
-	rec->is_notepack = frames_is_notepack(frames);
-	rec->records = rec->is_notepack ? frames->records : 0;
-	rec->first_created_at = rec->is_notepack ? frames->first_created_at : 0;
-	rec->last_created_at = rec->is_notepack ? frames->last_created_at : 0;
-	rec->codec = (uint8_t)record_codec_number(lane->codec->name);
-	rec->level = (uint8_t)lane->level;
-}
-
-void seal_drop_temporary(struct store *s, struct segment *seg)
-{
-	if (seg->tmp_fd >= 0)
-		close(seg->tmp_fd);
-	if (seg->tmp[0])
-		io_unlink(s->fd, seg->tmp, 0);
-	seg->tmp_fd = -1;
-	seg->tmp[0] = '\0';
-}
-
 /* The last task is through. */
 static void end(struct seal *sl)
 {
@@ -313,10 +286,10 @@ static void end(struct seal *sl)
 	if (!err) {
 		step = "completing the temporary";
 		err = write_ends(sl);
-		seal_fill_record(seg, sl->lane, sl->crc, &sl->frames);
+		temporary_record(seg, sl->lane, sl->crc, &sl->frames);
 	}
 	if (err)
-		seal_drop_temporary(s, seg);
+		temporary_drop(s, seg);
 	free_seal(sl);
 	sealer_compressed(sealer, seg, err, step);
 }
@@ -366,24 +339,6 @@ static void run(struct task *t)
 }
 
 /* ---- the beginning ---- */
-
-int seal_open_temporary(struct store *s, struct segment *seg)
-{
-	static atomic_ulong counter;
-	int fd;
-
-	snprintf(seg->tmp, sizeof(seg->tmp), LAYOUT_TMP "/%llu.%u.%lu.gz",
-		 (unsigned long long)seg->file->id, (unsigned)seg->part,
-		 atomic_fetch_add(&counter, 1));
-	/* The mode that it will most likely have in the end. */
-	fd = io_open(s->tmpfd, segment_tmp_name(seg), O_RDWR | O_CREAT | O_EXCL, 0444);
-	if (fd < 0) {
-		seg->tmp[0] = '\0';
-		return fd;
-	}
-	seg->tmp_fd = fd;
-	return 0;
-}
 
 int seal_open_raw(struct store *s, struct segment *seg, struct raw **raw, int *fd,
 		  const char **step)
@@ -487,7 +442,7 @@ void seal_start(struct store *s, struct sealer *p, struct segment *seg)
 	}
 	if (!err) {
 		step = "creating a temporary";
-		err = seal_open_temporary(s, seg);
+		err = temporary_open(s, seg);
 	}
 	if (err) {
 		if (sl)

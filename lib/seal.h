@@ -34,12 +34,5 @@ int seal_open_raw(struct store *s, struct segment *seg, struct raw **raw, int *f
  */
 ssize_t seal_compress(struct codec_state *state, const uint8_t *raw, size_t len, uint8_t *gz,
 		      const char **step);
-/* A temporary of its own: seg->tmp and seg->tmp_fd. 0 or -errno. */
-int seal_open_temporary(struct store *s, struct segment *seg);
-/* Remove what seg has of it; it may have none. */
-void seal_drop_temporary(struct store *s, struct segment *seg);
-/* seg->record but for its lengths, digests and attributes; crc is of the plain bytes. */
-void seal_fill_record(struct segment *seg, const struct lane *lane, uint32_t crc,
-		      const struct frames *frames);
 
 #endif

@@ -18,6 +18,7 @@
 #include "lib/raw.h"
 #include "lib/seal.h"
 #include "lib/space.h"
+#include "lib/temporary.h"
 #include "lib/verifier.h"
 
 struct small {
@@ -107,7 +108,7 @@ static int write_object(struct store *s, struct work *w, const char **step)
 	int err;
 
 	*step = "creating a temporary";
-	err = seal_open_temporary(s, w->seg);
+	err = temporary_open(s, w->seg);
 	if (err)
 		return err;
 	*step = "writing the temporary";
@@ -144,7 +145,7 @@ static int seal(struct small *m, const char **step)
 	if (!err)
 		err = write_object(m->store, &w, step);
 	if (!err)
-		seal_fill_record(m->seg, m->lane, w.group.crc32, &w.frames);
+		temporary_record(m->seg, m->lane, w.group.crc32, &w.frames);
 	return err;
 }
 
@@ -167,7 +168,7 @@ static void run(struct task *t)
 		space_chunk_end(s, err ? 0 : m->seg->raw_bytes);
 	}
 	if (err)
-		seal_drop_temporary(s, m->seg);
+		temporary_drop(s, m->seg);
 	sealer_compressed(m->sealer, m->seg, err, step);
 	free(m);
 }

@@ -21,6 +21,7 @@
 #include "lib/piecewise.h"
 #include "lib/publish.h"
 #include "lib/seal.h"
+#include "lib/segment_queue.h"
 #include "lib/space.h"
 #include "lib/verifier.h"
 
@@ -33,10 +34,6 @@
 #define BEGUN_MAX 512 /* two batches of the publisher */
 #define FAST_PART 3   /* of the backlog; beyond one, adaptive */
 
-struct queue {
-	struct segment *first, **last;
-};
-
 struct sealer {
 	struct store *store;
 	struct pool *pool;
@@ -47,7 +44,7 @@ struct sealer {
 	struct lock lock;
 	struct cond wake; /* the publisher has something to do */
 	struct cond idle; /* the publisher has finished a turn */
-	struct queue queued, ready, retry;
+	struct segment_queue queued, ready, retry;
 	unsigned open;	   /* segments being compressed */
 	unsigned small;	   /* … of these, those of one chunk */
 	unsigned gathered; /* made ready since the last batch */
@@ -59,31 +56,6 @@ struct sealer {
 	bool draining, stop;
 	struct lane lanes[2]; /* the options'; the fast one */
 };
-
-static void queue_init(struct queue *q)
-{
-	q->first = NULL;
-	q->last = &q->first;
-}
-
-static void queue_add(struct queue *q, struct segment *seg)
-{
-	seg->queue_next = NULL;
-	*q->last = seg;
-	q->last = &seg->queue_next;
-}
-
-static struct segment *queue_take(struct queue *q)
-{
-	struct segment *seg = q->first;
-
-	if (seg) {
-		q->first = seg->queue_next;
-		if (!q->first)
-			q->last = &q->first;
-	}
-	return seg;
-}
 
 struct pool *sealer_pool(struct sealer *p)
 {
@@ -181,7 +153,7 @@ static struct segment *begin_locked(struct sealer *p, bool *ask) REQUIRES(p->loc
 	if (*ask)
 		return NULL;
 	p->held_back = !p->inodes && p->begun > 0;
-	seg = can_start_locked(p) ? queue_take(&p->queued) : NULL;
+	seg = can_start_locked(p) ? segment_queue_take(&p->queued) : NULL;
 	if (!seg)
 		return NULL;
 	p->inodes -= p->inodes > 0;
@@ -214,7 +186,7 @@ static void ready_locked(struct sealer *p, struct segment *seg, bool gather) REQ
 {
 	bool first = !p->ready.first;
 
-	queue_add(&p->ready, seg);
+	segment_queue_add(&p->ready, seg);
 	if (!gather)
 		p->gather_ns = 0;
 	else if (first)
@@ -240,7 +212,7 @@ static int64_t gather_until_locked(const struct sealer *p) REQUIRES(p->lock)
 void sealer_submit(struct sealer *p, struct segment *seg)
 {
 	lock_take(&p->lock);
-	queue_add(&p->queued, seg);
+	segment_queue_add(&p->queued, seg);
 	p->in_work++;
 	lock_drop(&p->lock);
 	start_queued(p);
@@ -302,7 +274,7 @@ void sealer_retry(struct sealer *p, struct segment *seg)
 {
 	lock_take(&p->lock);
 	seg->retry_ns = clock_ns() + sealer_backoff_ns(seg->attempts++);
-	queue_add(&p->retry, seg);
+	segment_queue_add(&p->retry, seg);
 	ended_locked(p);
 	lock_drop(&p->lock);
 }
@@ -326,25 +298,25 @@ void sealer_done(struct sealer *p)
 /* Move segments whose time has come to the queue; all of them while draining, once. */
 static int64_t requeue_retries_locked(struct sealer *p) REQUIRES(p->lock)
 {
-	struct queue old = p->retry;
+	struct segment_queue old = p->retry;
 	int64_t now_ns = clock_ns(), next_ns = 0;
 	struct segment *seg;
 
 	if (!old.first)
 		return 0;
-	queue_init(&p->retry);
-	while ((seg = queue_take(&old))) {
+	segment_queue_init(&p->retry);
+	while ((seg = segment_queue_take(&old))) {
 		if (p->draining ? !seg->last_try : seg->retry_ns <= now_ns) {
 			seg->last_try = p->draining;
 			if (seg->renamed)
 				ready_locked(p, seg, false);
 			else
-				queue_add(&p->queued, seg);
+				segment_queue_add(&p->queued, seg);
 			p->in_work++;
 			p->begun += seg->renamed;
 			continue;
 		}
-		queue_add(&p->retry, seg);
+		segment_queue_add(&p->retry, seg);
 		if (!next_ns || seg->retry_ns < next_ns)
 			next_ns = seg->retry_ns;
 	}
@@ -355,7 +327,7 @@ static size_t take_batch_locked(struct sealer *p, struct segment **batch) REQUIR
 {
 	size_t count = 0;
 
-	while (count < PUBLISH_BATCH && (batch[count] = queue_take(&p->ready)))
+	while (count < PUBLISH_BATCH && (batch[count] = segment_queue_take(&p->ready)))
 		count++;
 	p->gathered = 0;
 	p->gather_ns = 0; /* of what is left, nothing waits */
@@ -441,9 +413,9 @@ struct sealer *sealer_open(struct store *s, unsigned threads, int *err)
 	lock_init(&p->lock);
 	cond_init(&p->wake);
 	cond_init(&p->idle);
-	queue_init(&p->queued);
-	queue_init(&p->ready);
-	queue_init(&p->retry);
+	segment_queue_init(&p->queued);
+	segment_queue_init(&p->ready);
+	segment_queue_init(&p->retry);
 	p->pool = pool_open(threads);
 	*err = -ENOMEM;
 	if (p->pool)
@@ -503,7 +475,7 @@ void sealer_close(struct sealer *p)
 	lock_drop(&p->lock);
 	pthread_join(p->publisher, NULL);
 	pool_close(p->pool);
-	while ((seg = queue_take(&p->retry))) {
+	while ((seg = segment_queue_take(&p->retry))) {
 		while (seg)
 			seg = segment_free(p->store, seg);
 	}

@@ -185,37 +185,6 @@ static void a_raw_file_that_someone_changes_behind_the_record_stays(void)
 	}
 }
 
-static int getattr_of(struct store *s, const char *name, struct stat *st)
-{
-	struct node *n;
-	int err;
-
-	CHECK_EQ(store_lookup(s, store_root(s), name, &n), 0);
-	err = store_getattr(s, n, st);
-	node_unref(s, n, 1);
-	return err;
-}
-
-static void another_file_under_its_name_does_not_lend_it_its_attributes(void)
-{
-	struct store *s;
-	struct stat st;
-
-	begin();
-	s = start(NEVER_NS);
-	put(s, "a", "text", 4);
-	log_open("test_order", false, LOG_CRIT);
-	swap();
-	CHECK_EQ(getattr_of(s, "a", &st), -EIO);
-	CHECK_EQ(renameat(dir.fd, "a.was", dir.fd, "a"), 0);
-	CHECK_EQ(getattr_of(s, "a", &st), 0);
-	CHECK_EQ(st.st_size, 4);
-	CHECK_EQ(store_close(s), 0);
-	log_open("test_order", false, LOG_ERR);
-	CHECK(seals_to("a.notepack.gz", "text"));
-	end();
-}
-
 static void a_raw_file_that_could_not_go_goes_at_the_stop(void)
 {
 	struct store *s;
@@ -492,7 +461,6 @@ int main(void)
 	RUN(an_object_that_the_disk_has_changed_is_written_anew);
 	RUN(a_raw_file_that_someone_cut_short_is_not_sealed);
 	RUN(a_raw_file_that_someone_changes_behind_the_record_stays);
-	RUN(another_file_under_its_name_does_not_lend_it_its_attributes);
 	RUN(a_raw_file_that_could_not_go_goes_at_the_stop);
 	RUN(a_hole_is_marked_durably_before_it_is_made);
 	RUN(no_hole_is_made_where_someone_else_writes);

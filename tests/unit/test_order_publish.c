@@ -415,6 +415,38 @@ static void a_name_that_the_object_does_not_tell_is_recorded_at_once(void)
 	end();
 }
 
+static int getattr_of(struct store *s, const char *name, struct stat *st)
+{
+	struct node *n;
+	int err;
+
+	CHECK_EQ(store_lookup(s, store_root(s), name, &n), 0);
+	err = store_getattr(s, n, st);
+	node_unref(s, n, 1);
+	return err;
+}
+
+static void another_file_under_its_name_does_not_lend_it_its_attributes(void)
+{
+	struct store *s;
+	struct stat st;
+
+	begin();
+	s = start(NEVER_NS);
+	put(s, "a", "text", 4);
+	quiet();
+	CHECK_EQ(renameat(dir.fd, "a", dir.fd, "a.was"), 0);
+	scratch_put(&dir, "a", "text");
+	CHECK_EQ(getattr_of(s, "a", &st), -EIO);
+	CHECK_EQ(renameat(dir.fd, "a.was", dir.fd, "a"), 0);
+	CHECK_EQ(getattr_of(s, "a", &st), 0);
+	CHECK_EQ(st.st_size, 4);
+	CHECK_EQ(store_close(s), 0);
+	loud();
+	CHECK(seals_to("a.notepack.gz", "text"));
+	end();
+}
+
 int main(void)
 {
 	loud();
@@ -433,5 +465,6 @@ int main(void)
 	RUN(an_import_that_gets_a_name_is_recorded_behind_the_file_that_has_left_it);
 	RUN(the_names_are_recorded_at_the_stop);
 	RUN(a_name_that_the_object_does_not_tell_is_recorded_at_once);
+	RUN(another_file_under_its_name_does_not_lend_it_its_attributes);
 	return unit_done();
 }
