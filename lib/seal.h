@@ -2,15 +2,14 @@
 /*
  * seal: one segment from raw bytes to a complete, verified temporary object.
  *
- * All threads of the pool may work on one segment: each takes the next chunk, compresses it,
- * decompresses it again and compares; whoever finishes the chunk that is next in order writes
- * it (and what is ready behind it) and does the work that must be in order: the hashes, the
- * frame scanner. The result does not depend on the number of threads.
+ * Its chunks come through a window (lib/window.h); what must be in order (the hashes, the frame scanner,
+ * the file) is done as they come.
  */
 #ifndef NOTEPACKFS_LIB_SEAL_H
 #define NOTEPACKFS_LIB_SEAL_H
 
 #include "lib/sealer.h"
+#include "lib/seekgz_write.h"
 
 /*
  * Begin. Opens the raw file and the temporary, and submits the first tasks to the pool. The end
@@ -20,10 +19,17 @@
 void seal_start(struct store *s, struct sealer *p, struct segment *seg);
 
 /*
- * Its raw file, for reading: referenced (*raw, given back with raw_put in every case), and open as *fd. 0 or
- * -errno, then *step may say what is wrong with it. -EMLINK: it can be changed through another name.
+ * The raw file of f, for reading: referenced (*raw, given back with raw_put in every case), and open as *fd.
+ * 0 or -errno, then *step may say what is wrong with it. -EMLINK: it can be changed through another name.
  */
-int seal_open_raw(struct store *s, struct segment *seg, struct raw **raw, int *fd,
+int seal_open_raw(struct store *s, struct file *f, struct raw **raw, int *fd,
 		  const char **step);
+
+/* A new temporary, open for reading and writing: path, and a descriptor, or -errno. */
+int seal_open_temporary(struct store *s, const char *path);
+
+/* An object is complete: what its record says of it. */
+void seal_fill_record(struct segment *seg, const struct lane *lane,
+		      const struct seekgz_writer *w, const struct frames *frames);
 
 #endif
