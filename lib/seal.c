@@ -7,6 +7,7 @@
 
 #include "lib/catalog.h"
 #include "lib/codec.h"
+#include "lib/early.h"
 #include "lib/io.h"
 #include "lib/layout.h"
 #include "lib/orphan.h"
@@ -17,6 +18,7 @@
 struct seal {
 	struct window window; /* first: they are one */
 	struct segment *seg;
+	struct early *early; /* its chunks; NULL: there are none */
 	struct raw *raw;
 	/* By one thread at a time. */
 	struct seekgz_writer writer;
@@ -28,6 +30,7 @@ static void free_seal(struct seal *sl)
 	if (sl->window.raw_fd >= 0)
 		close(sl->window.raw_fd);
 	raw_put(sl->window.store, sl->seg->file, sl->raw);
+	early_free(sl->early);
 	seekgz_writer_release(&sl->writer);
 	window_release(&sl->window);
 	free(sl);
@@ -107,6 +110,8 @@ static void end(struct window *w, int err, const char *step)
 	}
 	if (err)
 		drop_temporary(s, seg);
+	else if (sl->early)
+		early_count(s, sl->early, w->reused);
 	free_seal(sl);
 	sealer_compressed(sealer, seg, err, step);
 }
@@ -160,7 +165,8 @@ int seal_open_raw(struct store *s, struct file *f, struct raw **raw, int *fd, co
 	return MIN(*fd, 0);
 }
 
-static struct seal *new_seal(struct store *s, struct sealer *p, struct segment *seg)
+static struct seal *new_seal(struct store *s, struct sealer *p, struct segment *seg,
+			     struct early *early)
 {
 	struct seekgz_layout layout;
 	struct seal *sl = calloc(1, sizeof(*sl));
@@ -172,7 +178,8 @@ static struct seal *new_seal(struct store *s, struct sealer *p, struct segment *
 	window_init(w);
 	w->store = s;
 	w->sealer = p;
-	w->lane = sealer_lane(p);
+	w->lane = early ? early_lane(early) : sealer_lane(p);
+	w->source = early ? early_chunks(early) : NULL;
 	w->offset = seg->offset;
 	w->raw_bytes = seg->raw_bytes;
 	seekgz_layout(seg->raw_bytes, &layout);
@@ -181,6 +188,7 @@ static struct seal *new_seal(struct store *s, struct sealer *p, struct segment *
 	w->add = add;
 	w->end = end;
 	sl->seg = seg;
+	sl->early = early;
 	frames_init(&sl->frames);
 	return sl;
 }
@@ -207,14 +215,14 @@ static int open_all(struct seal *sl, const char **step)
 	return window_start(&sl->window);
 }
 
-static void begin(struct store *s, struct sealer *p, struct segment *seg)
+void seal_begin(struct store *s, struct sealer *p, struct segment *seg, struct early *early)
 {
 	const char *step = "getting memory";
 	struct seal *sl;
 	int err;
 
 	piecewise_fit(s, seg);
-	sl = new_seal(s, p, seg);
+	sl = new_seal(s, p, seg, early);
 	lock_take(&s->lock);
 	seg->state = SEGMENT_SEALING;
 	lock_drop(&s->lock);
@@ -223,6 +231,8 @@ static void begin(struct store *s, struct sealer *p, struct segment *seg)
 		return;
 	if (sl)
 		free_seal(sl);
+	else
+		early_free(early);
 	drop_temporary(s, seg);
 	sealer_compressed(p, seg, err, step);
 }
@@ -231,6 +241,6 @@ void seal_start(struct store *s, struct sealer *p, struct segment *seg)
 {
 	if (seg->orphan)
 		orphan_start(s, p, seg);
-	else
-		begin(s, p, seg);
+	else if (!early_seal(s, p, seg))
+		seal_begin(s, p, seg, NULL);
 }

@@ -3,7 +3,8 @@
  * seal: one segment from raw bytes to a complete, verified temporary object.
  *
  * Its chunks come through a window (lib/window.h); what must be in order (the hashes, the frame scanner,
- * the file) is done as they come.
+ * the file) is done as they come. Of a segment whose first chunks were compressed while it was written
+ * lib/early.h does it, or gives them to us to be used again.
  */
 #ifndef NOTEPACKFS_LIB_SEAL_H
 #define NOTEPACKFS_LIB_SEAL_H
@@ -17,6 +18,11 @@
  * are filled in; on failure there is no temporary.
  */
 void seal_start(struct store *s, struct sealer *p, struct segment *seg);
+
+/* The same; early: chunks of the segment that are used again where they are right; given back with early_free
+ * in the end. NULL: there are none. */
+struct early;
+void seal_begin(struct store *s, struct sealer *p, struct segment *seg, struct early *early);
 
 /*
  * The raw file of f, for reading: referenced (*raw, given back with raw_put in every case), and open as *fd.
