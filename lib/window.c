@@ -276,7 +276,7 @@ static int alloc_slots(struct window *w)
 	unsigned threads = MAX(pool_threads(sealer_pool(w->sealer)), 1u);
 	size_t len = chunk_len(w, w->first);
 
-	w->size = (uint32_t)MIN(2 * threads + 1, w->chunks - w->first);
+	w->size = (uint32_t)MIN(w->idle ? threads + 1 : 2 * threads + 1, w->chunks - w->first);
 	w->task_count = (uint32_t)MIN(threads, w->chunks - w->first);
 	w->slots = calloc(w->size, sizeof(*w->slots));
 	w->tasks = calloc(w->task_count, sizeof(*w->tasks));

@@ -6,7 +6,8 @@
  * it again and compares; whoever finishes the chunk that is next in order hands it on, and what is ready
  * behind it. The result does not depend on the number of threads.
  *
- * Memory: a window of 2 * threads + 1 chunks at most, half a MiB each, from start to end.
+ * Memory: a window of 2 * threads + 1 chunks at most, or threads + 1 if it is idle, half a MiB each, from
+ * start to end.
  */
 #ifndef NOTEPACKFS_LIB_WINDOW_H
 #define NOTEPACKFS_LIB_WINDOW_H

@@ -47,6 +47,19 @@ static void a_seal_right_behind_the_close_goes_on_from_there(void)
 	close_store(s);
 }
 
+/* Other bytes, and the same CRC-32: a multiple of its polynomial is added. */
+static void overwrite_unseen_by_crc(struct handle *h, size_t at)
+{
+	static const uint8_t polynomial[] = {0x41, 0x06, 0x71, 0xdb, 0x01};
+	uint8_t data[sizeof(polynomial)];
+	uint32_t before = codec_crc32(0, now, now_bytes);
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = now[at + i] ^ polynomial[i];
+	write_at(h, at, data, sizeof(data), false);
+	CHECK_EQ(codec_crc32(0, now, now_bytes), before);
+}
+
 static void the_end_is_made_anew_behind_an_append(void)
 {
 	struct store *s;
@@ -71,7 +84,7 @@ static void the_end_is_made_anew_behind_an_append(void)
 	CHECK_EQ(store_open_node(s, &(struct caller){.uid = getuid(), .gid = getgid()},
 				 node_of(s, "b"), O_WRONLY, &h),
 		 0);
-	write_at(h, SIZE - 10, sample, 10, false);
+	overwrite_unseen_by_crc(h, SIZE - 10);
 	node_unref(s, node_of(s, "b"), 2);
 	store_release(h);
 	seal_all(s);
@@ -121,6 +134,22 @@ static void an_overwrite_redoes_only_what_it_touched(void)
 	seal_all(s);
 	CHECK_EQ(early(s, "redone_chunks"), 6);
 	CHECK(early(s, "reused_chunks") >= CHUNKS - BEHIND / CHUNK - 6);
+	check_object(s, "a");
+	close_store(s);
+}
+
+static void an_overwrite_that_a_crc_does_not_show_is_redone_too(void)
+{
+	struct store *s;
+	struct handle *h;
+
+	begin();
+	s = start_with(2);
+	h = begin_file(s, "a");
+	overwrite_unseen_by_crc(h, 20 * MIB + 7);
+	store_release(h);
+	seal_all(s);
+	CHECK_EQ(early(s, "redone_chunks"), 1);
 	check_object(s, "a");
 	close_store(s);
 }
@@ -267,6 +296,7 @@ int main(void)
 	RUN(a_seal_right_behind_the_close_goes_on_from_there);
 	RUN(the_end_is_made_anew_behind_an_append);
 	RUN(an_overwrite_redoes_only_what_it_touched);
+	RUN(an_overwrite_that_a_crc_does_not_show_is_redone_too);
 	RUN(what_is_overwritten_goes_on_being_compressed);
 	RUN(a_change_of_the_raw_file_behind_the_end_is_found);
 	RUN(a_truncation_keeps_what_is_before_it);

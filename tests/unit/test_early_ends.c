@@ -5,6 +5,41 @@
  */
 #include "tests/unit/early_kit.h"
 
+#include <sys/statvfs.h>
+
+/* There is room, unless this is set; then as if there were this many bytes as long as a temporary has some. */
+static atomic_ulong room;
+
+static bool has_temporary(void)
+{
+	char path[PATH_MAX], entry[2 * PATH_MAX];
+	bool has = false;
+	struct dirent *e;
+	struct stat st;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/.notepackfs/tmp", dir.path);
+	d = opendir(path);
+	while (d && (e = readdir(d))) {
+		snprintf(entry, sizeof(entry), "%s/%s", path, e->d_name);
+		has |= stat(entry, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
+	}
+	if (d)
+		closedir(d);
+	return has;
+}
+
+int fstatvfs(int fd, struct statvfs *st)
+{
+	int (*real)(int, struct statvfs *), r;
+
+	*(void **)&real = dlsym(RTLD_NEXT, "fstatvfs");
+	r = real(fd, st);
+	if (r == 0 && atomic_load(&room) && has_temporary())
+		st->f_bavail = atomic_load(&room) / st->f_frsize;
+	return r;
+}
+
 static void what_is_removed_or_renamed_leaves_nothing(void)
 {
 	struct store *s;
@@ -90,6 +125,51 @@ static void a_failing_temporary_is_dropped_and_nothing_is_said(void)
 	close_store(s);
 }
 
+static void a_writer_gets_the_room_of_a_job(void)
+{
+	struct store *s;
+	struct handle *h;
+
+	begin();
+	s = start_with(2);
+	s->options.reserve_bytes = MIB;
+	store_release(begin_file(s, "a"));
+	wait_early(s, "complete", 1);
+	atomic_store(&room, MIB + 4096);
+	atomic_store(&s->space_credit, 0);
+	h = create(s, "b", NULL);
+	CHECK_EQ(store_write(h, sample, MIB, 0, false), (long long)MIB);
+	while (early(s, "files"))
+		usleep(1000);
+	CHECK_EQ(count_entries(&dir, ".notepackfs/tmp"), 0);
+	atomic_store(&room, 0);
+	store_release(h);
+	seal_all(s);
+	CHECK_EQ(early(s, "reused_chunks"), 0);
+	check_object(s, "a");
+	close_store(s);
+}
+
+static void a_job_takes_no_room_that_the_seal_would_want(void)
+{
+	struct store *s;
+	struct handle *h;
+
+	begin();
+	s = start_with(2);
+	h = begin_file(s, "a");
+	atomic_store(&room, 40 * MIB);
+	write_at(h, SIZE, sample, MOST - SIZE, false);
+	while (early(s, "files"))
+		usleep(1000);
+	atomic_store(&room, 0);
+	store_release(h);
+	seal_all(s);
+	CHECK_EQ(early(s, "reused_chunks"), 0);
+	check_object(s, "a");
+	close_store(s);
+}
+
 static void killed_while_compressing(void)
 {
 	struct store *s = start_with(2);
@@ -140,6 +220,8 @@ int main(void)
 	RUN(what_is_removed_or_renamed_leaves_nothing);
 	RUN(a_stop_uses_what_is_there);
 	RUN(a_failing_temporary_is_dropped_and_nothing_is_said);
+	RUN(a_writer_gets_the_room_of_a_job);
+	RUN(a_job_takes_no_room_that_the_seal_would_want);
 	RUN(a_crash_leaves_nothing_but_the_raw_file);
 	RUN(there_is_one_job_for_each_thread);
 	return early_done();
