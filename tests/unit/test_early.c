@@ -289,6 +289,35 @@ static void an_open_file_that_is_cut_goes_on_in_the_next_part(void)
 	close_store(s);
 }
 
+/* A record that has not come to its end, and is longer than the job is behind: it is not in this part. */
+static void a_cut_before_the_end_of_the_job_takes_less(void)
+{
+	CLEANUP_FREE uint8_t *frames = calloc(1, 74 * MIB);
+	size_t cut = 65 * MIB;
+	struct store *s;
+	struct handle *h;
+
+	for (size_t at = 0; at < 66 * MIB; at += MIB) {
+		sample_text(frames + at + 200, MIB / 2, at);
+		put_le32(frames + at, (uint32_t)(at < cut ? MIB : 10 * MIB) - 4);
+		frames[at + 4] = 1;
+	}
+	begin();
+	s = start_with(2);
+	h = create(s, "a.notepack", NULL);
+	now_bytes = 0;
+	write_at(h, 0, frames, 74 * MIB, false);
+	wait_early(s, "bytes", 74 * MIB - BEHIND);
+	CHECK_EQ(store_fsync(h), 0);
+	seal_all(s);
+	CHECK_EQ(early(s, "reused_chunks"), cut / CHUNK);
+	CHECK(object_equals(&dir, "a.notepack.gz", now, cut));
+	store_release(h);
+	seal_all(s);
+	CHECK(object_equals(&dir, "a.p000000002.notepack.gz", now + cut, 9 * MIB));
+	close_store(s);
+}
+
 int main(void)
 {
 	early_begin();
@@ -301,6 +330,7 @@ int main(void)
 	RUN(a_change_of_the_raw_file_behind_the_end_is_found);
 	RUN(a_truncation_keeps_what_is_before_it);
 	RUN(what_becomes_small_is_sealed_as_any_other);
+	RUN(a_cut_before_the_end_of_the_job_takes_less);
 	RUN(an_open_file_that_is_cut_goes_on_in_the_next_part);
 	return early_done();
 }
