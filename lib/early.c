@@ -66,11 +66,13 @@ void early_drop_locked(struct early *e)
 	if (e->dropped)
 		return;
 	e->dropped = true;
-	if (e->seg)
+	if (e->seg) {
 		e->seg->early = NULL;
-	else
+	} else {
 		f->early = NULL;
-	f->early_from = f->written_end + (f->written_end - MIN(f->written_end, e->offset));
+		f->early_from =
+		    f->written_end + (f->written_end - MIN(f->written_end, e->offset));
+	}
 	early_poke_locked(e, false);
 }
 

@@ -41,7 +41,7 @@ void early_truncated_locked(struct store *s, struct file *f, uint64_t size) REQU
 void early_closed_locked(struct store *s, struct file *f) REQUIRES(s->lock);
 /* seg was cut off it. */
 void early_cut_locked(struct store *s, struct file *f, struct segment *seg) REQUIRES(s->lock);
-/* It has no name any more. */
+/* It has no name any more, or is an import. */
 void early_removed_locked(struct store *s, struct file *f) REQUIRES(s->lock);
 /* The segment goes, sealed or not. */
 void early_forget_locked(struct store *s, struct segment *seg) REQUIRES(s->lock);

@@ -228,7 +228,7 @@ static void round_ended(struct window *w, int err, const char *step)
 		if (!truncated)
 			drop(e, step);
 	}
-	submit_again(e);
+	early_run(&e->task);
 }
 
 static int start_round(struct early *e, uint64_t raw_bytes, const char **step)

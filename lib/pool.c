@@ -7,15 +7,18 @@
 #include "lib/lock.h"
 #include "lib/log.h"
 
+#define IDLE_PASSED_MAX 8
+
 struct queue {
 	struct task *first, **last;
 };
 
 struct pool {
-	/* Rank 25. Protects the queues, stop and inline_running. */
+	/* Rank 25. Protects the queues, passed, stop and inline_running. */
 	struct lock lock;
 	struct cond wake;
 	struct queue tasks, idle_tasks;
+	unsigned passed; /* tasks, while an idle one was waiting */
 	bool stop;
 	bool inline_running;
 	/* Constant after pool_open. */
@@ -32,9 +35,11 @@ static void queue_add(struct queue *q, struct task *t)
 
 static struct task *take_locked(struct pool *p) REQUIRES(p->lock)
 {
-	struct queue *q = p->tasks.first ? &p->tasks : &p->idle_tasks;
+	bool other = p->tasks.first && (!p->idle_tasks.first || p->passed < IDLE_PASSED_MAX);
+	struct queue *q = other ? &p->tasks : &p->idle_tasks;
 	struct task *t = q->first;
 
+	p->passed = other && p->idle_tasks.first ? p->passed + 1 : 0;
 	if (t) {
 		q->first = t->next;
 		if (!q->first)

@@ -23,7 +23,8 @@ struct pool;
 /* NULL when there is no memory. */
 struct pool *pool_open(unsigned threads);
 void pool_submit(struct pool *p, struct task *t);
-/* Run it when no other task is waiting: these are served among themselves. For a pool with threads. */
+/* Run it when no other task is waiting, or eight have passed it: these are served among themselves, and they do
+ * come to their end. For a pool with threads. */
 void pool_submit_idle(struct pool *p, struct task *t);
 /* How many threads there are. */
 unsigned pool_threads(const struct pool *p);
