@@ -163,6 +163,8 @@ struct file {
 	struct part *parts;
 	uint32_t part_count, next_part;
 	struct segment *segments; /* in order; the first is the one in work */
+	struct early *early;	  /* of the bytes from cut_end on: lib/early.h */
+	uint64_t early_from;	  /* … not before written_end is here */
 	/*
 	 * An import (lib/import.h): under a sealed name, listed while it is empty only; its raw
 	 * file lies in LAYOUT_IMPORT. It ends by being unlinked: what took its place is another node, since
@@ -303,6 +305,9 @@ struct store {
 	bool pausing_over, waking; /* store_unpause; the timer's thread wakes some */
 	uint64_t sealed_total;	   /* segments published by this mount */
 	uint64_t pending_files, pending_bytes; /* segments queued */
+	struct early *earlies;
+	uint64_t early_reused,
+	    early_redone; /* chunks that were compressed early, at the seal */
 	bool
 	    unsettled; /* there is something that only the recovery of the next start can settle */
 	struct leftover *leftovers;	   /* lib/leftover.h */

@@ -14,6 +14,7 @@
 #include "lib/barrier.h"
 #include "lib/boundary.h"
 #include "lib/catalog.h"
+#include "lib/early.h"
 #include "lib/import.h"
 #include "lib/io.h"
 #include "lib/lazy.h"
@@ -81,6 +82,8 @@ void active_update_locked(struct store *s, struct file *f)
 	bool want =
 	    f->n.linked && (f->dirty || f->segments || f->kept || f->hurry || f->closing);
 
+	if (!f->n.linked)
+		early_removed_locked(s, f);
 	if (want == f->active)
 		return;
 	f->active = want;
@@ -115,6 +118,7 @@ void file_closed_locked(struct store *s, struct file *f)
 	f->hurry = f->hurry || f->closing;
 	f->closing = false;
 	active_update_locked(s, f);
+	early_closed_locked(s, f);
 	if (f->hurry)
 		timer_arm_locked(s, f, clock_ns(), TIMER_NOW);
 	else if (f->dirty)
@@ -156,10 +160,14 @@ static struct segment *freeze_locked(struct store *s, struct file *f, uint64_t t
 	bool idle = !f->segments;
 
 	while (f->cut_end < to) {
-		if (!segment_new_locked(s, f, MIN(SEEKGZ_RAW_MAX, to - f->cut_end))) {
+		struct segment *seg =
+		    segment_new_locked(s, f, MIN(SEEKGZ_RAW_MAX, to - f->cut_end));
+
+		if (!seg) {
 			timer_retry_locked(s, f, AGAIN_NS);
 			break;
 		}
+		early_cut_locked(s, f, seg);
 	}
 	f->dirty = f->size > f->cut_end;
 	if (f->dirty)

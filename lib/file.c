@@ -11,6 +11,7 @@
 #include "lib/catalog.h"
 #include "lib/cut.h"
 #include "lib/dirfd.h"
+#include "lib/early.h"
 #include "lib/import.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -260,6 +261,7 @@ static void note_written(struct store *s, struct handle *h, uint64_t offset, uin
 	if (!f->n.cookie)
 		(void)catalog_list_locked(s, f);
 	file_dirty_locked(s, f);
+	early_changed_locked(s, f, offset, end);
 	lock_drop(&s->lock);
 	if (news)
 		notify_listed(s, f);
@@ -376,6 +378,9 @@ int store_fallocate(struct handle *h, int mode, uint64_t offset, uint64_t len)
 		f->rewritten = true;
 		(void)catalog_list_locked(s, f);
 		file_dirty_locked(s, f);
+		/* Plain allocation changes no byte. */
+		early_changed_locked(s, f, offset,
+				     mode & ~FALLOC_FL_KEEP_SIZE ? offset + len : offset);
 		lock_drop(&s->lock);
 	}
 	if (news)
@@ -399,6 +404,7 @@ static int resize(struct store *s, struct file *f, uint64_t size)
 	lock_take(&s->lock);
 	old = f->size;
 	f->size = MIN(f->size, size);
+	early_truncated_locked(s, f, size);
 	lock_drop(&s->lock);
 	err = io_truncate(raw->fd, size);
 	raw_put(s, f, raw);
@@ -409,6 +415,7 @@ static int resize(struct store *s, struct file *f, uint64_t size)
 	f->rewritten = true;
 	(void)catalog_list_locked(s, f);
 	cookie ^= f->n.cookie;
+	early_changed_locked(s, f, f->size, f->size);
 	if (!err && f->size > f->cut_end)
 		file_dirty_locked(s, f);
 	else if (!err && !f->writers)

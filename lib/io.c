@@ -394,6 +394,11 @@ int io_rename_noreplace(int from_dirfd, const char *from, int to_dirfd, const ch
 	return both_names(from_dirfd, from, to_dirfd, to, rename_noreplace, 0);
 }
 
+void io_start_writeback(int fd, uint64_t offset, uint64_t len)
+{
+	(void)sync_file_range(fd, (off_t)offset, (off_t)len, SYNC_FILE_RANGE_WRITE);
+}
+
 void io_drop_cache(int fd)
 {
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);

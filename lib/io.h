@@ -130,6 +130,10 @@ int io_chown(int dirfd, const char *path, mode_t kind, uid_t uid, gid_t gid);
 int io_chmod(int dirfd, const char *path, mode_t kind, mode_t mode);
 int io_set_times_at(int dirfd, const char *path, mode_t kind, const struct timespec times[2]);
 
+/* Begin to write what is new of the range (len 0: to the end) to the disk: a hint, so that a later fsync has
+ * less to wait for. */
+void io_start_writeback(int fd, uint64_t offset, uint64_t len);
+
 /* Have the next reads of this file come from the disk; as far as the kernel does it. */
 void io_drop_cache(int fd);
 

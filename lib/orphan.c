@@ -125,7 +125,7 @@ static int examine(struct look *l)
 	int err;
 
 	l->step = "opening the raw file";
-	err = seal_open_raw(l->store, l->seg, &l->raw, &l->raw_fd, &l->step);
+	err = seal_open_raw(l->store, l->seg->file, &l->raw, &l->raw_fd, &l->step);
 	if (err)
 		return err;
 	l->step = "examining the object that a crash left";

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "lib/boundary.h"
+#include "lib/early.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/raw.h"
@@ -77,6 +78,8 @@ void piecewise_fit(struct store *s, struct segment *seg)
 {
 	uint64_t room = seg->raw_bytes > PIECE_MIN ? space_free(s) : UINT64_MAX;
 
+	if (room < seg->raw_bytes && early_give_way(s))
+		room = space_free(s);
 	if (room < seg->raw_bytes)
 		shorten(s, seg, room / 2);
 }

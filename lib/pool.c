@@ -7,11 +7,18 @@
 #include "lib/lock.h"
 #include "lib/log.h"
 
+#define IDLE_PASSED_MAX 8
+
+struct queue {
+	struct task *first, **last;
+};
+
 struct pool {
-	/* Rank 25. Protects the queue, stop and inline_running. */
+	/* Rank 25. Protects the queues, passed, stop and inline_running. */
 	struct lock lock;
 	struct cond wake;
-	struct task *first, **last;
+	struct queue tasks, idle_tasks;
+	unsigned passed; /* tasks, while an idle one was waiting */
 	bool stop;
 	bool inline_running;
 	/* Constant after pool_open. */
@@ -19,14 +26,24 @@ struct pool {
 	pthread_t threads[];
 };
 
+static void queue_add(struct queue *q, struct task *t)
+{
+	t->next = NULL;
+	*q->last = t;
+	q->last = &t->next;
+}
+
 static struct task *take_locked(struct pool *p) REQUIRES(p->lock)
 {
-	struct task *t = p->first;
+	bool other = p->tasks.first && (!p->idle_tasks.first || p->passed < IDLE_PASSED_MAX);
+	struct queue *q = other ? &p->tasks : &p->idle_tasks;
+	struct task *t = q->first;
 
+	p->passed = other && p->idle_tasks.first ? p->passed + 1 : 0;
 	if (t) {
-		p->first = t->next;
-		if (!p->first)
-			p->last = &p->first;
+		q->first = t->next;
+		if (!q->first)
+			q->last = &q->first;
 	}
 	return t;
 }
@@ -61,7 +78,8 @@ struct pool *pool_open(unsigned threads)
 		return NULL;
 	lock_init(&p->lock);
 	cond_init(&p->wake);
-	p->last = &p->first;
+	p->tasks.last = &p->tasks.first;
+	p->idle_tasks.last = &p->idle_tasks.first;
 	for (unsigned i = 0; i < threads; i++) {
 		int err = pthread_create(&p->threads[p->count], NULL, work, p);
 
@@ -96,13 +114,19 @@ static void run_inline(struct pool *p)
 void pool_submit(struct pool *p, struct task *t)
 {
 	lock_take(&p->lock);
-	t->next = NULL;
-	*p->last = t;
-	p->last = &t->next;
+	queue_add(&p->tasks, t);
 	cond_signal(&p->wake);
 	lock_drop(&p->lock);
 	if (!p->count)
 		run_inline(p);
+}
+
+void pool_submit_idle(struct pool *p, struct task *t)
+{
+	lock_take(&p->lock);
+	queue_add(&p->idle_tasks, t);
+	cond_signal(&p->wake);
+	lock_drop(&p->lock);
 }
 
 unsigned pool_threads(const struct pool *p)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * pool: a fixed number of threads that run tasks, first come, first served.
+ * pool: a fixed number of threads that run tasks, first come, first served; and tasks that are for when
+ * there is nothing else to do.
  *
  * Stop is a flag under the mutex, set before the broadcast and looked at at the top of every
  * turn, so no wake-up is lost (L5); the threads finish what is queued before they end, and are
@@ -22,6 +23,9 @@ struct pool;
 /* NULL when there is no memory. */
 struct pool *pool_open(unsigned threads);
 void pool_submit(struct pool *p, struct task *t);
+/* Run it when no other task is waiting, or eight have passed it: these are served among themselves, and they do
+ * come to their end. For a pool with threads. */
+void pool_submit_idle(struct pool *p, struct task *t);
 /* How many threads there are. */
 unsigned pool_threads(const struct pool *p);
 /* Run what is queued, join the threads, free. No one may submit any more but the tasks

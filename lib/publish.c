@@ -221,9 +221,9 @@ static int give_attributes(struct store *s, struct segment *seg)
 
 static int start_writeback(struct store *s, struct segment *seg)
 {
-	/* Only a hint, so that the disk has work while the first is waited for. */
+	/* So that the disk has work while the first is waited for. */
 	if (seg->tmp_fd >= 0 && !seg->renamed)
-		(void)sync_file_range(seg->tmp_fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+		io_start_writeback(seg->tmp_fd, 0, 0);
 	return 0;
 }
 

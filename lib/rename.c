@@ -15,6 +15,7 @@
 #include "lib/catalog.h"
 #include "lib/cut.h"
 #include "lib/dirfd.h"
+#include "lib/early.h"
 #include "lib/events.h"
 #include "lib/import.h"
 #include "lib/io.h"
@@ -244,6 +245,8 @@ static void publish_locked(struct store *s, struct rename *r) REQUIRES(s->lock)
 		}
 		if (r->src->kind == NODE_FILE) {
 			f->import = r->to_import;
+			if (f->import)
+				early_removed_locked(s, f);
 			free(f->reason);
 			f->reason = NULL;
 		}

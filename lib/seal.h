@@ -2,15 +2,15 @@
 /*
  * seal: one segment from raw bytes to a complete, verified temporary object.
  *
- * All threads of the pool may work on one segment: each takes the next chunk, compresses it,
- * decompresses it again and compares; whoever finishes the chunk that is next in order writes
- * it (and what is ready behind it) and does the work that must be in order: the hashes, the
- * frame scanner. The result does not depend on the number of threads.
+ * Its chunks come through a window (lib/window.h); what must be in order (the hashes, the frame scanner,
+ * the file) is done as they come. Of a segment whose first chunks were compressed while it was written
+ * lib/early.h does it, or gives them to us to be used again.
  */
 #ifndef NOTEPACKFS_LIB_SEAL_H
 #define NOTEPACKFS_LIB_SEAL_H
 
 #include "lib/sealer.h"
+#include "lib/seekgz_write.h"
 
 /*
  * Begin. Opens the raw file and the temporary, and submits the first tasks to the pool. The end
@@ -19,20 +19,20 @@
  */
 void seal_start(struct store *s, struct sealer *p, struct segment *seg);
 
-/*
- * Its raw file, for reading: referenced (*raw, given back with raw_put in every case), and open as *fd. 0 or
- * -errno, then *step may say what is wrong with it. -EMLINK: it can be changed through another name.
- */
-int seal_open_raw(struct store *s, struct segment *seg, struct raw **raw, int *fd,
-		  const char **step);
+/* The same; early: chunks of the segment that are used again where they are right; given back with early_free
+ * in the end. NULL: there are none. */
+struct early;
+void seal_begin(struct store *s, struct sealer *p, struct segment *seg, struct early *early);
 
 /*
- * What a segment of one chunk is made with, too (lib/seal_small.h).
- *
- * Compress len bytes, decompress them again and compare; gz has room for codec_bound(len) + VERIFIER_ROOM
- * bytes. Returns the compressed length, or -errno and *step says what has failed.
+ * The raw file of f, for reading: referenced (*raw, given back with raw_put in every case), and open as *fd.
+ * 0 or -errno, then *step may say what is wrong with it. -EMLINK: it can be changed through another name.
  */
-ssize_t seal_compress(struct codec_state *state, const uint8_t *raw, size_t len, uint8_t *gz,
-		      const char **step);
+int seal_open_raw(struct store *s, struct file *f, struct raw **raw, int *fd,
+		  const char **step);
+
+/* An object is complete: what its record says of it. */
+void seal_fill_record(struct segment *seg, const struct lane *lane,
+		      const struct seekgz_writer *w, const struct frames *frames);
 
 #endif

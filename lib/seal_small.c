@@ -20,6 +20,7 @@
 #include "lib/space.h"
 #include "lib/temporary.h"
 #include "lib/verifier.h"
+#include "lib/window.h"
 
 struct small {
 	struct task task;
@@ -51,7 +52,7 @@ static int read_raw(struct store *s, struct work *w, const char **step)
 	int fd = -1, err;
 
 	*step = "opening the raw file";
-	err = seal_open_raw(s, w->seg, &raw, &fd, step);
+	err = seal_open_raw(s, w->seg->file, &raw, &fd, step);
 	if (!err) {
 		*step = "reading the raw file";
 		n = io_pread(fd, w->raw, w->raw_len, w->seg->offset);
@@ -74,7 +75,7 @@ static int make_object(struct small *m, struct work *w, const char **step)
 	*step = "compressing";
 	if (!state)
 		return -ENOMEM;
-	n = seal_compress(state, w->raw, w->raw_len, body, step);
+	n = window_compress(state, w->raw, w->raw_len, body, step);
 	sealer_give_state(m->sealer, state);
 	if (n < 0)
 		return (int)n;

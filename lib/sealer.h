@@ -7,7 +7,8 @@
  *
  * A bounded number of segments is open at a time (threads + 2); each has at most 2 * threads +
  * 1 chunks in memory, half a MiB each, and never more than it has chunks. So memory is bounded
- * by about (threads + 2) * (2 * threads + 1) / 2 MiB, whatever the sizes: 10 MiB for 2 threads.
+ * by about (threads + 2) * (2 * threads + 1) / 2 MiB, whatever the sizes: 10 MiB for 2 threads. Files
+ * that are compressed while they are written (lib/early.h) have threads * (threads + 1) / 2 MiB besides.
  * To that come the codec states, one a lane and thread at most, each with a verifier of 0.3 MiB:
  * zlib 0.3 MiB, ISA-L 0.4 MiB, libdeflate 0.7 MiB, at its levels 10 to 12 8.7 MiB.
  */

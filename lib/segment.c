@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "lib/catalog.h"
+#include "lib/early.h"
 #include "lib/events.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -68,6 +69,7 @@ struct segment *segment_free(struct store *s, struct segment *seg)
 	if (unlink)
 		io_unlink(s->fd, seg->tmp, 0);
 	lock_take(&s->lock);
+	early_forget_locked(s, seg);
 	DL_DELETE(seg->file->segments, seg);
 	next = seg->file->segments;
 	s->pending_files--;

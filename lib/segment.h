@@ -35,6 +35,7 @@ struct segment {
 	struct segment *prev, *next; /* in file->segments */
 	enum segment_state state;
 	bool cancelled;
+	struct early *early; /* until it is begun */
 	char error[160];
 
 	/* The sealer's (lib/sealer.c). */

@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 
+#include "lib/early.h"
 #include "lib/io.h"
 #include "lib/log.h"
 
@@ -112,17 +113,28 @@ static uint64_t missing(const struct file *f, int fd, uint64_t offset, uint64_t 
 
 int space_take(struct store *s, const struct file *f, int fd, uint64_t offset, uint64_t len)
 {
-	uint64_t wanted = len, most;
+	uint64_t wanted, most;
 	struct room r;
 
 	if (take_credit(&s->space_credit, len))
 		return 0;
-	look(s, &r);
-	most = above(r.bytes, r.reserve);
-	if (wanted > most)
-		wanted = missing(f, fd, offset, len, most);
+	do {
+		look(s, &r);
+		most = above(r.bytes, r.reserve);
+		wanted = len;
+		if (wanted > most)
+			wanted = missing(f, fd, offset, len, most);
+	} while (wanted > most && early_give_way(s));
 	set_credit(s, &r, wanted, 0);
 	return wanted > most ? refuse_bytes(s, &r) : 0;
+}
+
+bool space_has_room(const struct store *s, uint64_t bytes)
+{
+	struct room r;
+
+	look(s, &r);
+	return above(MIN(r.bytes, space_free(s)), r.reserve) > bytes;
 }
 
 int space_take_inode(struct store *s)

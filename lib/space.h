@@ -43,6 +43,9 @@ int space_take(struct store *s, const struct file *f, int fd, uint64_t offset, u
 /* May something new be made: an inode, and a block for it or its entry? As space_take. */
 int space_take_inode(struct store *s) EXCLUDES(s->lock);
 
+/* Are more than so many bytes left above the reserve? */
+bool space_has_room(const struct store *s, uint64_t bytes);
+
 /* What the file system has left for us, in bytes, reserve or not; UINT64_MAX if it does not say. */
 uint64_t space_free(const struct store *s);
 

@@ -6,6 +6,7 @@
 
 #include "lib/catalog.h"
 #include "lib/damage.h"
+#include "lib/early.h"
 #include "lib/events.h"
 #include "lib/scrub.h"
 #include "lib/segment.h"
@@ -155,6 +156,7 @@ void store_status(struct store *s, bool names, struct buf *out)
 {
 	const struct store_options *o = &s->options;
 	CLEANUP_BUF struct buf list = {0}, refused = {0}, damaged = {0}, scrub = {0};
+	CLEANUP_BUF struct buf early = {0};
 	struct totals t = {0};
 	bool draining;
 	uint64_t sealed, waiting, damages;
@@ -167,6 +169,7 @@ void store_status(struct store *s, bool names, struct buf *out)
 		add_refused_locked(s, &refused);
 	damages = damage_list_locked(s, &damaged);
 	scrub_status_locked(s, &scrub);
+	early_status_locked(s, &early);
 	draining = s->stopping;
 	sealed = s->sealed_total;
 	waiting = s->pending_bytes;
@@ -197,6 +200,7 @@ void store_status(struct store *s, bool names, struct buf *out)
 	if (names && damaged.data)
 		buf_add(out, damaged.data, damaged.len);
 	buf_printf(out, "],\"scrub\":%s", scrub.data ? scrub.data : "null");
+	buf_printf(out, ",\"early\":%s", early.data ? early.data : "null");
 	buf_str(out, ",\"options\":");
 	add_options(s, out);
 	buf_str(out, "}\n");

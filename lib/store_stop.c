@@ -9,6 +9,7 @@
 #include "lib/barrier.h"
 #include "lib/catalog.h"
 #include "lib/cut.h"
+#include "lib/early.h"
 #include "lib/import.h"
 #include "lib/io.h"
 #include "lib/layout.h"
@@ -208,7 +209,9 @@ int store_stop(struct store *s)
 	prover_finish(s);
 	timers_stop(s);
 	import_drain(s);
+	early_stop(s, false);
 	sealer_drain(s->sealer, write_drain);
+	early_stop(s, true);
 	drop_kept(s);
 	unfinished = count_unfinished(s, &lost);
 	err = lazy_flush(s);

@@ -9,6 +9,13 @@
 #include "lib/codec.h"
 #include "lib/io.h"
 
+int temporary_open_path(struct store *s, const char *path)
+{
+	/* The mode that it will most likely have in the end. */
+	return io_open(s->tmpfd, path + strlen(LAYOUT_TMP "/"), O_RDWR | O_CREAT | O_EXCL,
+		       0444);
+}
+
 int temporary_open(struct store *s, struct segment *seg)
 {
 	static atomic_ulong counter;
@@ -17,8 +24,7 @@ int temporary_open(struct store *s, struct segment *seg)
 	snprintf(seg->tmp, sizeof(seg->tmp), LAYOUT_TMP "/%llu.%u.%lu.gz",
 		 (unsigned long long)seg->file->id, (unsigned)seg->part,
 		 atomic_fetch_add(&counter, 1));
-	/* The mode that it will most likely have in the end. */
-	fd = io_open(s->tmpfd, segment_tmp_name(seg), O_RDWR | O_CREAT | O_EXCL, 0444);
+	fd = temporary_open_path(s, seg->tmp);
 	if (fd < 0) {
 		seg->tmp[0] = '\0';
 		return fd;

@@ -39,12 +39,12 @@ jobs=2
 # tests take long there, or look at what a sanitizer has no part in; the other unit tests have one
 # thread, in which ThreadSanitizer finds nothing.
 asan_mount="append basic fsync_parts names posix recovery rotate"
-tsan_mount="append basic damage fsync_parts gates recovery writers"
+tsan_mount="append basic damage early fsync_parts gates recovery writers"
 clang_mount="basic"
 libfuse_mount="basic passthrough rotate"
-tsan_unit="answers check chunks imports listing manifest_commit moments order order_doubt order_intents
-	order_names order_orphan order_prover order_publish order_recovery order_remnant order_start passthrough
-	pool repair rotate schedule sealer sealer_ahead space states store"
+tsan_unit="answers check chunks early early_ends imports listing manifest_commit moments order order_doubt
+	order_intents order_names order_orphan order_prover order_publish order_recovery order_remnant
+	order_start passthrough pool repair rotate schedule sealer sealer_ahead space states store"
 
 usage() {
 	echo "usage: matrix.sh [--all] [--jobs N] [LEG…]; legs: $all_legs" >&2

@@ -129,6 +129,62 @@ static void with_no_thread_at_all_the_caller_does_the_work_L8(void)
 	pool_close(p);
 }
 
+/* One that waits to be let go, and those that note when they ran. */
+static pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
+static struct task *order[21];
+static atomic_int ran;
+
+static void wait_run(struct task *t)
+{
+	pthread_mutex_lock(&held);
+	pthread_mutex_unlock(&held);
+}
+
+static void note_run(struct task *t)
+{
+	order[atomic_fetch_add(&ran, 1)] = t;
+}
+
+static void idle_tasks_run_when_no_other_waits(void)
+{
+	struct task first = {.run = wait_run}, idle[2], other[2];
+	struct pool *p = pool_open(1);
+
+	pthread_mutex_lock(&held);
+	pool_submit(p, &first);
+	for (int i = 0; i < 2; i++) {
+		idle[i].run = other[i].run = note_run;
+		pool_submit_idle(p, &idle[i]);
+	}
+	for (int i = 0; i < 2; i++)
+		pool_submit(p, &other[i]);
+	pthread_mutex_unlock(&held);
+	pool_close(p);
+	CHECK_EQ(atomic_load(&ran), 4);
+	CHECK(order[0] == &other[0] && order[1] == &other[1]);
+	CHECK(order[2] == &idle[0] && order[3] == &idle[1]);
+}
+
+static void idle_tasks_wait_for_eight_others_at_most(void)
+{
+	struct task first = {.run = wait_run}, idle = {.run = note_run}, other[20];
+	struct pool *p = pool_open(1);
+
+	atomic_store(&ran, 0);
+	pthread_mutex_lock(&held);
+	pool_submit(p, &first);
+	pool_submit_idle(p, &idle);
+	for (int i = 0; i < 20; i++) {
+		other[i].run = note_run;
+		pool_submit(p, &other[i]);
+	}
+	pthread_mutex_unlock(&held);
+	pool_close(p);
+	CHECK_EQ(atomic_load(&ran), 21);
+	CHECK(order[7] == &idle || order[8] == &idle); /* the first may have passed it, too */
+	CHECK(order[20] == &other[19]);
+}
+
 static void with_some_threads_missing_the_others_do_it_L8(void)
 {
 	struct counted tasks[TASKS];
@@ -151,6 +207,8 @@ int main(void)
 	RUN(an_idle_pool_stops_L5);
 	RUN(has_no_more_threads_than_asked_for_L9);
 	RUN(takes_tasks_from_many_threads);
+	RUN(idle_tasks_run_when_no_other_waits);
+	RUN(idle_tasks_wait_for_eight_others_at_most);
 	RUN(with_no_thread_at_all_the_caller_does_the_work_L8);
 	RUN(with_some_threads_missing_the_others_do_it_L8);
 	return unit_done();

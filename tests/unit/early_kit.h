@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * early_kit: a file that is compressed while it is written, and whether its object is, byte for byte, what it
+ * is when all is compressed behind the cut. (An excluded name has no job: so a file that is renamed from one is
+ * sealed as any other.)
+ *
+ * To be included by the file with main, once (order_kit.h).
+ */
+#ifndef NOTEPACKFS_TESTS_EARLY_KIT_H
+#define NOTEPACKFS_TESTS_EARLY_KIT_H
+
+#include "tests/unit/order_kit.h"
+
+#include "lib/codec.h"
+
+#define MIB ((size_t)1 << 20)
+#define CHUNK SEEKGZ_CHUNK_BYTES
+#define SIZE (66 * MIB + 12345) /* of what is written */
+#define CHUNKS (SIZE / CHUNK)	/* full ones */
+#define MOST (80 * MIB)
+#define BEHIND (6 * MIB) /* so far may a job be behind a file that is open */
+
+static uint8_t *sample; /* MOST bytes */
+static uint8_t *now;	/* what the file has, MOST bytes */
+static size_t now_bytes;
+static const char *codec; /* the fastest */
+
+/* ---- kit ---- */
+
+static inline struct store *start_with(unsigned threads)
+{
+	struct store_options options = {
+	    .path = dir.path,
+	    .codec = codec,
+	    .level = codec_find(codec)->min_level,
+	    .threads = threads,
+	    .grace_ns = NEVER_NS,
+	    .fsync_seals = true,
+	    .cut_age_ns = NEVER_NS,
+	    .allow_delete = true,
+	};
+	struct store_error error = {.text = ""};
+	struct store *s = NULL;
+
+	if (store_open(&options, NULL, &s, &error) != 0) {
+		printf("# store_open: %s\n", error.text);
+		abort();
+	}
+	return s;
+}
+
+/* A number of the status's "early". */
+static inline uint64_t early(struct store *s, const char *key)
+{
+	CLEANUP_BUF struct buf text = {0};
+	char want[32];
+	const char *at;
+
+	store_status(s, false, &text);
+	at = strstr(text.data, "\"early\":{");
+	snprintf(want, sizeof(want), "\"%s\":", key);
+	at = at ? strstr(at, want) : NULL;
+	CHECK(at);
+	return at ? strtoull(at + strlen(want), NULL, 10) : 0;
+}
+
+static inline void wait_early(struct store *s, const char *key, uint64_t least)
+{
+	while (early(s, key) < least)
+		usleep(1000);
+}
+
+static inline void write_at(struct handle *h, size_t offset, const uint8_t *data, size_t len,
+			    bool cached)
+{
+	for (size_t done = 0; done < len;) {
+		size_t n = MIN(len - done, MIB);
+
+		CHECK_EQ(store_write(h, data + done, n, offset + done, cached), (long long)n);
+		done += n;
+	}
+	memcpy(now + offset, data, len);
+	now_bytes = MAX(now_bytes, offset + len);
+}
+
+static inline struct node *node_of(struct store *s, const char *name)
+{
+	struct node *n = NULL;
+
+	CHECK_EQ(store_lookup(s, store_root(s), name, &n), 0);
+	return n;
+}
+
+static inline void cut_to(struct store *s, const char *name, size_t size)
+{
+	struct stat want = {.st_size = (off_t)size}, st;
+	struct caller c = me();
+	unsigned set = STORE_SET_SIZE;
+	struct node *n = node_of(s, name);
+
+	CHECK_EQ(store_setattr(s, &c, n, &want, &set, &st), 0);
+	node_unref(s, n, 1);
+	memset(now + size, 0, MOST - size);
+	now_bytes = size;
+}
+
+/* As far as a job goes while the file is open: 1 MiB from its end, in rounds of 16 chunks or more. */
+static inline struct handle *begin_file(struct store *s, const char *name)
+{
+	struct handle *h = create(s, name, NULL);
+
+	memset(now, 0, MOST);
+	now_bytes = 0;
+	write_at(h, 0, sample, SIZE, false);
+	wait_early(s, "bytes", SIZE - BEHIND);
+	return h;
+}
+
+static inline bool read_object(const char *name, char **out, size_t *len)
+{
+	return io_read_file(dir.fd, name, MOST, out, len) == 0;
+}
+
+/* Is the object of name what it would be if nothing had been compressed early? */
+static inline void check_object(struct store *s, const char *name)
+{
+	char object[64], batch[] = "batch.notepack.gz";
+	CLEANUP_FREE char *a = NULL, *b = NULL;
+	size_t a_len = 0, b_len = 0;
+	uint64_t before = early(s, "reused_chunks") + early(s, "redone_chunks");
+	struct handle *h = create(s, ".batch", NULL);
+
+	for (size_t done = 0; done < now_bytes; done += MIB)
+		CHECK_EQ(store_write(h, now + done, MIN(MIB, now_bytes - done), done, false),
+			 (long long)MIN(MIB, now_bytes - done));
+	store_release(h);
+	CHECK_EQ(rename_to(s, ".batch", "batch"), 0);
+	seal_all(s);
+	CHECK_EQ(early(s, "reused_chunks") + early(s, "redone_chunks"), before);
+	snprintf(object, sizeof(object), "%s.notepack.gz", name);
+	CHECK(object_equals(&dir, object, now, now_bytes));
+	CHECK(read_object(object, &a, &a_len) && read_object(batch, &b, &b_len));
+	CHECK_EQ(a_len, b_len);
+	CHECK(a && b && a_len == b_len && memcmp(a, b, a_len) == 0);
+	CHECK_EQ(remove_name(s, "batch"), 0);
+}
+
+static inline void close_store(struct store *s)
+{
+	CHECK_EQ(store_close(s), 0);
+	CHECK_EQ(count_entries(&dir, ".notepackfs/tmp"), 0);
+	end();
+}
+
+static inline void early_begin(void)
+{
+	loud();
+	codec = codec_fastest(codec_find("auto"))->name;
+	sample = malloc(MOST);
+	now = malloc(MOST);
+	if (!sample || !now)
+		abort();
+	sample_mixed(sample, MOST, 1);
+}
+
+static inline int early_done(void)
+{
+	free(sample);
+	free(now);
+	return unit_done();
+}
+
+#endif
