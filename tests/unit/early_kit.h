@@ -64,10 +64,31 @@ static inline uint64_t early(struct store *s, const char *key)
 	return at ? strtoull(at + strlen(want), NULL, 10) : 0;
 }
 
+/* Until it is least, or most; a test that waits in vain ends. */
+static inline void wait_between(struct store *s, const char *key, uint64_t least, uint64_t most)
+{
+	int64_t deadline_ns = clock_ns() + (int64_t)60 * 1000000000;
+	uint64_t value;
+
+	while ((value = early(s, key)) < least || value > most) {
+		if (clock_ns() > deadline_ns) {
+			printf("# waited in vain: %s is %llu\n", key,
+			       (unsigned long long)value);
+			CHECK(!"wait_between");
+			abort();
+		}
+		usleep(1000);
+	}
+}
+
 static inline void wait_early(struct store *s, const char *key, uint64_t least)
 {
-	while (early(s, key) < least)
-		usleep(1000);
+	wait_between(s, key, least, UINT64_MAX);
+}
+
+static inline void wait_until_there_is_no_job(struct store *s)
+{
+	wait_between(s, "files", 0, 0);
 }
 
 static inline void write_at(struct handle *h, size_t offset, const uint8_t *data, size_t len,

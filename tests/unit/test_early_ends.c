@@ -49,8 +49,7 @@ static void what_is_removed_or_renamed_leaves_nothing(void)
 	s = start_with(2);
 	h = begin_file(s, "a");
 	CHECK_EQ(remove_name(s, "a"), 0);
-	while (early(s, "files"))
-		usleep(1000);
+	wait_until_there_is_no_job(s);
 	CHECK_EQ(count_entries(&dir, ".notepackfs/tmp"), 0);
 	write_at(h, SIZE, sample, MIB, false);
 	store_release(h);
@@ -58,8 +57,7 @@ static void what_is_removed_or_renamed_leaves_nothing(void)
 	store_release(begin_file(s, "b"));
 	put(s, "c", "text", 4);
 	CHECK_EQ(rename_to(s, "c", "b"), 0);
-	while (early(s, "files"))
-		usleep(1000);
+	wait_until_there_is_no_job(s);
 	seal_all(s);
 	CHECK(seals_to("b.notepack.gz", "text"));
 	/* Renamed itself, it keeps it. */
@@ -106,8 +104,8 @@ static void a_failing_temporary_is_dropped_and_nothing_is_said(void)
 	memset(now, 0, MOST);
 	now_bytes = 0;
 	write_at(h, 0, sample, SIZE, false);
-	while (atomic_load(&fail_pwrite) > 0 || early(s, "files"))
-		usleep(1000);
+	wait_until_there_is_no_job(s);
+	CHECK_EQ(atomic_load(&fail_pwrite), 0);
 	CHECK_EQ(count_entries(&dir, ".notepackfs/tmp"), 0);
 	store_release(h);
 	seal_all(s);
@@ -139,8 +137,7 @@ static void a_writer_gets_the_room_of_a_job(void)
 	atomic_store(&s->space_credit, 0);
 	h = create(s, "b", NULL);
 	CHECK_EQ(store_write(h, sample, MIB, 0, false), (long long)MIB);
-	while (early(s, "files"))
-		usleep(1000);
+	wait_until_there_is_no_job(s);
 	CHECK_EQ(count_entries(&dir, ".notepackfs/tmp"), 0);
 	atomic_store(&room, 0);
 	store_release(h);
@@ -160,8 +157,7 @@ static void a_job_takes_no_room_that_the_seal_would_want(void)
 	h = begin_file(s, "a");
 	atomic_store(&room, 40 * MIB);
 	write_at(h, SIZE, sample, MOST - SIZE, false);
-	while (early(s, "files"))
-		usleep(1000);
+	wait_until_there_is_no_job(s);
 	atomic_store(&room, 0);
 	store_release(h);
 	seal_all(s);
