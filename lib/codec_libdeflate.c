@@ -13,11 +13,14 @@
  * A stored block at the end may hold a deflate stream of someone's, which then is taken for the last
  * block. The chunk still has a final block in it then, and the verifier refuses it:
  * compress_surely always walks.
+ *
+ * A file can have gigabytes of zeros that were never written. Of a chunk of them the last result is kept.
  */
 #include <errno.h>
 #include <libdeflate.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <zlib.h>
 
 #include "lib/bytes.h"
@@ -27,12 +30,16 @@
 #define SEARCH_BYTES ((size_t)48 << 10) /* at most, from the end */
 #define END_BYTES 5			/* what is put behind, at most */
 #define STEP_BYTES 6			/* whose bits are looked at in one go */
+#define ZEROS_BYTES 1024 /* what a chunk of zeros is compressed to is kept up to here */
 
 struct state {
 	struct libdeflate_compressor *compressor;
 	z_stream z;
 	uint8_t shares[512]; /* of three code lengths; share_of */
 	uint8_t plain[WINDOW_BYTES];
+	/* So many zeros are compressed to these bytes; 0: not known. */
+	size_t zeros, zeros_n;
+	uint8_t zeros_gz[ZEROS_BYTES];
 };
 
 struct last {
@@ -212,9 +219,29 @@ static ssize_t compress_chunk(struct state *s, const uint8_t *in, size_t len, ui
 	return (ssize_t)(n + 4);
 }
 
+static ssize_t compress_zeros(struct state *s, const uint8_t *in, size_t len, uint8_t *out,
+			      size_t out_size)
+{
+	ssize_t n;
+
+	if (s->zeros == len && s->zeros_n <= out_size) {
+		memcpy(out, s->zeros_gz, s->zeros_n);
+		return (ssize_t)s->zeros_n;
+	}
+	n = compress_chunk(s, in, len, out, out_size, false);
+	if (n > 0 && n <= ZEROS_BYTES) {
+		s->zeros = len;
+		s->zeros_n = (size_t)n;
+		memcpy(s->zeros_gz, out, (size_t)n);
+	}
+	return n;
+}
+
 static ssize_t libdeflate_compress(void *state, const uint8_t *in, size_t len, uint8_t *out,
 				   size_t out_size)
 {
+	if (in[0] == 0 && memcmp(in, in + 1, len - 1) == 0)
+		return compress_zeros(state, in, len, out, out_size);
 	return compress_chunk(state, in, len, out, out_size, false);
 }
 

@@ -272,6 +272,46 @@ static void equal_chunks_are_equal_whatever_the_state_did_before(void)
 		equal_chunks_of(codec_at(i));
 }
 
+/* Compress zeros, but for one byte if it is among them, into so much room: both states give the same. */
+static void zeros_of(const struct codec *codec, void *used_state, int level, size_t len,
+		     size_t room, size_t one)
+{
+	void *fresh = codec->new_state(level);
+	ssize_t a, b;
+
+	memset(plain, 0, len);
+	if (one < len)
+		plain[one] = 1;
+	memset(gz, 0xa5, 2 * ROOM);
+	a = codec->compress(used_state, plain, len, gz, room);
+	b = codec->compress(fresh, plain, len, gz + ROOM, room);
+	CHECK_EQ(a, b);
+	CHECK(a < 0 || memcmp(gz, gz + ROOM, (size_t)a) == 0);
+	codec->free_state(fresh);
+}
+
+static void zeros_are_compressed_alike_again_and_again(void)
+{
+	static const size_t lens[] = {CHUNK, 5000, CHUNK, 1};
+
+	for (size_t i = 0; codec_at(i); i++) {
+		const struct codec *codec = codec_at(i);
+
+		for (int level = codec->min_level; level <= codec->max_level; level++) {
+			void *state = codec->new_state(level);
+
+			for (size_t k = 0; k < ARRAY_LEN(lens); k++) {
+				zeros_of(codec, state, level, lens[k], ROOM, SIZE_MAX);
+				zeros_of(codec, state, level, lens[k], 20, SIZE_MAX);
+				zeros_of(codec, state, level, lens[k], ROOM, 0);
+				zeros_of(codec, state, level, lens[k], ROOM, lens[k] - 1);
+				zeros_of(codec, state, level, lens[k], ROOM, SIZE_MAX);
+			}
+			codec->free_state(state);
+		}
+	}
+}
+
 static void join_chunks_of(const struct codec *codec)
 {
 	void *state = codec->new_state(codec->default_level);
@@ -338,6 +378,7 @@ int main(void)
 	RUN(stores_what_does_not_compress);
 	RUN(stores_what_a_codec_cannot_fit_and_forwards_its_errors);
 	RUN(equal_chunks_are_equal_whatever_the_state_did_before);
+	RUN(zeros_are_compressed_alike_again_and_again);
 	RUN(joined_chunks_are_one_deflate_stream);
 	RUN(crc32_is_that_of_zlib_in_any_pieces);
 	RUN(freeing_nothing_does_nothing);
