@@ -167,6 +167,36 @@ static void the_other_lines_come_back(void)
 	record_release(&r);
 }
 
+/* Lines of different kinds and lengths, one after the other into the same record. */
+static void memory_is_used_again(void)
+{
+	static const size_t lens[] = {200, 3, 150, 1, 1, 220, 40};
+	CLEANUP_RECORD struct record r = {0};
+	char dir[512], plain[NAME_BYTES + 1];
+	const char *reason;
+
+	for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+		CLEANUP_BUF struct buf b = {0}, other = {0};
+		struct sealed s = sample();
+
+		memset(plain, i % 2 ? 'p' : '\xff', lens[i]);
+		plain[lens[i]] = '\0';
+		snprintf(dir, sizeof(dir), "%s/%s", plain, plain);
+		encode(&b, &s, i % 3 ? dir : "", plain);
+		CHECK_EQ(decode(&b, &r), 0);
+		CHECK(same_facts(&r.sealed, &s) && !r.from && !r.to);
+		CHECK_STR(r.dir, i % 3 ? dir : "");
+		CHECK_STR(r.name, plain);
+		record_encode_mvdir(&other, 7, dir, "to");
+		CHECK_EQ(decode(&other, &r), 0);
+		CHECK(!r.dir && !r.name);
+		CHECK_STR(r.from, dir);
+		CHECK_STR(r.to, "to");
+	}
+	CHECK_EQ(record_decode("{}", 2, SUFFIX, &r, &reason), -EBADMSG);
+	CHECK(!r.text && !r.text_size);
+}
+
 int main(void)
 {
 	RUN(a_sealed_record_comes_back);
@@ -175,5 +205,6 @@ int main(void)
 	RUN(every_byte_of_a_path_comes_back);
 	RUN(long_names_and_paths_come_back);
 	RUN(the_other_lines_come_back);
+	RUN(memory_is_used_again);
 	return unit_done();
 }
