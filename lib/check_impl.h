@@ -45,7 +45,8 @@ struct check_suspect {
 	struct sealed sealed;
 	bool found; /* in this round's manifest */
 	struct check_verdict verdict;
-	UT_hash_handle hh; /* records only */
+	UT_hash_handle hh; /* records by key, objects without one by path */
+	char *path;	   /* of those */
 	struct check_suspect *next;
 };
 

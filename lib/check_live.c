@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/buf.h"
 #include "lib/bytes.h"
 #include "lib/io.h"
 
@@ -24,6 +25,7 @@ static void suspect_free(struct check_suspect *s)
 {
 	free(s->dir);
 	free(s->name);
+	free(s->path);
 	free(s);
 }
 
@@ -36,7 +38,8 @@ int check_suspect(struct check *c, const char *dir, const char *name,
 		return -ENOMEM;
 	s->dir = strdup(dir);
 	s->name = strdup(name);
-	if (!s->dir || !s->name) {
+	s->path = sealed ? NULL : check_join(dir, name);
+	if (!s->dir || !s->name || (!sealed && !s->path)) {
 		suspect_free(s);
 		return -ENOMEM;
 	}
@@ -62,8 +65,9 @@ void check_suspects_free(struct check *c)
 }
 
 struct round {
-	struct check_suspect *by_key;
+	struct check_suspect *by_key, *by_path;
 	const char *suffix;
+	struct buf path;
 };
 
 static int replace_string(char **s, const char *with)
@@ -74,6 +78,29 @@ static int replace_string(char **s, const char *with)
 		return -ENOMEM;
 	free(*s);
 	*s = copy;
+	return 0;
+}
+
+/* Is it that of an object without a record, which has got one by now? */
+static int match_object(struct round *r, const struct sealed *sealed, const char *dir,
+			const char *plain)
+{
+	char object[NAME_BYTES + 1];
+	struct check_suspect *s;
+
+	if (!r->by_path || name_sealed(plain, sealed->part, r->suffix, object) != 0)
+		return 0;
+	buf_reset(&r->path);
+	buf_str(&r->path, dir);
+	buf_str(&r->path, *dir ? "/" : "");
+	buf_str(&r->path, object);
+	if (r->path.failed)
+		return -ENOMEM;
+	HASH_FIND(hh, r->by_path, r->path.data, r->path.len, s);
+	if (!s)
+		return 0;
+	s->sealed = *sealed;
+	s->found = true;
 	return 0;
 }
 
@@ -88,7 +115,7 @@ static int find_record(void *ctx, const struct sealed *sealed, const char *dir,
 
 	HASH_FIND(hh, r->by_key, &probe.key, sizeof(probe.key), s);
 	if (!s)
-		return 0;
+		return match_object(r, sealed, dir, plain);
 	err = name_sealed(plain, sealed->part, r->suffix, object);
 	if (!err)
 		err = replace_string(&s->dir, dir);
@@ -99,27 +126,6 @@ static int find_record(void *ctx, const struct sealed *sealed, const char *dir,
 	return err;
 }
 
-/* An object without a record: has it got one by now? */
-struct wanted {
-	const char *name, *suffix;
-	struct sealed sealed;
-	bool found;
-};
-
-static int match_object(void *ctx, const struct sealed *sealed, const char *dir,
-			const char *plain)
-{
-	struct wanted *w = ctx;
-	char object[NAME_BYTES + 1];
-
-	if (name_sealed(plain, sealed->part, w->suffix, object) != 0 ||
-	    strcmp(object, w->name) != 0)
-		return 0;
-	w->sealed = *sealed;
-	w->found = true;
-	return 1;
-}
-
 /* Returns 0 with s->verdict, CHECK_GOOD if there is nothing left to ask. */
 static int look_again(struct check *c, struct check_suspect *s, const char *path)
 {
@@ -128,17 +134,13 @@ static int look_again(struct check *c, struct check_suspect *s, const char *path
 		return 0;
 	}
 	if (!s->key.id) {
-		struct wanted w = {.name = s->name, .suffix = manifest_suffix(c->manifest)};
 		struct stat st;
 		int r = io_stat(c->storefd, path, &st);
 
-		if (r == 0)
-			r = manifest_each_in_dir(c->manifest, s->dir, match_object, &w);
 		if (r == -ENOENT || r == -ENOTDIR)
 			s->verdict.outcome = CHECK_GOOD;
-		if (r < 0 || !w.found)
+		if (r < 0 || !s->found)
 			return r == -ENOMEM ? r : 0;
-		s->sealed = w.sealed; /* published since: it was not among the records then */
 	}
 	return check_object(c, c->storefd, path, &s->sealed, &s->verdict);
 }
@@ -148,7 +150,8 @@ static int look_again_and_count(struct check *c, struct check_suspect *s)
 	CLEANUP_FREE char *path = check_join(s->dir, s->name);
 	int err = path ? look_again(c, s, path) : -ENOMEM;
 
-	if (!err && s->verdict.outcome == CHECK_GOOD && s->found)
+	/* One that was published since was not among the records then. */
+	if (!err && s->verdict.outcome == CHECK_GOOD && s->found && s->key.id)
 		check_count_good(c, &s->sealed);
 	return err;
 }
@@ -160,14 +163,17 @@ static int find_records(struct check *c)
 
 	for (struct check_suspect *s = c->suspects; s && !err; s = s->next) {
 		s->found = false;
-		if (!s->key.id)
-			continue;
-		HASH_ADD(hh, r.by_key, key, sizeof(s->key), s);
+		if (s->key.id)
+			HASH_ADD(hh, r.by_key, key, sizeof(s->key), s);
+		else
+			HASH_ADD_KEYPTR(hh, r.by_path, s->path, strlen(s->path), s);
 		err = s->hh.tbl ? 0 : -ENOMEM;
 	}
 	if (!err)
 		err = manifest_each(c->manifest, find_record, &r);
 	HASH_CLEAR(hh, r.by_key);
+	HASH_CLEAR(hh, r.by_path);
+	buf_release(&r.path);
 	return err;
 }
 

@@ -82,7 +82,7 @@ static inline char *input_string(struct input *in, size_t max)
 /* A new block of exactly these bytes, so that a sanitizer sees what reads past its end. */
 static inline uint8_t *fuzz_copy(const void *data, size_t len)
 {
-	uint8_t *p = malloc(len ? len : 1);
+	uint8_t *p = calloc(len ? len : 1, 1);
 
 	if (!p)
 		abort();

@@ -83,18 +83,18 @@ static void check_members(const char *line, size_t len, const struct buf *text)
 }
 
 /* Decode, and have what it means in b, as text. The result of record_decode. */
-static int decode(const char *line, size_t len, const char *suffix, struct buf *b)
+static int decode(const char *line, size_t len, const char *suffix, struct record *r,
+		  struct buf *b)
 {
 	CLEANUP_FREE uint8_t *copy = fuzz_copy(line, len);
-	static struct record r; /* its memory is used again, as a loader does */
 	const char *reason = NULL;
-	int err = record_decode((char *)copy, len, suffix, &r, &reason);
+	int err = record_decode((char *)copy, len, suffix, r, &reason);
 
 	MUST(err == 0 || (err == -EBADMSG && reason && *reason));
 	if (err)
 		return err;
-	check_paths(&r, suffix);
-	encode(b, &r, suffix);
+	check_paths(r, suffix);
+	encode(b, r, suffix);
 	check_members(line, len, b);
 	return 0;
 }
@@ -105,17 +105,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = {data, size};
 	const char *suffix = suffixes[input_below(&in, ARRAY_LEN(suffixes))];
 	CLEANUP_BUF struct buf once = {0}, twice = {0}, blank = {0}, spaced = {0};
-	int err = decode((const char *)in.p, in.len, suffix, &once);
+	CLEANUP_RECORD struct record r = {0}; /* its memory is used again, as a loader does */
+	int err = decode((const char *)in.p, in.len, suffix, &r, &once);
 
 	if (!err) {
-		MUST(decode(once.data, once.len - 1, suffix, &twice) == 0);
+		MUST(decode(once.data, once.len - 1, suffix, &r, &twice) == 0);
 		MUST(once.len == twice.len && memcmp(once.data, twice.data, once.len) == 0);
 	}
 	if (in.len == 0 || in.p[0] != '{')
 		return 0;
 	buf_str(&blank, "{ ");
 	buf_add(&blank, in.p + 1, in.len - 1);
-	MUST(decode(blank.data, blank.len, suffix, &spaced) == err);
+	MUST(decode(blank.data, blank.len, suffix, &r, &spaced) == err);
 	MUST(once.len == spaced.len);
 	MUST(once.len == 0 || memcmp(once.data, spaced.data, once.len) == 0);
 	return 0;
