@@ -166,6 +166,33 @@ static void whole_files_have_a_limit(void)
 	scratch_release(&s);
 }
 
+static void a_buffer_is_read_into_again(void)
+{
+	CLEANUP_FREE char *text = NULL;
+	size_t size = 0, len = 0;
+	struct scratch s;
+	const char *first;
+
+	scratch_init(&s);
+	scratch_put(&s, "large", "0123456789");
+	scratch_put(&s, "small", "abc");
+	scratch_put(&s, "fits", "9876543210");
+	scratch_put(&s, "larger", "0123456789x");
+	CHECK_EQ(io_read_file_into(s.fd, "large", 100, &text, &size, &len), 0);
+	CHECK(size == 11 && len == 10 && strcmp(text, "0123456789") == 0);
+	first = text;
+	CHECK_EQ(io_read_file_into(s.fd, "small", 100, &text, &size, &len), 0);
+	CHECK(text == first && size == 11 && len == 3 && strcmp(text, "abc") == 0);
+	CHECK_EQ(io_read_file_into(s.fd, "fits", 100, &text, &size, &len), 0);
+	CHECK(text == first && size == 11 && len == 10 && strcmp(text, "9876543210") == 0);
+	CHECK_EQ(io_read_file_into(s.fd, "missing", 100, &text, &size, &len), -ENOENT);
+	CHECK_EQ(io_read_file_into(s.fd, "larger", 10, &text, &size, &len), -EFBIG);
+	CHECK(text == first && size == 11);
+	CHECK_EQ(io_read_file_into(s.fd, "larger", 11, &text, &size, &len), 0);
+	CHECK(size == 12 && len == 11 && strcmp(text, "0123456789x") == 0);
+	scratch_release(&s);
+}
+
 static void full_devices_say_so(void)
 {
 	CLEANUP_FD int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
@@ -198,6 +225,7 @@ int main(void)
 	RUN(paths_cannot_leave_the_directory);
 	RUN(reads_stop_only_at_the_end);
 	RUN(whole_files_have_a_limit);
+	RUN(a_buffer_is_read_into_again);
 	RUN(full_devices_say_so);
 	RUN(a_file_in_memory_has_no_name);
 	return unit_done();
