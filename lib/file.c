@@ -16,6 +16,7 @@
 #include "lib/log.h"
 #include "lib/notify.h"
 #include "lib/object.h"
+#include "lib/pass.h"
 #include "lib/plain.h"
 #include "lib/raw.h"
 #include "lib/space.h"
@@ -158,6 +159,8 @@ void store_release(struct handle *h)
 	struct store *s = h->store;
 	struct file *f = to_file(h->node);
 
+	if (h->passed)
+		pass_learn(s, f);
 	if (h->node->kind == NODE_FILE)
 		raw_put(s, f, h->raw);
 	object_close(h->reader);
@@ -169,6 +172,7 @@ void store_release(struct handle *h)
 		f->writers -= h->writer;
 		f->opens--;
 		f->flushed -= h->flushed;
+		pass_end_locked(s, h);
 		f->mapped = f->mapped && f->writers > 0;
 		f->lingering = false;
 		if (h->writer && !f->writers)
@@ -189,6 +193,9 @@ void store_release_all(struct store *s)
 
 		lock_take(&s->lock);
 		h = s->handles;
+		/* Who appends past us goes on with it, unless his release was just not seen. */
+		if (h && h->passed)
+			to_file(h->node)->raw_recovered = true;
 		lock_drop(&s->lock);
 		if (!h)
 			return;
@@ -202,12 +209,8 @@ ssize_t store_read(struct handle *h, void *buf, size_t len, uint64_t offset)
 {
 	if (h->node->kind == NODE_OBJECT)
 		return io_pread(h->fd, buf, len, offset);
+	pass_learn_to(h->store, to_file(h->node), to_file(h->node)->base + offset + len);
 	return plain_read(h->store, h, buf, len, offset);
-}
-
-int store_handle_fd(const struct handle *h)
-{
-	return h->fd;
 }
 
 /* ---- changing ---- */
@@ -363,6 +366,7 @@ int store_fallocate(struct handle *h, int mode, uint64_t offset, uint64_t len)
 	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
 		return -EOPNOTSUPP;
 	offset += f->base;
+	pass_learn(s, f);
 	err = enter_with_raw(s, h, &raw);
 	if (err)
 		return err;
@@ -425,6 +429,7 @@ int file_truncate(struct store *s, struct file *f, uint64_t size)
 	bool make, nothing;
 
 	size += f->base;
+	pass_learn(s, f);
 	lock_take(&s->lock);
 	nothing = size == f->size && !f->raw_present && size > 0;
 	make = size > f->size && !f->raw_present;
