@@ -224,6 +224,7 @@ struct handle {
 	bool writer;
 	bool flushed;	 /* see file.flushed; store.lock */
 	bool passed;	 /* counted in file.passed; store.lock */
+	bool syncs;	 /* after each write; set before the first */
 	struct raw *raw; /* referenced, or NULL */
 	int fd;		 /* of an object; else -1 */
 	/* The reader of the part used last. Rank 5 (store.lock is taken inside) protects these

@@ -295,6 +295,7 @@ ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offs
 	struct raw *raw;
 	ssize_t n, skip = 0;
 	uint64_t cut_end;
+	int err;
 
 	if (!h->writer)
 		return -EBADF;
@@ -330,6 +331,8 @@ ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offs
 		return store_write(h, buf, len, offset - f->base, cached);
 	if (n == -EPERM)
 		refuse_change(s, h->node, "writing below the sealed length");
+	if (n > 0 && h->syncs && (err = store_fsync(h)))
+		n = err;
 	return n < 0 ? n : skip + n;
 }
 

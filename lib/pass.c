@@ -100,6 +100,12 @@ static bool is_appender(const struct handle *h)
 	return (h->flags & (O_ACCMODE | O_APPEND | O_DIRECT)) == (O_WRONLY | O_APPEND);
 }
 
+/* Each write of O_DSYNC is to be on disk, and its name, and is to be cut in time: we would not hear of it. */
+static bool may_begin(const struct handle *h)
+{
+	return is_appender(h) && h->raw && !(h->flags & O_DSYNC);
+}
+
 static void mark_locked(struct store *s, struct handle *h) REQUIRES(s->lock)
 {
 	struct file *f = to_file(h->node);
@@ -136,7 +142,7 @@ int store_pass(struct handle *h)
 
 	if (h->node->kind == NODE_OBJECT)
 		return h->fd;
-	if (!is_appender(h) || !h->raw || space_is_short(s))
+	if (!may_begin(h) || space_is_short(s))
 		return -1;
 	lock_take(&s->lock);
 	gate_enter_locked(s, f);
@@ -169,6 +175,8 @@ bool store_pass_too(struct handle *h)
 		mark_locked(s, h);
 	} else {
 		passed = false;
+		h->syncs =
+		    h->flags & O_DSYNC; /* for a direct write the kernel asks for no FSYNC */
 		f->raw_shown |= (h->flags & O_ACCMODE) != O_WRONLY;
 	}
 	if ((h->flags & O_ACCMODE) == O_RDWR)
