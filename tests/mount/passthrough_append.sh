@@ -123,6 +123,9 @@ check "a truncation below what is sealed is refused" \
 truncate -s +100 "$MNT/log"
 echo behind >&7
 check "one that makes it longer is appended to" [ "$(tail -n 1 "$MNT/log" | tr -d '\0')" = behind ]
+exec 8<>"$MNT/log"
+check_refused "another cannot change what is sealed" "Operation not permitted" "$TOOL" pwrite 8 0 ONE
+exec 8>&-
 cp "$MNT/log" "$WORK/log"
 exec 7>&-
 check "closed, it is sealed to the end" "$NOTEPACKCTL" wait "$MNT"

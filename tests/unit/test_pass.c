@@ -379,11 +379,22 @@ static void what_someone_may_have_changed_is_compared(void)
 	end();
 }
 
+static bool is_kept(struct appender *a)
+{
+	bool kept;
+
+	lock_take(&a->s->lock);
+	kept = to_file(a->n)->kept;
+	lock_drop(&a->s->lock);
+	return kept;
+}
+
+/* Not even if it was the same when it was sealed. */
 static void what_someone_has_changed_is_kept(void)
 {
 	struct handle *writer;
 	struct appender a;
-	CLEANUP_FD int mapping = -1;
+	int mapping;
 
 	begin();
 	a = start_appending();
@@ -392,13 +403,38 @@ static void what_someone_has_changed_is_kept(void)
 	CHECK_EQ(open_flags(a.s, a.n, O_RDWR, &writer), 0);
 	CHECK(!store_pass_too(writer));
 	store_release(writer);
-	release(&a);
+	close(a.fd);
+	store_release(a.h);
 	seal_all(a.s);
+	while (!is_kept(&a))
+		usleep(1000);
 	CHECK_EQ(pwrite(mapping, "L", 1, 0), 1);
+	close(mapping);
+	node_unref(a.s, a.n, 1);
 	log_open("test_pass", false, LOG_CRIT);
 	CHECK_EQ(store_close(a.s), 5);
 	loud();
 	CHECK(scratch_has(&dir, "a") && seals_to("a.notepack.gz", LINE));
+	end();
+}
+
+/* The kernel asks for no FSYNC behind it. */
+static void a_write_of_dsync_beside_an_appender_is_on_disk(void)
+{
+	struct handle *writer;
+	struct appender a;
+
+	begin();
+	a = start_appending();
+	append_past(&a, LINE);
+	CHECK_EQ(open_flags(a.s, a.n, O_WRONLY | O_DSYNC, &writer), 0);
+	CHECK(!store_pass_too(writer));
+	forget();
+	CHECK_EQ(store_write(writer, "L", 1, 0, false), 1);
+	CHECK_TRACE(was("sync a"));
+	store_release(writer);
+	release(&a);
+	CHECK_EQ(store_close(a.s), 0);
 	end();
 }
 
@@ -513,6 +549,7 @@ int main(void)
 	RUN(a_hole_is_made_when_no_one_can_see_it);
 	RUN(what_someone_may_have_changed_is_compared);
 	RUN(what_someone_has_changed_is_kept);
+	RUN(a_write_of_dsync_beside_an_appender_is_on_disk);
 	RUN(who_goes_on_behind_the_stop_is_met);
 	RUN(who_has_ended_is_not_waited_for);
 	RUN(lines_are_sealed_while_they_are_written_and_read);
