@@ -175,8 +175,8 @@ bool store_pass_too(struct handle *h)
 		mark_locked(s, h);
 	} else {
 		passed = false;
-		h->syncs =
-		    h->flags & O_DSYNC; /* for a direct write the kernel asks for no FSYNC */
+		/* For a direct write the kernel asks for no FSYNC. */
+		h->syncs = h->flags & O_DSYNC;
 		f->raw_shown |= (h->flags & O_ACCMODE) != O_WRONLY;
 	}
 	if ((h->flags & O_ACCMODE) == O_RDWR)
