@@ -26,7 +26,7 @@ static struct handle *const appender = (struct handle *)"appender";
 static struct handle *const other = (struct handle *)"other";
 
 static int file; /* of all objects, and the raw file */
-static int passed, undone;
+static atomic_int passed, undone;
 
 enum node_kind node_kind(const struct node *n)
 {
