@@ -15,9 +15,9 @@ mounter() {
 # cache of the mount.
 read_alone() {
 	local n
-	kill -STOP "$DAEMON"
+	freeze
 	n=$(timeout 5 dd bs=64K count=4 iflag=skip_bytes skip="$1" status=none <&6 | wc -c)
-	kill -CONT "$DAEMON"
+	thaw
 	[ "$n" = 262144 ]
 }
 
