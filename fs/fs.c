@@ -111,6 +111,11 @@ void fs_pass_through(struct fs *fs, const struct store *s, const struct fs_backi
 	passthrough_want(&fs->passthrough, backing, store_is_stacked(s));
 }
 
+void fs_pass_no_more(struct fs *fs)
+{
+	passthrough_end(&fs->passthrough);
+}
+
 void fs_free(struct fs *fs)
 {
 	if (!fs)

@@ -40,8 +40,12 @@ struct fs_backing {
 	void *ctx;
 };
 
-/* Have sealed objects of the store passed through (fs/passthrough.h). Before fs_start. */
+/* Have files of the store passed through (fs/passthrough.h). Before fs_start. */
 void fs_pass_through(struct fs *fs, const struct store *s, const struct fs_backing *backing);
+
+/* When the loop has ended, and while the connection and the one above are there: the kernel has no more to do
+ * with files that no one has open. */
+void fs_pass_no_more(struct fs *fs);
 
 /* fuse_session_new with this filesystem's operations. NULL: libfuse has logged why. */
 struct fuse_session *fs_session(struct fs *fs, struct fuse_args *args);

@@ -5,10 +5,10 @@
 
 #include "fs/passthrough.h"
 
-void iomode_file(struct fuse_file_info *fi, int32_t passthrough)
+void iomode_file(struct fuse_file_info *fi, int32_t passthrough, bool direct)
 {
 	passthrough_set_reply(passthrough);
-	fi->direct_io = 0;
+	fi->direct_io = direct;
 	fi->keep_cache = !passthrough;
 	/* FLUSH reports a writer's errors at close; a reader has none to be told. */
 	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;

@@ -12,8 +12,9 @@
 
 /* A file or an object of the store, of which an OPEN is answered next by this thread: written through,
  * read from the page cache, which is kept from one open to the next: nothing but this mount changes the
- * content. passthrough not 0: the kernel reads it itself (passthrough_enter). */
-void iomode_file(struct fuse_file_info *fi, int32_t passthrough);
+ * content. passthrough not 0: the kernel has to do with it itself; direct: but does not read or write it
+ * (passthrough_enter). */
+void iomode_file(struct fuse_file_info *fi, int32_t passthrough, bool direct);
 
 /* A directory's listing: what the kernel keeps of it stays right, or is dropped by this open. */
 void iomode_dir(struct fuse_file_info *fi, enum store_listing listing);

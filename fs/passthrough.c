@@ -21,6 +21,9 @@
 #define OPEN_PASSTHROUGH (UINT32_C(1) << 7)
 #define INIT_STACK_DEPTH (offsetof(struct fuse_init_out, flags2) + sizeof(uint32_t))
 
+/* Older ones do not know how long a file is that they have appended to. */
+#define MINOR_APPENDS 41
+
 struct open_out {
 	uint64_t fh;
 	uint32_t open_flags;
@@ -28,12 +31,12 @@ struct open_out {
 };
 
 /*
- * Smaller files are read as ever: telling the kernel takes longer (0.1 ms, measured) than reading them
+ * Smaller objects are read as ever: telling the kernel takes longer (0.1 ms, measured) than reading them
  * through the page cache, which has them the next time.
  */
 #define BYTES_MIN (1 << 20)
 
-/* One that has open handles. */
+/* One that has open handles, but small objects. */
 struct passthrough_inode {
 	const struct node *node;
 	unsigned opens;
@@ -49,7 +52,20 @@ void passthrough_init(struct passthrough *p)
 	cond_init(&p->changed);
 }
 
-/* The connection is gone, and the kernel's numbers with it. */
+void passthrough_end(struct passthrough *p)
+{
+	struct passthrough_inode *i;
+
+	lock_take(&p->lock);
+	p->offered = false;
+	for (i = p->inodes; i; i = i->hh.next) {
+		if (i->id)
+			p->backing.close(p->backing.ctx, i->id);
+		i->id = 0;
+	}
+	lock_drop(&p->lock);
+}
+
 void passthrough_release(struct passthrough *p)
 {
 	struct passthrough_inode *i, *next;
@@ -82,7 +98,8 @@ static void say_once(struct passthrough *p, const char *why)
 	p->refused = true;
 	lock_drop(&p->lock);
 	if (!said)
-		log_notice("sealed files are read through this process, and not directly: %s",
+		log_notice("files are read and appended to through this process, and not "
+			   "directly: %s",
 			   why);
 }
 
@@ -111,6 +128,10 @@ void passthrough_amend_init(struct passthrough *p, const void *in, size_t in_len
 	lock_take(&p->lock);
 	p->offered = true;
 	lock_drop(&p->lock);
+	p->appends = init.minor >= MINOR_APPENDS;
+	if (!p->appends)
+		log_notice("what is appended to files goes through this process: the kernel is "
+			   "too old for more (Linux 6.12 is not)");
 }
 
 static _Thread_local int32_t reply_id;
@@ -120,26 +141,27 @@ void passthrough_set_reply(int32_t id)
 	reply_id = id;
 }
 
-/* The body of an answer to OPEN ends in a struct open_out. A kernel that passes through takes no other
+/* The body of an answer to OPEN or CREATE ends in a struct open_out. A kernel that passes through takes no other
  * flag of caching beside it. */
 void passthrough_amend_reply(const struct iovec *iov, int count)
 {
 	struct fuse_out_header header;
 	struct open_out out;
+	int32_t id = reply_id;
 	char *at;
 
-	if (!reply_id || count < 2 || iov[0].iov_len < sizeof(header) ||
+	reply_id = 0; /* whatever this answer is: the next is to something else */
+	if (!id || count < 2 || iov[0].iov_len < sizeof(header) ||
 	    iov[count - 1].iov_len < sizeof(out))
 		return;
 	memcpy(&header, iov[0].iov_base, sizeof(header));
-	if (!header.error) {
-		at = (char *)iov[count - 1].iov_base + iov[count - 1].iov_len - sizeof(out);
-		memcpy(&out, at, sizeof(out));
-		out.open_flags = (out.open_flags & ~OPEN_KEEP_CACHE) | OPEN_PASSTHROUGH;
-		out.backing_id = reply_id;
-		memcpy(at, &out, sizeof(out));
-	}
-	reply_id = 0;
+	if (header.error)
+		return;
+	at = (char *)iov[count - 1].iov_base + iov[count - 1].iov_len - sizeof(out);
+	memcpy(&out, at, sizeof(out));
+	out.open_flags = (out.open_flags & ~OPEN_KEEP_CACHE) | OPEN_PASSTHROUGH;
+	out.backing_id = id;
+	memcpy(at, &out, sizeof(out));
 }
 
 /* ---- which file ---- */
@@ -187,21 +209,42 @@ static int32_t open_backing(struct passthrough *p, int fd)
 	return 0;
 }
 
-static bool is_large(int fd)
+/* It always was, and will be: it is not counted. */
+static bool is_small_object(const struct node *n, struct handle *h)
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && st.st_size >= BYTES_MIN;
+	return node_kind(n) == NODE_OBJECT &&
+	       (fstat(store_pass(h), &st) != 0 || st.st_size < BYTES_MIN);
 }
 
-int32_t passthrough_enter(struct passthrough *p, const struct node *n, const struct handle *h)
+/* May h be the first that is passed? Then what the store says of it is done: it has the store's file. */
+static int first_fd(struct passthrough *p, const struct node *n, struct handle *h)
 {
-	int fd = store_handle_fd(h);
+	bool object = node_kind(n) == NODE_OBJECT;
+
+	return object || p->appends ? store_pass(h) : -1;
+}
+
+static int32_t decide(struct passthrough *p, const struct node *n, struct handle *h)
+{
+	int fd = first_fd(p, n, h);
+	int32_t id = fd < 0 ? 0 : open_backing(p, fd);
+
+	if (fd >= 0 && !id)
+		store_pass_undo(h);
+	return id;
+}
+
+int32_t passthrough_enter(struct passthrough *p, const struct node *n, struct handle *h,
+			  bool *direct)
+{
 	struct passthrough_inode *i;
 	bool offered;
 	int32_t id;
 
-	if (fd < 0 || !p->backing.open || !is_large(fd)) /* it always was, and will be */
+	*direct = false;
+	if (!p->backing.open || is_small_object(n, h))
 		return 0;
 	lock_take(&p->lock);
 	while ((i = find_locked(p, n)) && i->deciding)
@@ -210,15 +253,16 @@ int32_t passthrough_enter(struct passthrough *p, const struct node *n, const str
 		i->opens++;
 		id = i->id;
 		lock_drop(&p->lock);
+		*direct = id && !store_pass_too(h);
 		return id;
 	}
-	offered =
-	    p->offered; /* once it is not, it never is again: then there is nothing to count */
+	/* Once it is not, it never is again: then there is nothing to count. */
+	offered = p->offered;
 	i = offered ? new_locked(p, n) : NULL;
 	lock_drop(&p->lock);
 	if (!i)
 		return offered ? -ENOMEM : 0;
-	id = open_backing(p, fd);
+	id = decide(p, n, h);
 	lock_take(&p->lock);
 	i->id = id;
 	i->opens = 1;

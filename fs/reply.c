@@ -47,20 +47,44 @@ void reply_entry(struct fs *fs, fuse_req_t req, struct node *n)
 		node_unref(fs->store, n, 1);
 }
 
+/* 0, or -errno, and the handle is released. */
+static int prepare_handle(struct fs *fs, struct node *n, struct handle *h,
+			  struct fuse_file_info *fi)
+{
+	bool direct;
+	int32_t id = passthrough_enter(&fs->passthrough, n, h, &direct);
+
+	if (id < 0) {
+		store_release(h);
+		return id;
+	}
+	fi->fh = (uintptr_t)h;
+	iomode_file(fi, id, direct);
+	return 0;
+}
+
+/* It did not reach the kernel; the handle keeps the node. */
+static void drop_handle(struct fs *fs, struct node *n, struct handle *h)
+{
+	passthrough_leave(&fs->passthrough, n);
+	store_release(h);
+}
+
 void reply_create(struct fs *fs, fuse_req_t req, struct node *n, struct handle *h,
 		  struct fuse_file_info *fi)
 {
 	struct fuse_entry_param e;
 	int err = reply_fill_entry(fs, n, &e);
 
-	fi->fh = (uintptr_t)h;
-	iomode_file(fi, 0);
 	if (err)
-		reply_err(req, err);
-	else
-		err = fuse_reply_create(req, &e, fi);
-	if (err) {
 		store_release(h);
+	else
+		err = prepare_handle(fs, n, h, fi);
+	if (err) {
+		reply_err(req, err);
+		node_unref(fs->store, n, 1);
+	} else if (fuse_reply_create(req, &e, fi)) {
+		drop_handle(fs, n, h);
 		node_unref(fs->store, n, 1);
 	}
 }
@@ -68,19 +92,12 @@ void reply_create(struct fs *fs, fuse_req_t req, struct node *n, struct handle *
 void reply_open(struct fs *fs, fuse_req_t req, struct node *n, struct handle *h,
 		struct fuse_file_info *fi)
 {
-	int32_t id = passthrough_enter(&fs->passthrough, n, h);
+	int err = prepare_handle(fs, n, h, fi);
 
-	if (id < 0) {
-		store_release(h);
-		reply_err(req, id);
-		return;
-	}
-	fi->fh = (uintptr_t)h;
-	iomode_file(fi, id);
-	if (fuse_reply_open(req, fi)) {
-		passthrough_leave(&fs->passthrough, n); /* the handle keeps the node */
-		store_release(h);
-	}
+	if (err)
+		reply_err(req, err);
+	else if (fuse_reply_open(req, fi))
+		drop_handle(fs, n, h);
 }
 
 bool reply_open_dir(fuse_req_t req, struct fuse_file_info *fi)

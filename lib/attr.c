@@ -8,6 +8,7 @@
 #include "lib/catalog.h"
 #include "lib/dirfd.h"
 #include "lib/io.h"
+#include "lib/pass.h"
 #include "lib/plain.h"
 #include "lib/raw.h"
 
@@ -146,6 +147,8 @@ static int stat_file(struct store *s, struct file *f, struct stat *out)
 			err = stat_by_name(s, &f->n, out);
 	}
 	lock_take(&s->lock);
+	if (present && !err)
+		pass_grown_locked(s, f, (uint64_t)out->st_size);
 	gate_leave_locked(s, f);
 	lock_drop(&s->lock);
 	if (err)

@@ -10,6 +10,7 @@
 
 #include "lib/catalog.h"
 #include "lib/cut.h"
+#include "lib/pass.h"
 #include "lib/permit.h"
 #include "lib/tree.h"
 
@@ -253,6 +254,7 @@ static int begin(struct store *s, const struct caller *c, struct barrier *b, enu
 {
 	int err;
 
+	pass_learn_all(s, NULL);
 	lock_take(&s->lock);
 	err = collect_locked(s, b, scope);
 	lock_drop(&s->lock);

@@ -158,6 +158,8 @@ struct file {
 	uint64_t raw_identity; /* io_identity() */
 	uint64_t raw_base;     /* the raw file holds the bytes from here */
 	struct raw *raw;       /* while open */
+	bool raw_shown;	       /* someone outside may have mapped it (lib/pass.h) … */
+	bool raw_mapped;       /* … to write */
 	bool raw_pinned; /* removed while it was open: one of raw's references is the file's */
 
 	struct part *parts;
@@ -194,6 +196,9 @@ struct file {
 	int64_t rotate_ns;
 	bool rewritten; /* changed, not only appended to, since a boundary was looked for */
 
+	unsigned passed; /* handles that append to the raw file past us (lib/pass.h) */
+	struct file *passed_prev, *passed_next; /* in store.passed, while there are some */
+
 	unsigned gate_in;
 	bool gate_shut;
 
@@ -220,6 +225,8 @@ struct handle {
 	int flags;
 	bool writer;
 	bool flushed;	 /* see file.flushed; store.lock */
+	bool passed;	 /* counted in file.passed; store.lock */
+	bool syncs;	 /* after each write; set before the first */
 	struct raw *raw; /* referenced, or NULL */
 	int fd;		 /* of an object; else -1 */
 	/* The reader of the part used last. Rank 5 (store.lock is taken inside) protects these
@@ -272,6 +279,7 @@ struct store {
 	unsigned fd_count;
 
 	struct file *active;
+	struct file *passed;
 	struct file *imports;
 	struct id *claimed_ids; /* lib/ids.h */
 	uint64_t ids_end;	/* the first that this mount gives out; set at the start */

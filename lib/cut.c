@@ -19,6 +19,7 @@
 #include "lib/io.h"
 #include "lib/lazy.h"
 #include "lib/log.h"
+#include "lib/pass.h"
 #include "lib/raw.h"
 #include "lib/rotate.h"
 #include "lib/sealer.h"
@@ -306,6 +307,18 @@ static bool is_proven(struct store *s, struct file *f)
 	return !refused && (!last || raw_prove(s, f));
 }
 
+/* Was it proven while someone outside had it open for writing? */
+static bool is_written(struct store *s, struct file *f)
+{
+	bool written;
+
+	lock_take(&s->lock);
+	written = f->n.linked && f->raw_present && !f->writers && f->raw_unproven &&
+		  f->raw_recovered && f->size == f->sealed_end;
+	lock_drop(&s->lock);
+	return written;
+}
+
 void file_drop_raw(struct store *s, struct file *f)
 {
 	char name[NAME_BYTES + 1] = "";
@@ -313,7 +326,7 @@ void file_drop_raw(struct store *s, struct file *f)
 
 	if (!is_proven(s, f))
 		return;
-	r = raw_drop(s, f);
+	r = is_written(s, f) ? 1 : raw_drop(s, f);
 	lock_take(&s->lock);
 	f->kept = r != 0;
 	if (f->n.linked)
@@ -354,6 +367,7 @@ static void due(struct store *s, struct file *f)
 	int64_t now_ns = clock_ns(), later_ns;
 	bool closing, open;
 
+	pass_learn(s, f);
 	lock_take(&s->lock);
 	closing = f->closing;
 	f->closing = false; /* a duplicate of the descriptor lives on */

@@ -17,6 +17,7 @@
 #include "lib/log.h"
 #include "lib/notify.h"
 #include "lib/object.h"
+#include "lib/pass.h"
 #include "lib/plain.h"
 #include "lib/raw.h"
 #include "lib/space.h"
@@ -159,6 +160,8 @@ void store_release(struct handle *h)
 	struct store *s = h->store;
 	struct file *f = to_file(h->node);
 
+	if (h->passed)
+		pass_learn(s, f);
 	if (h->node->kind == NODE_FILE)
 		raw_put(s, f, h->raw);
 	object_close(h->reader);
@@ -170,6 +173,7 @@ void store_release(struct handle *h)
 		f->writers -= h->writer;
 		f->opens--;
 		f->flushed -= h->flushed;
+		pass_end_locked(s, h);
 		f->mapped = f->mapped && f->writers > 0;
 		f->lingering = false;
 		if (h->writer && !f->writers)
@@ -190,6 +194,9 @@ void store_release_all(struct store *s)
 
 		lock_take(&s->lock);
 		h = s->handles;
+		/* Who appends past us goes on with it, unless his release was just not seen. */
+		if (h && h->passed)
+			to_file(h->node)->raw_recovered = true;
 		lock_drop(&s->lock);
 		if (!h)
 			return;
@@ -203,12 +210,8 @@ ssize_t store_read(struct handle *h, void *buf, size_t len, uint64_t offset)
 {
 	if (h->node->kind == NODE_OBJECT)
 		return io_pread(h->fd, buf, len, offset);
+	pass_learn_to(h->store, to_file(h->node), to_file(h->node)->base + offset + len);
 	return plain_read(h->store, h, buf, len, offset);
-}
-
-int store_handle_fd(const struct handle *h)
-{
-	return h->fd;
 }
 
 /* ---- changing ---- */
@@ -294,6 +297,7 @@ ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offs
 	struct raw *raw;
 	ssize_t n, skip = 0;
 	uint64_t cut_end;
+	int err;
 
 	if (!h->writer)
 		return -EBADF;
@@ -329,6 +333,8 @@ ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offs
 		return store_write(h, buf, len, offset - f->base, cached);
 	if (n == -EPERM)
 		refuse_change(s, h->node, "writing below the sealed length");
+	if (n > 0 && h->syncs && (err = store_fsync(h)))
+		n = err;
 	return n < 0 ? n : skip + n;
 }
 
@@ -365,6 +371,7 @@ int store_fallocate(struct handle *h, int mode, uint64_t offset, uint64_t len)
 	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
 		return -EOPNOTSUPP;
 	offset += f->base;
+	pass_learn(s, f);
 	err = enter_with_raw(s, h, &raw);
 	if (err)
 		return err;
@@ -432,6 +439,7 @@ int file_truncate(struct store *s, struct file *f, uint64_t size)
 	bool make, nothing;
 
 	size += f->base;
+	pass_learn(s, f);
 	lock_take(&s->lock);
 	nothing = size == f->size && !f->raw_present && size > 0;
 	make = size > f->size && !f->raw_present;

@@ -13,6 +13,7 @@
 #include "lib/io.h"
 #include "lib/layout.h"
 #include "lib/log.h"
+#include "lib/pass.h"
 #include "lib/raw.h"
 
 /* A FLUSH comes for each close of each duplicate, a RELEASE once: was this the last close? */
@@ -33,6 +34,8 @@ int store_flush(struct handle *h)
 {
 	int err = 0;
 
+	if (h->passed)
+		pass_learn(h->store, to_file(h->node));
 	if (h->writer) {
 		lock_take(&h->store->lock);
 		handle_flushed_locked(h, true);
@@ -108,6 +111,7 @@ int store_fsync(struct handle *h)
 	lock_drop(&s->lock);
 	if (!err && raw)
 		err = sync_entry(s, f);
+	pass_learn(s, f);
 	if (!err)
 		arm_after_fsync(s, f);
 	return err;

@@ -185,7 +185,7 @@ static int open_by_name(struct store *s, struct file *f, int flags, int *out)
 	struct dir *d;
 	uint64_t identity = 0;
 	int dfd, fd, err;
-	bool moved, held, foreign;
+	bool moved, held, recovered, foreign, used;
 
 	lock_take(&s->lock);
 	while (f->n.linked && f->n.busy == BUSY_NAME)
@@ -200,13 +200,14 @@ static int open_by_name(struct store *s, struct file *f, int flags, int *out)
 	d = f->n.dir;
 	node_ref_locked(&d->n);
 	raw_place_init(&place, d, f->n.name, f->id, f->import);
-	foreign = f->raw_recovered;
+	recovered = f->raw_recovered;
 	lock_drop(&s->lock);
 
 	dfd = raw_place_get(s, &place);
 	/* Before we are a writer ourselves: afterwards there is no telling. */
-	foreign = foreign &&
+	foreign = recovered &&
 		  (dfd < 0 || s->options.read_only || raw_has_foreign_writer(dfd, place.name));
+	used = recovered && !foreign && raw_has_foreign_user(dfd, place.name);
 	fd = dfd < 0 ? dfd : open_raw(s, dfd, place.name, flags);
 	if (dfd >= 0)
 		raw_place_put(s, &place);
@@ -233,6 +234,7 @@ static int open_by_name(struct store *s, struct file *f, int flags, int *out)
 	held = f->n.busy == BUSY_HELD;
 	if (fd >= 0 && !moved && !foreign)
 		f->raw_recovered = false;
+	f->raw_shown |= used; /* a mapping, from before a crash */
 	node_unref_locked(s, &d->n, 1);
 	lock_drop(&s->lock);
 	if (fd == -ENOENT) /* held: it is being removed, or replaced, just now */
@@ -371,7 +373,7 @@ static void have_raw(struct store *s, struct file *f, uint64_t identity, struct 
 	f->raw_present = true;
 	f->raw_durable = false;
 	f->raw_recovered = false;
-	f->raw_unproven = f->raw_doubted = false;
+	f->raw_unproven = f->raw_doubted = f->raw_shown = f->raw_mapped = false;
 	f->raw_identity = identity;
 	f->raw_base = f->sealed_end;
 	f->written_end = f->sealed_end;

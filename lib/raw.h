@@ -85,7 +85,8 @@ int raw_sync(struct store *s, struct file *f, int fd) EXCLUDES(s->lock);
 
 /*
  * May the raw file be given up for its parts as far as these reach? True, if recovery has compared
- * them, or if they agree now; then that is noted. If they do not, that is noted, too, durably, and logged.
+ * them, or if they agree now; then that is noted, but for one that someone may still change through a
+ * mapping: that is to be asked again. If they do not, that is noted, too, durably, and logged.
  * Reads all of both if no one has before; holds nothing meanwhile but the open raw file.
  */
 bool raw_prove(struct store *s, struct file *f) EXCLUDES(s->lock);
@@ -107,6 +108,9 @@ int raw_punch(struct store *s, struct file *f) EXCLUDES(s->lock);
  * for writing. Also true where that cannot be seen.
  */
 bool raw_has_foreign_writer(int dirfd, const char *name);
+
+/* Has anyone outside this process got it open, or mapped, at all? No one in it must. */
+bool raw_has_foreign_user(int dirfd, const char *name);
 
 /* What lies before end is in parts, and its mark says so: a hole, where the file system can. */
 void raw_make_hole(int fd, uint64_t end);

@@ -19,26 +19,45 @@
 #include "lib/log.h"
 #include "lib/state.h"
 
-bool raw_has_foreign_writer(int dfd, const char *name)
+/* Would this lease be granted? *refused: errno, or 0. */
+static bool lease_is_granted(int dfd, const char *name, int lease, int *refused)
 {
 	CLEANUP_FD int fd = io_open(dfd, name, O_RDONLY | O_NOFOLLOW, 0);
 
+	*refused = 0;
 	if (fd < 0)
-		return true;
+		return false;
 	/* Who opens it for writing just now waits until it is unlocked, and we get a signal: one that is
 	 * ignored by default, where SIGIO ends the process. */
 	if (fcntl(fd, F_SETSIG, SIGURG) != 0)
-		return true;
-	if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0) {
-		if (errno == EACCES)
-			log_warning("%s: whether a program still writes into it cannot be seen "
-				    "without CAP_LEASE, which notepackfs does not have; it is "
-				    "kept until it can",
-				    name);
-		return errno == EAGAIN || errno == EACCES;
+		return false;
+	if (fcntl(fd, F_SETLEASE, lease) != 0) {
+		*refused = errno;
+		return false;
 	}
 	fcntl(fd, F_SETLEASE, F_UNLCK);
-	return false;
+	return true;
+}
+
+bool raw_has_foreign_writer(int dfd, const char *name)
+{
+	int refused;
+
+	if (lease_is_granted(dfd, name, F_RDLCK, &refused))
+		return false;
+	if (refused == EACCES)
+		log_warning("%s: whether a program still writes into it cannot be seen "
+			    "without CAP_LEASE, which notepackfs does not have; it is "
+			    "kept until it can",
+			    name);
+	return !refused || refused == EAGAIN || refused == EACCES;
+}
+
+bool raw_has_foreign_user(int dfd, const char *name)
+{
+	int refused;
+
+	return !lease_is_granted(dfd, name, F_WRLCK, &refused) && refused == EAGAIN;
 }
 
 /* The facts that decide, from the raw file itself; then unlink it. */
@@ -155,14 +174,24 @@ static int make_hole(struct store *s, struct file *f, int fd, uint64_t to)
 	return err ? err : io_set_times(fd, times);
 }
 
+static bool may_punch_locked(struct store *s, const struct file *f, uint64_t to)
+    REQUIRES(s->lock)
+{
+	return f->n.linked && f->raw_present && f->raw_base < to && s->have_xattrs &&
+	       !f->raw_unproven && !f->passed && !f->raw_shown && !atomic_load(&s->no_holes);
+}
+
 static int punch(struct store *s, struct file *f, int fd, uint64_t to)
 {
-	int err;
+	int err = 0;
+	bool may;
 
 	lock_take(&s->lock);
 	gate_shut_locked(s, f);
+	may = may_punch_locked(s, f, to); /* it may be passed by now */
 	lock_drop(&s->lock);
-	err = make_hole(s, f, fd, to);
+	if (may)
+		err = make_hole(s, f, fd, to);
 	lock_take(&s->lock);
 	gate_open_locked(s, f);
 	lock_drop(&s->lock);
@@ -182,8 +211,7 @@ int raw_punch(struct store *s, struct file *f)
 	lock_take(&s->lock);
 	gate_enter_locked(s, f);
 	to = f->sealed_end;
-	may = f->n.linked && f->raw_present && f->raw_base < to && s->have_xattrs &&
-	      !f->raw_unproven && !atomic_load(&s->no_holes);
+	may = may_punch_locked(s, f, to);
 	lock_drop(&s->lock);
 	if (may)
 		err = raw_get(s, f, &raw); /* which looks whose writers there are */

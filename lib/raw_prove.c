@@ -170,8 +170,8 @@ bool raw_prove(struct store *s, struct file *f)
 		doubt(s, f, raw);
 	raw_put(s, f, raw);
 	lock_take(&s->lock);
-	if (f->n.linked)
-		f->raw_unproven = !proven;
+	if (f->n.linked) /* while it can be changed it is not proven for good */
+		f->raw_unproven = !proven || (f->raw_mapped && f->raw_recovered);
 	lock_drop(&s->lock);
 	return proven;
 }

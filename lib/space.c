@@ -137,6 +137,14 @@ bool space_has_room(const struct store *s, uint64_t bytes)
 	return above(MIN(r.bytes, space_free(s)), r.reserve) > bytes;
 }
 
+bool space_is_short(const struct store *s)
+{
+	struct room r;
+
+	look(s, &r);
+	return above(r.bytes, r.reserve) < r.reserve;
+}
+
 int space_take_inode(struct store *s)
 {
 	struct room r;
@@ -170,7 +178,7 @@ static bool over_limit_locked(const struct store *s) REQUIRES(s->lock)
 }
 
 /* Below the limit, too, while there is a queue: no one passes those who wait. */
-static bool is_pausing_locked(const struct store *s) REQUIRES(s->lock)
+bool space_is_pausing_locked(const struct store *s)
 {
 	return may_pause_locked(s) && (s->paused || over_limit_locked(s));
 }
@@ -180,7 +188,7 @@ uint64_t store_pause_bytes(struct store *s, uint64_t bytes)
 	uint64_t due = 0;
 
 	lock_take(&s->lock);
-	s->pause_bytes = is_pausing_locked(s) ? s->pause_bytes + bytes : 0;
+	s->pause_bytes = space_is_pausing_locked(s) ? s->pause_bytes + bytes : 0;
 	if (s->pause_bytes >= PAUSE_BYTES) {
 		due = s->pause_bytes;
 		s->pause_bytes = 0;
@@ -194,7 +202,7 @@ bool store_pause(struct store *s, struct store_pause *p, uint64_t bytes)
 	bool waiting;
 
 	lock_take(&s->lock);
-	waiting = p->waiting = is_pausing_locked(s) && !p->cancelled;
+	waiting = p->waiting = space_is_pausing_locked(s) && !p->cancelled;
 	if (waiting) {
 		if (!s->paused) {
 			s->pause_credit = 0;

@@ -46,11 +46,17 @@ int space_take_inode(struct store *s) EXCLUDES(s->lock);
 /* Are more than so many bytes left above the reserve? */
 bool space_has_room(const struct store *s, uint64_t bytes);
 
+/* Is so little left, no more than the reserve twice, that who writes past us is one too many? */
+bool space_is_short(const struct store *s);
+
 /* What the file system has left for us, in bytes, reserve or not; UINT64_MAX if it does not say. */
 uint64_t space_free(const struct store *s);
 
 /* … and in inodes: with 0, it is them that are missing when it says -ENOSPC. */
 uint64_t space_inodes(const struct store *s);
+
+/* Do writers wait, or would the next one? */
+bool space_is_pausing_locked(const struct store *s) REQUIRES(s->lock);
 
 /* A chunk is being compressed; and no longer: so many raw bytes of it were (0: it failed). */
 void space_chunk_begin_locked(struct store *s) REQUIRES(s->lock);

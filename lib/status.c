@@ -8,6 +8,7 @@
 #include "lib/damage.h"
 #include "lib/early.h"
 #include "lib/events.h"
+#include "lib/pass.h"
 #include "lib/scrub.h"
 #include "lib/segment.h"
 #include "lib/store.h"
@@ -163,6 +164,7 @@ void store_status(struct store *s, bool names, struct buf *out)
 	struct store_pause *p;
 	unsigned slowed;
 
+	pass_learn_all(s, NULL);
 	lock_take(&s->lock);
 	add_all_pending_locked(s, names ? &list : NULL, &t);
 	if (names)

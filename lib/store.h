@@ -270,13 +270,26 @@ ssize_t store_read(struct handle *h, void *buf, size_t len, uint64_t offset);
  * cut. */
 ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offset,
 		    bool cached);
-/* The store's file that a handle of an object reads, open for reading as long as the handle; of any other
- * handle -1. */
-int store_handle_fd(const struct handle *h);
 int store_fallocate(struct handle *h, int mode, uint64_t offset, uint64_t len);
 int store_flush(struct handle *h); /* a sticky error of the file, else 0 */
 int store_fsync(struct handle *h);
 void store_release(struct handle *h);
+
+/*
+ * For one who reads or appends to a file of the store himself, for the one who has the handle, and does not
+ * call store_read and store_write for it (the kernel: fs/passthrough.h).
+ *
+ * store_pass: of an object, to be read; of a file that is not open in another way, with a handle of O_WRONLY
+ * and O_APPEND, to be appended to: the store's own file, open as long as the handle; until that is released
+ * the file may grow unseen. Or -1: that must not be; for other handles, and as long as it must be seen. undo: it
+ * did not come to that.
+ *
+ * store_pass_too: another handle, while there is a first one. True: it is as that one. False: what it reads
+ * and writes is read and written here, but what it maps is the store's own file.
+ */
+int store_pass(struct handle *h);
+void store_pass_undo(struct handle *h);
+bool store_pass_too(struct handle *h);
 
 /* ---- what notepackctl and the control files need ---- */
 

@@ -15,6 +15,7 @@
 #include "lib/io.h"
 #include "lib/load.h"
 #include "lib/log.h"
+#include "lib/pass.h"
 #include "lib/raw.h"
 #include "lib/space.h"
 
@@ -87,6 +88,7 @@ int store_readdir(struct store *s, struct node *dir, uint64_t cookie, struct sto
 
 	if (err)
 		return err;
+	pass_learn_all(s, d);
 	lock_take(&s->lock);
 	for (size_t i = catalog_slot_behind(d, cookie); i < d->slot_count && count < max; i++) {
 		struct store_dirent *e = &out[count];

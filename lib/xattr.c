@@ -7,6 +7,7 @@
 
 #include "lib/catalog.h"
 #include "lib/damage.h"
+#include "lib/pass.h"
 #include "lib/segment.h"
 
 /* In the order in which listxattr gives them. */
@@ -88,6 +89,8 @@ static int facts_of(struct store *s, struct node *n, bool count, struct facts *o
 	int err = 0;
 
 	memset(out, 0, sizeof(*out));
+	if (n->kind == NODE_FILE)
+		pass_learn(s, to_file(n));
 	lock_take(&s->lock);
 	if (n->kind == NODE_FILE) {
 		facts_of_file_locked(s, to_file(n), count, out);

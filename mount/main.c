@@ -177,6 +177,7 @@ static int run_open_store(struct daemon *d)
 	int status = serve(d);
 	int drained;
 
+	fs_pass_no_more(d->fs);
 	serve_end(&d->serve);
 	fs_stop(d->fs);
 	store_release_all(d->store);

@@ -41,10 +41,10 @@ jobs=2
 asan_mount="append basic fsync_parts names posix recovery rotate"
 tsan_mount="append basic damage early fsync_parts gates recovery writers"
 clang_mount="basic"
-libfuse_mount="basic passthrough rotate"
+libfuse_mount="basic passthrough passthrough_append rotate"
 tsan_unit="answers check chunks early early_ends imports listing manifest_commit moments order order_doubt
 	order_intents order_names order_orphan order_prover order_publish order_recovery order_remnant
-	order_start passthrough pool repair rotate schedule sealer sealer_ahead space states store"
+	order_start pass pass_who passthrough pool repair rotate schedule sealer sealer_ahead space states store"
 
 usage() {
 	echo "usage: matrix.sh [--all] [--jobs N] [LEG…]; legs: $all_legs" >&2

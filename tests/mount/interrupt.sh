@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Interrupting: the one who waits for an unmount, the daemon while it flushes, the mount under its
 # users (umount -l, umount -f), and a program that goes on writing into a raw file whatever becomes of
-# daemons (L29). Nothing that was accepted is lost, and the next mount finishes what was begun.
+# daemons (L29). Nothing that was accepted is lost, and the next mount finishes what was begun. (Who appends through
+# a mount may go on like that, too: passthrough_append.)
 # shellcheck disable=SC2317 # functions that check and wait_for call
 . "$(dirname "$0")/lib.sh"
 
@@ -132,7 +133,7 @@ check_all_there "killed while notepackctl waits"
 # ---- umount -l ----
 
 begin
-exec 7>>"$MNT/writer.log" 6<"$MNT/1.log"
+exec 7>"$MNT/writer.log" 6<"$MNT/1.log"
 echo one >&7
 umount -l "$MNT"
 check "umount -l: whoever has a file open goes on writing" sh -c "echo two >&7"
@@ -150,7 +151,7 @@ crash
 check_all_there "umount -l, and the daemon is killed"
 
 begin stop_wait=1
-exec 7>>"$MNT/writer.log"
+exec 7>"$MNT/writer.log"
 echo one >&7
 umount -l "$MNT"
 echo two >&7
@@ -162,7 +163,7 @@ check "… with all that was written" [ "$(zcat "$STORE/writer.log.notepack.gz")
 # ---- umount -f: the kernel ends the connection under everyone ----
 
 begin
-exec 7>>"$MNT/writer.log" 6<"$MNT/1.log"
+exec 7>"$MNT/writer.log" 6<"$MNT/1.log"
 echo one >&7
 umount -f "$MNT" 2>/dev/null
 umount -l "$MNT" 2>/dev/null
@@ -173,7 +174,7 @@ check "umount -f: what was accepted is sealed" [ "$(zcat "$STORE/writer.log.note
 check_all_there "umount -f"
 
 begin
-(while echo line; do :; done) 2>/dev/null >>"$MNT/busy.log" &
+(while echo line; do :; done) 2>/dev/null >"$MNT/busy.log" &
 writer=$!
 wait_for 10 sh -c "[ \$(stat -c %s '$MNT/busy.log') -gt 10000 ]"
 umount -f "$MNT" 2>/dev/null

@@ -8,6 +8,7 @@
 #	has_codec CODEC		is it in this build?
 #	status_says REGEX	has the mount's status a line with it?
 #	noise BYTES SEED	what does not compress, the same for the same seed
+#	freeze, thaw		the daemon stands still, every thread of it; and goes on
 #	start_daemon, crash	as it says: crash is SIGKILL and the removal of the dead mount
 #	ok NAME / fail NAME	one TAP line each;  check NAME COMMAND… does either
 #	quietly COMMAND…	without its output
@@ -177,6 +178,24 @@ has_ended() {
 	local threads
 	threads=$(find "/proc/$1/task" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)
 	[ "$threads" -eq 0 ] || { [ "$threads" -eq 1 ] && grep -q '^State:.Z' "/proc/$1/status"; }
+}
+
+# Only builtins: a process that ends would close what it has open, and that may wait for the daemon.
+stands_still() {
+	local task line
+	for task in "/proc/$DAEMON/task"/*; do
+		read -r line 2>"$WORK/gone" <"$task/stat" || return 1
+		[[ $line == *") T "* ]] || return 1
+	done
+}
+
+freeze() {
+	kill -STOP "$DAEMON"
+	wait_for 20 stands_still
+}
+
+thaw() {
+	kill -CONT "$DAEMON"
 }
 
 crash() {

@@ -58,9 +58,10 @@ struct file {
 	size_t written_end; /* up to here at most an open file is cut */
 	size_t cut_sure, cut_maybe, sealed_sure;
 	unsigned opens, writers;
-	bool armed;	/* an fsync may lead to a cut at any time */
-	bool mapped;	/* written by a mapping, and its writers may not be released yet */
-	bool map_dirty; /* … and the pages may still be in the page cache only */
+	bool armed; /* an fsync may lead to a cut at any time */
+	bool
+	    mapped; /* written by a mapping, or could be, and its writers may not be released yet */
+	bool map_dirty;		    /* … and the pages may still be in the page cache only */
 	bool mode_lazy, mtime_lazy; /* recorded later: a crash may set them back */
 	bool mode_known, mtime_known;
 	bool mtime_loose; /* pages are written when the kernel likes */

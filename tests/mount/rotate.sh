@@ -156,7 +156,7 @@ check_clean_store
 
 start grace=0
 : >"$WORK/synced.log"
-exec 7>>"$MNT/synced.log"
+exec 7>"$MNT/synced.log"
 for i in 1 2 3 4; do
 	write_lines 7 "$WORK/synced.log" 2000000 "$i"
 	"$TOOL" fsync 7

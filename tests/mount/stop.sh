@@ -192,7 +192,7 @@ check "SIGTERM with a writer: all of it is sealed" \
 
 new_store
 start grace=1h,stop_wait=0.2
-exec 7>>"$MNT/open.log"
+exec 7>"$MNT/open.log" # one who appends may go on: passthrough_append
 echo one >&7
 kill -TERM "$DAEMON"
 check "stop_wait: the daemon does not wait for ever for a writer" wait_for 60 ended "$DAEMON"
