@@ -280,6 +280,7 @@ struct store {
 
 	struct file *active;
 	struct file *passed;
+	int64_t pass_look_ns; /* when they are looked at next, while there are some */
 	struct file *imports;
 	struct id *claimed_ids; /* lib/ids.h */
 	uint64_t ids_end;	/* the first that this mount gives out; set at the start */

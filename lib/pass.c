@@ -96,6 +96,14 @@ void pass_learn_all(struct store *s, const struct dir *in)
 	free(list);
 }
 
+void pass_look(struct store *s)
+{
+	pass_learn_all(s, NULL);
+	lock_take(&s->lock);
+	s->pass_look_ns = clock_ns() + PASS_LOOK_NS;
+	lock_drop(&s->lock);
+}
+
 /* ---- which handles ---- */
 
 /* O_DIRECT is not for us to refuse, and the raw file's file system might. */
@@ -115,6 +123,10 @@ static void mark_locked(struct store *s, struct handle *h) REQUIRES(s->lock)
 	struct file *f = to_file(h->node);
 
 	h->passed = true;
+	if (!s->passed) {
+		s->pass_look_ns = clock_ns() + PASS_LOOK_NS;
+		cond_signal(&s->timer_wake);
+	}
 	if (!f->passed++)
 		DL_APPEND2(s->passed, f, passed_prev, passed_next);
 }

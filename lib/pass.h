@@ -27,6 +27,11 @@ void pass_learn_to(struct store *s, struct file *f, uint64_t to) EXCLUDES(s->loc
 /* Of all that are open so; in NULL: or only of those in this directory. */
 void pass_learn_all(struct store *s, const struct dir *in) EXCLUDES(s->lock);
 
+/* By the timer thread, at store.pass_look_ns: how long they are decides of nothing then, but what is large is
+ * compressed while it grows (lib/early.h). */
+#define PASS_LOOK_NS INT64_C(1000000000)
+void pass_look(struct store *s) EXCLUDES(s->lock);
+
 /* The handle is being released. */
 void pass_end_locked(struct store *s, struct handle *h) REQUIRES(s->lock);
 

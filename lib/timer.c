@@ -9,6 +9,7 @@
 #include "lib/catalog.h"
 #include "lib/cut.h"
 #include "lib/lazy.h"
+#include "lib/pass.h"
 #include "lib/space.h"
 
 static void note_soon_locked(struct store *s) REQUIRES(s->lock)
@@ -89,6 +90,8 @@ static struct file *take_due_locked(struct store *s, int64_t *next_ns) REQUIRES(
 	int64_t now_ns = clock_ns();
 
 	*next_ns = s->attrs_deadline_ns;
+	if (s->passed && (!*next_ns || s->pass_look_ns < *next_ns))
+		*next_ns = s->pass_look_ns;
 	for (int list = 0; list < TIMERS; list++) {
 		struct file *f = s->timers[list];
 
@@ -129,6 +132,10 @@ static void *timer_thread(void *arg)
 		} else if (s->attrs_deadline_ns && s->attrs_deadline_ns <= clock_ns()) {
 			lock_drop(&s->lock);
 			lazy_flush(s);
+			lock_take(&s->lock);
+		} else if (s->passed && s->pass_look_ns <= clock_ns()) {
+			lock_drop(&s->lock);
+			pass_look(s);
 			lock_take(&s->lock);
 		} else if (next_ns) {
 			cond_wait_until(&s->timer_wake, &s->lock, next_ns);

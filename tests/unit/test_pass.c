@@ -120,6 +120,7 @@ static void what_is_appended_is_known_when_it_counts(void)
 
 		begin();
 		a = start_appending();
+		look_no_more(&a);
 		append_past(&a, LINE);
 		CHECK_EQ(size_known(&a), 0);
 		asks[i](&a);
@@ -130,6 +131,23 @@ static void what_is_appended_is_known_when_it_counts(void)
 		CHECK_EQ(store_close(a.s), 0);
 		end();
 	}
+}
+
+static void it_is_looked_at_though_nobody_asks(void)
+{
+	struct appender a;
+
+	begin();
+	a = start_appending();
+	append_past(&a, LINE);
+	while (size_known(&a) != LINE_BYTES)
+		usleep(1000);
+	append_past(&a, LINE);
+	while (size_known(&a) != 2 * LINE_BYTES)
+		usleep(1000);
+	release(&a);
+	CHECK_EQ(store_close(a.s), 0);
+	end();
 }
 
 static void at_the_last_close_all_of_it_is_known(void)
@@ -270,6 +288,7 @@ int main(void)
 {
 	loud();
 	RUN(what_is_appended_is_known_when_it_counts);
+	RUN(it_is_looked_at_though_nobody_asks);
 	RUN(at_the_last_close_all_of_it_is_known);
 	RUN(a_cut_leaves_the_torn_line_and_what_comes);
 	RUN(who_goes_on_behind_the_stop_is_met);
