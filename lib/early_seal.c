@@ -112,6 +112,8 @@ static void complete(struct early *e)
 {
 	int err = e->has_end ? 0 : early_make_end(e, e->seg->raw_bytes, e->seg->part);
 
+	if (!err && e->end.raw_bytes != e->seg->raw_bytes)
+		err = -EIO;
 	if (!err && !e->complete)
 		err = seekgz_writer_hash(&e->end, UINT64_MAX, e->sha256);
 	if (err)

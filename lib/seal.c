@@ -62,8 +62,10 @@ static int complete(struct seal *sl)
 {
 	struct segment *seg = sl->seg;
 	struct sealed *rec = &seg->record;
-	int err = seekgz_writer_end(&sl->writer, seg->part, seg->offset, rec->raw_sha256);
+	int err = sl->writer.raw_bytes == seg->raw_bytes ? 0 : -EIO;
 
+	if (!err)
+		err = seekgz_writer_end(&sl->writer, seg->part, seg->offset, rec->raw_sha256);
 	if (!err)
 		err = seekgz_writer_hash(&sl->writer, UINT64_MAX, rec->sha256);
 	seal_fill_record(seg, sl->window.lane, &sl->writer, &sl->frames);

@@ -123,6 +123,24 @@ static void a_failing_temporary_is_dropped_and_nothing_is_said(void)
 	close_store(s);
 }
 
+/* Without a job: the header has the same length with a chunk less, so only the raw length tells. */
+static void a_large_object_that_lacks_a_chunk_is_not_published(void)
+{
+	struct store *s;
+
+	begin();
+	s = start_with(2);
+	put(s, ".a", sample, SIZE);
+	CHECK_EQ(rename_to(s, ".a", "a"), 0);
+	quiet();
+	atomic_store(&fail_pwrite, 5);
+	seal_all(s);
+	loud();
+	CHECK_EQ(atomic_load(&fail_pwrite), 0);
+	CHECK(object_equals(&dir, "a.notepack.gz", sample, SIZE));
+	close_store(s);
+}
+
 static void a_writer_gets_the_room_of_a_job(void)
 {
 	struct store *s;
@@ -216,6 +234,7 @@ int main(void)
 	RUN(what_is_removed_or_renamed_leaves_nothing);
 	RUN(a_stop_uses_what_is_there);
 	RUN(a_failing_temporary_is_dropped_and_nothing_is_said);
+	RUN(a_large_object_that_lacks_a_chunk_is_not_published);
 	RUN(a_writer_gets_the_room_of_a_job);
 	RUN(a_job_takes_no_room_that_the_seal_would_want);
 	RUN(a_crash_leaves_nothing_but_the_raw_file);
