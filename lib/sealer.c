@@ -29,8 +29,6 @@
 #define RETRY_MAX_NS INT64_C(30000000000)
 #define PROGRESS_NS 200000000
 #define INODES_KEPT 8 /* of the last, and one for each thread that may begin one */
-#define INODES_UNASKED                                                                         \
-	256	      /* begun before the file system is asked again, if it has that many */
 #define BEGUN_MAX 512 /* two batches of the publisher */
 #define FAST_PART 3   /* of the backlog; beyond one, adaptive */
 
@@ -52,7 +50,6 @@ struct sealer {
 	unsigned in_work;  /* submitted, and neither published nor waiting for a retry */
 	unsigned begun;	   /* of those in work, no more queued */
 	bool held_back;	   /* for want of inodes, until one that is begun ends */
-	uint64_t inodes;   /* so many may be begun before the file system is asked again */
 	bool draining, stop;
 	struct lane lanes[2]; /* the options'; the fast one */
 };
@@ -132,53 +129,37 @@ static void ended_locked(struct sealer *p) REQUIRES(p->lock)
 	cond_signal(&p->wake);
 }
 
-/* Are there inodes for what may be begun? They are asked for anew when half of them may be gone. */
-static void ask_for_inodes(struct sealer *p)
-{
-	uint64_t kept = INODES_KEPT + p->store->options.threads;
-	uint64_t left = space_inodes(p->store);
-
-	lock_take(&p->lock);
-	kept += p->open; /* these may have no temporary yet */
-	p->inodes = left < kept ? 0 : MIN((left - kept) / 2 + 1, (uint64_t)INODES_UNASKED);
-	lock_drop(&p->lock);
-}
-
-/* The next queued segment, begun; NULL: there is none, or no room. *ask: inodes are to be asked for. */
-static struct segment *begin_locked(struct sealer *p, bool *ask) REQUIRES(p->lock)
-{
-	struct segment *seg;
-
-	*ask = has_room_locked(p) && !p->inodes && !*ask;
-	if (*ask)
-		return NULL;
-	p->held_back = !p->inodes && p->begun > 0;
-	seg = can_start_locked(p) ? segment_queue_take(&p->queued) : NULL;
-	if (!seg)
-		return NULL;
-	p->inodes -= p->inodes > 0;
-	seg->small = seg->raw_bytes <= SEEKGZ_CHUNK_BYTES;
-	p->open++;
-	p->small += seg->small;
-	p->begun++;
-	return seg;
-}
-
 /* Start queued segments while there is room. Called without the lock. */
 static void start_queued(struct sealer *p)
 {
 	struct segment *seg;
-	bool ask = false;
+	uint64_t kept;
+	bool room, few;
 
-	do {
-		if (ask)
-			ask_for_inodes(p);
+	for (;;) {
 		lock_take(&p->lock);
-		seg = begin_locked(p, &ask);
+		room = has_room_locked(p);
+		/* What is open may have no temporary yet. */
+		kept = INODES_KEPT + p->store->options.threads + p->open;
 		lock_drop(&p->lock);
-		if (seg)
-			seal_start(p->store, p, seg);
-	} while (seg || ask);
+		if (!room)
+			return;
+		few = space_inodes(p->store) < kept;
+
+		lock_take(&p->lock);
+		p->held_back = few && p->begun > 0;
+		seg = can_start_locked(p) ? segment_queue_take(&p->queued) : NULL;
+		if (seg) {
+			seg->small = seg->raw_bytes <= SEEKGZ_CHUNK_BYTES;
+			p->open++;
+			p->small += seg->small;
+			p->begun++;
+		}
+		lock_drop(&p->lock);
+		if (!seg)
+			return;
+		seal_start(p->store, p, seg);
+	}
 }
 
 /* To be published: now, or together with other small ones that are on their way. */
