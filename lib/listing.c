@@ -4,6 +4,7 @@
  * (dir.changes); nobody has to be told of one for the next listing to be right.
  */
 #include "lib/core.h"
+#include "lib/pass.h"
 
 /* An import is listed while it is empty and no one writes it: that changes without a count. */
 static bool has_import_locked(struct store *s, const struct dir *d) REQUIRES(s->lock)
@@ -25,6 +26,7 @@ enum store_listing store_listing_begin(struct store *s, struct node *dir, uint64
 
 	if (dir->kind != NODE_DIR)
 		return listing;
+	pass_learn_all(s, d);
 	lock_take(&s->lock);
 	*state = d->changes;
 	if ((!d->listings || d->listed_at == d->changes) && !has_import_locked(s, d)) {

@@ -165,8 +165,18 @@ static void at_the_last_close_all_of_it_is_known(void)
 	end();
 }
 
+static uint64_t listing_state(struct store *s)
+{
+	uint64_t state;
+
+	if (store_listing_begin(s, store_root(s), &state) != STORE_LISTING_DIRECT)
+		store_listing_end(s, store_root(s));
+	return state;
+}
+
 static void a_cut_leaves_the_torn_line_and_what_comes(void)
 {
+	uint64_t before;
 	struct appender a;
 
 	begin();
@@ -178,11 +188,15 @@ static void a_cut_leaves_the_torn_line_and_what_comes(void)
 	seal_all(a.s);
 	CHECK(seals_to("a.p000000002.notepack.gz", "torn and mended\n"));
 	CHECK(!is_listed(a.s, "a"));
+	before = listing_state(a.s);
 	append_past(&a, "x");
+	CHECK(listing_state(a.s) !=
+	      before); /* what the kernel has kept is not right any more */
+	append_past(&a, "y");
 	CHECK(is_listed(a.s, "a"));
 	release(&a);
 	CHECK_EQ(store_close(a.s), 0);
-	CHECK(seals_to("a.p000000003.notepack.gz", "x"));
+	CHECK(seals_to("a.p000000003.notepack.gz", "xy"));
 	end();
 }
 
