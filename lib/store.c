@@ -258,7 +258,7 @@ static int start_sealing(struct store *s)
 	if (s->sealer)
 		err = recovery_arm(s); /* before a timer cuts anything */
 	if (!err)
-		err = timers_start(s);
+		err = timer_start(s);
 	if (!err)
 		err = import_load(s);
 	return err;
@@ -424,7 +424,7 @@ int store_open(const struct store_options *options, const struct store_hooks *ho
 		return 0;
 	}
 	scrub_stop(s);
-	timers_stop(s);
+	timer_stop(s);
 	import_drain(s);
 	if (s->sealer)
 		sealer_drain(s->sealer, NULL);

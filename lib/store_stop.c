@@ -207,7 +207,7 @@ int store_stop(struct store *s)
 	barrier_end_all(s, -EIO);
 	write_drain(s);
 	prover_finish(s);
-	timers_stop(s);
+	timer_stop(s);
 	import_drain(s);
 	early_stop(s, false);
 	sealer_drain(s->sealer, write_drain);

@@ -147,7 +147,7 @@ static void *timer_thread(void *arg)
 	return NULL;
 }
 
-int timers_start(struct store *s)
+int timer_start(struct store *s)
 {
 	int err = pthread_create(&s->timer_thread, NULL, timer_thread, s);
 
@@ -155,7 +155,7 @@ int timers_start(struct store *s)
 	return -err;
 }
 
-void timers_stop(struct store *s)
+void timer_stop(struct store *s)
 {
 	if (!s->timer_running)
 		return;

@@ -20,7 +20,7 @@ void timer_retry_locked(struct store *s, struct file *f, int64_t wait_ns) REQUIR
 
 /* 0 or -errno (no thread). stop: cut everything that is closed, then end and join the thread.
  */
-int timers_start(struct store *s);
-void timers_stop(struct store *s);
+int timer_start(struct store *s);
+void timer_stop(struct store *s);
 
 #endif
