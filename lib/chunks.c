@@ -182,10 +182,9 @@ static int load_locked(struct chunks *c, struct slot *slot, struct seekgz_damage
 }
 
 /* Have the chunk in a slot, of which the caller is a user then. */
-static int use_locked(struct chunks_reader *r, uint64_t chunk, struct slot **out,
-		      struct seekgz_damage *damage) REQUIRES(r->chunks->lock)
+static int use_locked(struct chunks *c, struct chunks_reader *r, uint64_t chunk,
+		      struct slot **out, struct seekgz_damage *damage) REQUIRES(c->lock)
 {
-	struct chunks *c = r->chunks;
 	int err = 0;
 
 	for (;;) {
@@ -254,8 +253,8 @@ static void run(struct task *t)
 
 /* The reader is at this chunk: how many behind it are to be read ahead? The requests of one reader
  * may overtake each other by less than a chunk. */
-static unsigned note_chunk_locked(struct chunks_reader *r, uint64_t chunk)
-    REQUIRES(r->chunks->lock)
+static unsigned note_chunk_locked(struct chunks *c, struct chunks_reader *r, uint64_t chunk)
+    REQUIRES(c->lock)
 {
 	if (chunk == r->last + 1) {
 		r->run++;
@@ -281,16 +280,16 @@ static uint64_t ahead_end(const struct chunks_reader *r, uint64_t chunk)
 }
 
 /* Queue what is to be read ahead; returns how many there are to be done. */
-static unsigned queue_ahead_locked(struct chunks_reader *r, uint64_t chunk)
-    REQUIRES(r->chunks->lock)
+static unsigned queue_ahead_locked(struct chunks *c, struct chunks_reader *r, uint64_t chunk)
+    REQUIRES(c->lock)
 {
-	unsigned queued = 0, count = note_chunk_locked(r, chunk);
+	unsigned queued = 0, count = note_chunk_locked(c, r, chunk);
 	uint64_t end = MIN(chunk + 1 + count, ahead_end(r, chunk));
 
 	for (uint64_t i = chunk + 1; i < end; i++) {
-		if (find_locked(r->chunks, r, i))
+		if (find_locked(c, r, i))
 			continue;
-		if (!take_slot_locked(r->chunks, r, i, true))
+		if (!take_slot_locked(c, r, i, true))
 			break;
 		queued++;
 	}
@@ -331,8 +330,8 @@ ssize_t chunks_read(struct chunks_reader *r, void *buf, size_t len, uint64_t off
 		size_t skip = (offset + done) & (SEEKGZ_CHUNK_BYTES - 1), n;
 		struct slot *slot;
 
-		wake_locked(c, queue_ahead_locked(r, chunk));
-		err = use_locked(r, chunk, &slot, &met);
+		wake_locked(c, queue_ahead_locked(c, r, chunk));
+		err = use_locked(c, r, chunk, &slot, &met);
 		if (err)
 			break;
 		n = MIN(len - done, seekgz_chunk_bytes(layout, chunk) - skip);

@@ -25,38 +25,42 @@ static bool is_of(const char *path, const char *pattern)
 	return fnmatch(pattern, path + strlen(dir.path), 0) == 0;
 }
 
+struct path {
+	char text[PATH_MAX];
+};
+
 /* The path of what is in the store; else "". */
-static void path_of(int fd, char path[PATH_MAX])
+static struct path path_of(int fd)
 {
+	struct path path;
 	char link[64];
 	ssize_t n;
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, path, PATH_MAX - 1);
-	path[MAX(n, 0)] = '\0';
-	if (!dir.path[0] || strncmp(path, dir.path, strlen(dir.path)) != 0)
-		path[0] = '\0';
+	n = readlink(link, path.text, sizeof(path.text) - 1);
+	path.text[MAX(n, 0)] = '\0';
+	if (!dir.path[0] || strncmp(path.text, dir.path, strlen(dir.path)) != 0)
+		path.text[0] = '\0';
+	return path;
 }
 
 int fsync(int fd)
 {
-	char path[PATH_MAX];
+	struct path path = path_of(fd);
 
-	path_of(fd, path);
-	if (path[0]) {
-		commits += is_of(path, "/.notepackfs/manifest.new.*");
-		object_syncs += is_of(path, "/.notepackfs/tmp/*.gz");
-		dir_syncs += is_of(path, "");
+	if (path.text[0]) {
+		commits += is_of(path.text, "/.notepackfs/manifest.new.*");
+		object_syncs += is_of(path.text, "/.notepackfs/tmp/*.gz");
+		dir_syncs += is_of(path.text, "");
 	}
 	return (int)syscall(SYS_fsync, fd);
 }
 
 int futimens(int fd, const struct timespec times[2])
 {
-	char path[PATH_MAX];
+	struct path path = path_of(fd);
 
-	path_of(fd, path);
-	dir_times += path[0] && is_of(path, "");
+	dir_times += path.text[0] && is_of(path.text, "");
 	return (int)syscall(SYS_utimensat, fd, NULL, times, 0);
 }
 
