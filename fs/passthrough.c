@@ -9,6 +9,8 @@
 
 /* Out of memory: the entry is not added (its hh.tbl stays NULL). */
 #define HASH_NONFATAL_OOM 1
+/* The default falls through cases in a way that compilers warn about. */
+#define HASH_FUNCTION(key, len, value) HASH_OAT(key, len, value)
 #include <uthash.h>
 
 #include "lib/bytes.h"

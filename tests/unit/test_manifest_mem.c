@@ -160,7 +160,9 @@ struct many {
 
 static void name_of(uint64_t i, char dir[16], char plain[32])
 {
-	snprintf(dir, 16, i % 5 == 4 ? "" : "d%d/e", (int)(i / 40 % 7));
+	dir[0] = '\0';
+	if (i % 5 != 4)
+		snprintf(dir, 16, "d%d/e", (int)(i / 40 % 7));
 	snprintf(plain, 32, "f%llu", (unsigned long long)i);
 }
 
