@@ -21,7 +21,7 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (err)
 		reply_err(req, err);
 	else
-		reply_attr(req, &st);
+		reply_attr(fs, req, ino_node(fs, ino), &st);
 }
 
 /* FUSE sets a time's bit along with its "now" bit; the store takes one of them. */
@@ -59,7 +59,7 @@ static int run_setattr(struct fs *fs, struct op *op)
 	int r = store_setattr(fs->store, &op->caller, op->node, &op->attr, &op->flags, &st);
 
 	if (r == 0)
-		reply_attr(op->req, &st);
+		reply_attr(fs, op->req, op->node, &st);
 	return r;
 }
 

@@ -144,12 +144,19 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 	      struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
+	bool appends = fi->flags & O_APPEND && !fi->writepage;
 	ssize_t n = -EPERM;
 
-	if (!ino_is_control(ino))
-		n = store_write(handle_of(fi), data, size, (uint64_t)off, fi->writepage);
-	if (n < 0 && fi->writepage && !ino_is_control(ino))
-		inval_data(fs, ino_node(fs, ino)); /* the cache has them; no one else must */
+	if (ino_is_control(ino)) {
+		reply_written(req, n);
+		return;
+	}
+	n = appends ? store_append(handle_of(fi), data, size, (uint64_t)off)
+		    : store_write(handle_of(fi), data, size, (uint64_t)off, fi->writepage);
+	/* The cache has them; no one else must. Or it has them where they are not. */
+	if ((n < 0 && fi->writepage) ||
+	    (appends && node_may_grow(fs->store, ino_node(fs, ino))))
+		inval_data(fs, ino_node(fs, ino));
 	if (n > 0 && !fi->writepage)
 		reply_written_slowly(fs, req, n);
 	else

@@ -23,12 +23,17 @@ void reply_none(fuse_req_t req)
 	fuse_reply_none(req);
 }
 
+static double keep_seconds(struct fs *fs, struct node *n)
+{
+	return node_may_grow(fs->store, n) ? 0 : REPLY_KEEP_SECONDS;
+}
+
 int reply_fill_entry(struct fs *fs, struct node *n, struct fuse_entry_param *e)
 {
 	memset(e, 0, sizeof(*e));
 	e->ino = ino_of_node(fs, n);
 	if (!node_is_fleeting(fs->store, n)) {
-		e->attr_timeout = REPLY_KEEP_SECONDS;
+		e->attr_timeout = keep_seconds(fs, n);
 		e->entry_timeout = REPLY_KEEP_SECONDS;
 	}
 	return store_getattr(fs->store, n, &e->attr);
@@ -123,9 +128,9 @@ bool reply_control_open(fuse_req_t req, struct fuse_file_info *fi)
 	return fuse_reply_open(req, fi) == 0;
 }
 
-void reply_attr(fuse_req_t req, const struct stat *st)
+void reply_attr(struct fs *fs, fuse_req_t req, struct node *n, const struct stat *st)
 {
-	fuse_reply_attr(req, st, REPLY_KEEP_SECONDS);
+	fuse_reply_attr(req, st, keep_seconds(fs, n));
 }
 
 void reply_readlink(fuse_req_t req, const char *target)

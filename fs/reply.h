@@ -41,7 +41,7 @@ void reply_control_attr(fuse_req_t req, const struct stat *st);
 /* Returns false if the open did not reach the kernel: no RELEASE will come. */
 bool reply_control_open(fuse_req_t req, struct fuse_file_info *fi);
 
-void reply_attr(fuse_req_t req, const struct stat *st);
+void reply_attr(struct fs *fs, fuse_req_t req, struct node *n, const struct stat *st);
 void reply_readlink(fuse_req_t req, const char *target);
 /* len >= 0, or -errno. */
 void reply_data(fuse_req_t req, const void *data, ssize_t len);

@@ -43,6 +43,17 @@ bool node_is_fleeting(struct store *s, struct node *n)
 	return fleeting;
 }
 
+bool node_may_grow(struct store *s, struct node *n)
+{
+	const struct file *f = n->kind == NODE_FILE ? to_file(n) : NULL;
+	bool may;
+
+	lock_take(&s->lock);
+	may = f && f->raw_recovered && f->raw_present && !f->import && !s->options.read_only;
+	lock_drop(&s->lock);
+	return may;
+}
+
 enum node_kind node_kind(const struct node *n)
 {
 	return n->kind;

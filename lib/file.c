@@ -338,6 +338,33 @@ ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offs
 	return n < 0 ? n : skip + n;
 }
 
+ssize_t store_append(struct handle *h, const void *buf, size_t len, uint64_t offset)
+{
+	struct store *s = h->store;
+	struct file *f = to_file(h->node);
+	struct raw *raw;
+	struct stat st;
+	ssize_t n;
+
+	if (!h->writer || !node_may_grow(s, h->node))
+		return store_write(h, buf, len, offset, false);
+	n = enter_with_raw(s, h, &raw);
+	if (n)
+		return n;
+	n = io_fstat(raw->fd, &st);
+	if (!n)
+		n = space_take(s, f, raw->fd, (uint64_t)st.st_size, len);
+	if (!n)
+		n = io_append_some(raw->fd, buf, len);
+	/* It begins there, or behind: the others' bytes are new, too. */
+	if (n > 0)
+		note_written(s, h, (uint64_t)st.st_size, (uint64_t)st.st_size + (uint64_t)n,
+			     false);
+	leave(s, f, raw);
+	pass_learn(s, f);
+	return n;
+}
+
 /* In the gate. */
 static int allocate(struct store *s, struct file *f, int fd, int mode, uint64_t offset,
 		    uint64_t len)

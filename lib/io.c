@@ -148,6 +148,17 @@ ssize_t io_pwrite_some(int fd, const void *buf, size_t len, uint64_t offset)
 	return n < 0 ? -errno : n;
 }
 
+ssize_t io_append_some(int fd, const void *buf, size_t len)
+{
+	struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};
+	ssize_t n;
+
+	do
+		n = pwritev2(fd, &iov, 1, 0, RWF_APPEND);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
 int io_truncate(int fd, uint64_t bytes)
 {
 	return ftruncate(fd, (off_t)bytes) == 0 ? 0 : -errno;

@@ -48,6 +48,9 @@ int io_pwrite(int fd, const void *buf, size_t len, uint64_t offset);
 
 /* One write at offset; may be short. Returns the count. */
 ssize_t io_pwrite_some(int fd, const void *buf, size_t len, uint64_t offset);
+
+/* The same at the end of the file, wherever others who append have moved it by then. */
+ssize_t io_append_some(int fd, const void *buf, size_t len);
 int io_truncate(int fd, uint64_t bytes);
 int io_fallocate(int fd, int mode, uint64_t offset, uint64_t len);
 

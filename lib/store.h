@@ -230,6 +230,9 @@ enum {
 
 /* Its name means this node for a moment only (an import): not to be remembered. */
 bool node_is_fleeting(struct store *s, struct node *n);
+/* Someone who began before the store was opened may still append to its raw file: how long it is, and what is
+ * behind the end, is not to be remembered. */
+bool node_may_grow(struct store *s, struct node *n);
 uint64_t node_ino(struct store *s, struct node *n);
 int store_getattr(struct store *s, struct node *n, struct stat *out);
 /* An object stands for its file (chmod -R meets objects only), and never shows the right to
@@ -270,6 +273,9 @@ ssize_t store_read(struct handle *h, void *buf, size_t len, uint64_t offset);
  * cut. */
 ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offset,
 		    bool cached);
+/* For a writer with O_APPEND, who takes offset for the end. If node_may_grow, it is written at the end, as it
+ * is then. */
+ssize_t store_append(struct handle *h, const void *buf, size_t len, uint64_t offset);
 int store_fallocate(struct handle *h, int mode, uint64_t offset, uint64_t len);
 int store_flush(struct handle *h); /* a sticky error of the file, else 0 */
 int store_fsync(struct handle *h);

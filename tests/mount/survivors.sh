@@ -1,0 +1,89 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# A writer who appends to the store's own file outlives the daemon. The next mount has what he wrote, shows what
+# he writes, and whoever appends beside him there writes behind him, in each mode: no byte of either is lost.
+
+# shellcheck source=tests/mount/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+start
+exec 8>>"$MNT/first"
+exec 8>&-
+reason=$(grep -m 1 -o 'through this process.*' "$LOG" || :)
+stop "a first mount"
+if [ -n "$reason" ]; then
+	skip "a writer outlives the daemon" "$reason"
+	finish
+fi
+
+MADE="A1 A2 B2 A3 B3 A4 B4 A5"
+
+lines() {
+	tr '\n' ' ' <"$1"
+}
+
+# append NAME FLAGS: lines of standard input, each by one write, with a handle that python3 opens so
+append() {
+	python3 -u -c '
+import os, sys
+fd = os.open(sys.argv[1], os.O_APPEND | getattr(os, sys.argv[2]))
+for line in sys.stdin: os.write(fd, line.encode())' "$MNT/$1" "$2"
+}
+
+# beside NAME FLAGS: B's lines through a handle of the new mount between A's, which go past it.
+beside() {
+	local to pid i
+	mkfifo "$WORK/to"
+	append "$1" "$2" <"$WORK/to" &
+	pid=$!
+	exec {to}>"$WORK/to"
+	for i in 2 3 4; do
+		echo "A$i" >&8
+		echo "B$i" >&"$to"
+		wait_for 20 seen "$STORE/$1" "B$i" || return 1
+	done
+	exec {to}>&-
+	wait "$pid"
+	rm "$WORK/to"
+}
+
+seen() {
+	grep -qx "$2" "$1"
+}
+
+# MODE is that of the second mount.
+for mode in passthrough=auto passthrough=off rotate_size=1M; do
+	for flags in O_WRONLY O_RDWR; do
+		start grace=1h
+		exec 8>>"$MNT/x"
+		echo A1 >&8
+		crash
+		start "grace=1h,allow_delete,$mode"
+		check "$mode, $flags: what was written before is there" [ "$(lines "$MNT/x")" = "A1 " ]
+		check "$mode, $flags: a second one appends" beside x "$flags"
+		echo A5 >&8
+		check "$mode, $flags: no line is lost" [ "$(lines "$MNT/x")" = "$MADE " ]
+		exec 8>&-
+		"$NOTEPACKCTL" seal "$MNT/x"
+		check "$mode, $flags: nor when it is sealed" [ "$(zcat "$(object_of "$MNT/x")" | tr '\n' ' ')" = "$MADE " ]
+		rm "$MNT/x"
+		stop "$mode, $flags"
+	done
+done
+
+start grace=1h
+exec 8>>"$MNT/y"
+echo A1 >&8
+crash
+start grace=1h,allow_delete,passthrough=off
+exec 7<"$MNT/y"
+check "what is there is read" [ "$(lines "$MNT/y")" = "A1 " ]
+echo A2 >&8
+check "what a survivor writes is seen at once: its length" [ "$(stat -c %s "$MNT/y")" = 6 ]
+check "… and its bytes, though someone has had it open" [ "$(lines "$MNT/y")" = "A1 A2 " ]
+echo A3 >&8
+check "… each time" [ "$(lines "$MNT/y") $(cat <&7 | tail -n 1)" = "A1 A2 A3  A3" ]
+exec 7<&- 8>&-
+stop "a reader"
+finish
