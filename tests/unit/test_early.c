@@ -26,11 +26,13 @@ static void is_byte_identical_with_every_codec(void)
 	const struct codec *each;
 
 	for (size_t i = 0; (each = codec_at(i)); i++) {
+		if (strcmp(each->name, "isal") == 0)
+			continue; /* early_kit.h */
 		codec = each->name;
 		printf("# %s\n", codec);
 		seal_while_written();
 	}
-	codec = codec_fastest(codec_find("auto"))->name;
+	codec = codec_find("auto")->name;
 }
 
 static void a_seal_right_behind_the_close_goes_on_from_there(void)
