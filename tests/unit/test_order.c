@@ -121,19 +121,26 @@ static int truncate_a(void)
 	return truncate(path, 1);
 }
 
-static void a_raw_file_that_someone_cut_short_is_not_sealed(void)
+static void is_not_sealed_when_cut_short(size_t len)
 {
+	CLEANUP_FREE char *data = calloc(1, len);
 	struct store *s;
 
 	begin();
 	s = start(NEVER_NS);
-	put(s, "a", "text", 4);
+	put(s, "a", data, len);
 	CHECK_EQ(truncate_a(), 0);
 	log_open("test_order", false, LOG_CRIT);
 	CHECK_EQ(store_close(s), 5);
 	log_open("test_order", false, LOG_ERR);
 	CHECK(!scratch_has(&dir, "a.notepack.gz"));
 	end();
+}
+
+static void a_raw_file_that_someone_cut_short_is_not_sealed(void)
+{
+	is_not_sealed_when_cut_short(4); /* at once */
+	is_not_sealed_when_cut_short(300000);
 }
 
 /* ---- the raw file goes ---- */
