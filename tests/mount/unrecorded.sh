@@ -10,7 +10,7 @@ cleanup_more() {
 }
 
 not_recorded() {
-	"$NOTEPACKCTL" status --json "$MNT" | jq -e '.pending[] | select(.path == "a" and .error != "")' >/dev/null
+	"$NOTEPACKCTL" status --json "$MNT" | jq -e '.pending[] | select(.path == "a" and .error != null)' >/dev/null
 }
 
 # refused COMMAND…: it ends, and not with success
