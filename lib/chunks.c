@@ -399,7 +399,7 @@ struct chunks *chunks_open(unsigned slots, unsigned threads)
 	c->slot_count = slots;
 	c->worker_count = MAX(threads, 1U);
 	c->workers = calloc(c->worker_count, sizeof(*c->workers));
-	c->pool = c->workers ? pool_open(threads) : NULL;
+	c->pool = c->workers ? pool_open(threads, false) : NULL;
 	if (!c->pool) {
 		free(c->workers);
 		free(c);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * early: the chunks of a large file are compressed while it is still being written, by threads of the pool
- * that have nothing else to do.
+ * early: the chunks of a large file are compressed while it is still being written, by the pool's threads of
+ * low priority (lib/pool.h).
  *
  * A job begins with the first 64 MiB that are not cut, and follows the writer at a distance, into a
  * temporary that is written in order, with the hashes of a seal. When the last writer has gone it makes the

@@ -3,27 +3,30 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "lib/lock.h"
 #include "lib/log.h"
 
 #define IDLE_PASSED_MAX 8
+#define IDLE_NICE 15 /* 3 % of a processor that others want, too */
 
 struct queue {
 	struct task *first, **last;
 };
 
 struct pool {
-	/* Rank 25. Protects the queues, passed, stop and inline_running. */
+	/* Rank 25. Protects the queues, running, passed, stop and inline_running. */
 	struct lock lock;
-	struct cond wake;
+	struct cond wake, wake_idle;
 	struct queue tasks, idle_tasks;
-	unsigned passed; /* tasks, while an idle one was waiting */
+	unsigned running; /* tasks of both kinds */
+	unsigned passed;  /* tasks, while an idle one was waiting */
 	bool stop;
 	bool inline_running;
 	/* Constant after pool_open. */
-	unsigned count;
-	pthread_t threads[];
+	unsigned count, idle_count;
+	pthread_t threads[]; /* count, and then idle_count */
 };
 
 static void queue_add(struct queue *q, struct task *t)
@@ -33,13 +36,10 @@ static void queue_add(struct queue *q, struct task *t)
 	q->last = &t->next;
 }
 
-static struct task *take_locked(struct pool *p) REQUIRES(p->lock)
+static struct task *queue_take(struct queue *q)
 {
-	bool other = p->tasks.first && (!p->idle_tasks.first || p->passed < IDLE_PASSED_MAX);
-	struct queue *q = other ? &p->tasks : &p->idle_tasks;
 	struct task *t = q->first;
 
-	p->passed = other && p->idle_tasks.first ? p->passed + 1 : 0;
 	if (t) {
 		q->first = t->next;
 		if (!q->first)
@@ -48,48 +48,120 @@ static struct task *take_locked(struct pool *p) REQUIRES(p->lock)
 	return t;
 }
 
-static void *work(void *arg)
+/* Is it an idle task's turn? */
+static bool has_time_locked(const struct pool *p) REQUIRES(p->lock)
 {
-	struct pool *p = arg;
+	return p->idle_tasks.first &&
+	       (p->passed >= IDLE_PASSED_MAX || (!p->tasks.first && p->running < p->count));
+}
+
+static struct task *take_locked(struct pool *p) REQUIRES(p->lock)
+{
+	struct task *t = queue_take(&p->tasks);
+
+	if (t && p->idle_tasks.first)
+		p->passed++;
+	return t;
+}
+
+static struct task *take_idle_locked(struct pool *p) REQUIRES(p->lock)
+{
+	if (!has_time_locked(p))
+		return NULL;
+	p->passed = 0;
+	return queue_take(&p->idle_tasks);
+}
+
+/* No task is left, nor one that might submit another. */
+static bool has_ended_locked(const struct pool *p) REQUIRES(p->lock)
+{
+	return p->stop && !p->running && !p->tasks.first && !p->idle_tasks.first;
+}
+
+static void run_locked(struct pool *p, struct task *t) REQUIRES(p->lock)
+{
+	p->running++;
+	if (has_time_locked(p))
+		cond_signal(&p->wake_idle);
+	lock_drop(&p->lock);
+	t->run(t);
+	lock_take(&p->lock);
+	p->running--;
+	if (has_time_locked(p))
+		cond_signal(&p->wake_idle);
+	if (has_ended_locked(p)) {
+		cond_broadcast(&p->wake);
+		cond_broadcast(&p->wake_idle);
+	}
+}
+
+static void work_at(struct pool *p, struct task *(*take)(struct pool *p), struct cond *wake)
+{
 	struct task *t;
 
 	lock_take(&p->lock);
-	for (;;) {
-		t = take_locked(p);
-		if (t) {
-			lock_drop(&p->lock);
-			t->run(t);
-			lock_take(&p->lock);
-		} else if (p->stop) {
-			break;
-		} else {
-			cond_wait(&p->wake, &p->lock);
-		}
+	while (!has_ended_locked(p)) {
+		t = take(p);
+		if (t)
+			run_locked(p, t);
+		else
+			cond_wait(wake, &p->lock);
 	}
 	lock_drop(&p->lock);
+}
+
+static void *work(void *arg)
+{
+	struct pool *p = arg;
+
+	work_at(p, take_locked, &p->wake);
 	return NULL;
 }
 
-struct pool *pool_open(unsigned threads)
+static void *work_when_idle(void *arg)
 {
-	struct pool *p = calloc(1, sizeof(*p) + threads * sizeof(p->threads[0]));
+	struct pool *p = arg;
+
+	/* In Linux that is of this thread. Failing, it is no worse than any other. */
+	setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + IDLE_NICE);
+	work_at(p, take_idle_locked, &p->wake_idle);
+	return NULL;
+}
+
+/* How many could be started. */
+static unsigned start(struct pool *p, pthread_t *threads, unsigned count, void *(*run)(void *))
+{
+	unsigned started = 0;
+	int err = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		err = pthread_create(&threads[started], NULL, run, p);
+		started += err == 0;
+	}
+	if (started < count)
+		log_warning("only %u of %u threads could be started (%s); the work is done all "
+			    "the same",
+			    started, count, strerror(err));
+	return started;
+}
+
+struct pool *pool_open(unsigned threads, bool idle)
+{
+	struct pool *p = calloc(1, sizeof(*p) + 2 * threads * sizeof(p->threads[0]));
 
 	if (!p)
 		return NULL;
 	lock_init(&p->lock);
 	cond_init(&p->wake);
+	cond_init(&p->wake_idle);
 	p->tasks.last = &p->tasks.first;
 	p->idle_tasks.last = &p->idle_tasks.first;
-	for (unsigned i = 0; i < threads; i++) {
-		int err = pthread_create(&p->threads[p->count], NULL, work, p);
-
-		if (err == 0)
-			p->count++;
-		else
-			log_warning("only %u of %u threads could be started (%s); the "
-				    "work is done all the same",
-				    p->count, threads, strerror(err));
-	}
+	/* The threads look at count under the lock. */
+	lock_take(&p->lock);
+	p->count = start(p, p->threads, threads, work);
+	if (idle)
+		p->idle_count = start(p, p->threads + p->count, p->count, work_when_idle);
+	lock_drop(&p->lock);
 	return p;
 }
 
@@ -123,9 +195,14 @@ void pool_submit(struct pool *p, struct task *t)
 
 void pool_submit_idle(struct pool *p, struct task *t)
 {
+	if (!p->idle_count) {
+		pool_submit(p, t);
+		return;
+	}
 	lock_take(&p->lock);
 	queue_add(&p->idle_tasks, t);
-	cond_signal(&p->wake);
+	if (has_time_locked(p))
+		cond_signal(&p->wake_idle);
 	lock_drop(&p->lock);
 }
 
@@ -141,10 +218,12 @@ void pool_close(struct pool *p)
 	lock_take(&p->lock);
 	p->stop = true;
 	cond_broadcast(&p->wake);
+	cond_broadcast(&p->wake_idle);
 	lock_drop(&p->lock);
-	for (unsigned i = 0; i < p->count; i++)
+	for (unsigned i = 0; i < p->count + p->idle_count; i++)
 		pthread_join(p->threads[i], NULL);
 	cond_release(&p->wake);
+	cond_release(&p->wake_idle);
 	lock_release(&p->lock);
 	free(p);
 }

@@ -397,7 +397,7 @@ struct sealer *sealer_open(struct store *s, unsigned threads, int *err)
 	segment_queue_init(&p->queued);
 	segment_queue_init(&p->ready);
 	segment_queue_init(&p->retry);
-	p->pool = pool_open(threads);
+	p->pool = pool_open(threads, true);
 	*err = -ENOMEM;
 	if (p->pool)
 		*err = -pthread_create(&p->publisher, NULL, publisher, p);

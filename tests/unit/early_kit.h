@@ -11,6 +11,8 @@
 
 #include "tests/unit/order_kit.h"
 
+#include <sys/resource.h>
+
 #include "lib/codec.h"
 
 #define MIB ((size_t)1 << 20)
@@ -27,6 +29,12 @@ static const char
     *codec; /* not isal, which may make two objects of one chunk: lib/codec_isal.c */
 
 /* ---- kit ---- */
+
+/* Here someone waits for the threads of low priority, and beside other tests that would be long. */
+int setpriority(__priority_which_t which, id_t who, int priority)
+{
+	return 0;
+}
 
 static inline struct store *start_with(unsigned threads)
 {
