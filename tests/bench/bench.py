@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import time
@@ -19,6 +20,10 @@ THREADS = 2
 
 class Failed(Exception):
     """A row cannot be measured; the text says why."""
+
+
+class LeftOut(Exception):
+    """A row cannot be measured with this build, and need not be; the text says why."""
 
 
 def run(*argv, **options):
@@ -192,6 +197,19 @@ class Bench:
         write much, and its figures do not count.)"""
         if not self.smoke:
             run("sync", "-f", self.work)
+
+    def warm_memory(self, size):
+        """Memory that a virtual machine gave back to its host is slow at the first touch, for whoever is first:
+        so much of it is used, and is free again."""
+        path = self.directory("warm") / "x"
+        with open(path, "xb") as file:
+            for _ in range(0, size, MIB):
+                file.write(bytes(MIB))
+        shutil.rmtree(path.parent)
+
+    def need_codec(self, codec):
+        if not re.search(rf"[ (]{codec}[ )]", run(self.build / "mount/notepackfs", "-V")):
+            raise LeftOut(f"this build has no codec {codec}")
 
     def need_space(self, size):
         free = shutil.disk_usage(self.work).free

@@ -114,6 +114,15 @@ def check_records(directory):
 # ---- the rows ----
 
 
+def skip_left_out(output):
+    """Rows of codecs that this build has not."""
+    global count
+    for key, reason in re.findall(r"^(\S+): left out: (.*)$", output, re.MULTILINE):
+        del ROWS[key]
+        count += 1
+        print(f"ok {count} - row {key} # SKIP {reason}", flush=True)
+
+
 def samples(out):
     with open(out / "results/samples.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -259,6 +268,7 @@ def main():
         check_records(work)
         result = bench("--smoke", "--runs", RUNS, "--out", out)
         check("all rows run", result.returncode == 0, result.stdout, result.stderr)
+        skip_left_out(result.stdout)
         check_rows(out)
         check_page(out)
         check_charts(out)
