@@ -18,6 +18,7 @@
 #include "lib/cut.h"
 #include "lib/dirfd.h"
 #include "lib/events.h"
+#include "lib/fsyncs.h"
 #include "lib/io.h"
 #include "lib/lazy.h"
 #include "lib/leftover.h"
@@ -227,9 +228,27 @@ static int start_writeback(struct store *s, struct segment *seg)
 	return 0;
 }
 
-static int make_durable(struct store *s, struct segment *seg)
+/* Each object once, and none again: its name stands for all of it then. */
+static void make_durable(struct batch *b)
 {
-	return seg->renamed ? 0 : io_fsync(seg->tmp_fd);
+	int fds[PUBLISH_BATCH], results[PUBLISH_BATCH];
+	size_t count = 0, done = 0, kept = 0;
+
+	for (size_t i = 0; i < b->count; i++) {
+		if (!b->segs[i]->renamed)
+			fds[count++] = b->segs[i]->tmp_fd;
+	}
+	fsyncs(fds, results, count);
+	for (size_t i = 0; i < b->count; i++) {
+		struct segment *seg = b->segs[i];
+		int err = seg->renamed ? 0 : results[done++];
+
+		if (!err)
+			b->segs[kept++] = seg;
+		else
+			fail_temporary(b->store, seg, err, "fsync of the object");
+	}
+	b->count = kept;
 }
 
 static int give_final_name(struct store *s, struct segment *seg)
@@ -440,7 +459,7 @@ void publish_batch(struct store *s, struct segment **segs, size_t count)
 	enter(&b);
 	each(&b, give_attributes, "setting owner and times");
 	each(&b, start_writeback, "starting the writeback");
-	each(&b, make_durable, "fsync of the object");
+	make_durable(&b);
 	each(&b, give_final_name, "giving the object its name");
 	sync_dirs(&b);
 	commit(&b);
