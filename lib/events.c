@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "lib/events.h"
 
+#include <errno.h>
 #include <fcntl.h>
 
-#include "lib/buf.h"
 #include "lib/bytes.h"
 #include "lib/io.h"
 #include "lib/layout.h"
@@ -79,32 +79,73 @@ static void rotate_locked(struct events *e) REQUIRES(e->lock)
 	e->fd = open_one(e, LAYOUT_LOG, O_RDWR | O_CREAT | O_APPEND, &e->size);
 }
 
+void events_format(struct buf *lines, const char *event, uint64_t seq, const char *path,
+		   const char *more)
+{
+	int64_t now_ns = clock_wall_ns();
+
+	buf_printf(lines, "{\"time\":\"%lld.%09lld\",\"event\":\"%s\",\"seq\":%llu,",
+		   (long long)(now_ns / 1000000000), (long long)(now_ns % 1000000000), event,
+		   (unsigned long long)seq);
+	buf_json_path(lines, "path", path, strlen(path));
+	buf_str(lines, more);
+	buf_str(lines, "}\n");
+}
+
+/* All of it, or nothing. */
+static int append_locked(struct events *e, const char *data, size_t len) REQUIRES(e->lock)
+{
+	struct stat st;
+	int err;
+
+	if (e->size + len > e->max_bytes / 2)
+		rotate_locked(e);
+	if (e->fd < 0)
+		return e->fd;
+	err = io_write(e->fd, data, len);
+	if (!err)
+		e->size += len;
+	else if (io_truncate(e->fd, e->size) != 0 && io_fstat(e->fd, &st) == 0)
+		e->size = (uint64_t)st.st_size;
+	return err;
+}
+
+static int append_each_locked(struct events *e, const char *data, size_t len) REQUIRES(e->lock)
+{
+	int err = 0;
+
+	while (len > 0) {
+		size_t line = (size_t)((const char *)memchr(data, '\n', len) - data) + 1;
+		int r = append_locked(e, data, line);
+
+		err = err ? err : r;
+		data += line;
+		len -= line;
+	}
+	return err;
+}
+
+void events_append(struct events *e, const struct buf *lines)
+{
+	int err = lines->failed ? -ENOMEM : 0;
+
+	if (e->read_only)
+		return;
+	lock_take(&e->lock);
+	if (!err && append_locked(e, lines->data, lines->len) != 0)
+		err = append_each_locked(e, lines->data, lines->len); /* room for some? */
+	lock_drop(&e->lock);
+	if (err)
+		log_warning(LAYOUT_LOG ": an event was not recorded: %s", strerror(-err));
+}
+
 void events_add(struct events *e, const char *event, uint64_t seq, const char *path,
 		const char *more)
 {
 	CLEANUP_BUF struct buf line = {0};
-	int64_t now_ns = clock_wall_ns();
-	int err;
 
-	if (e->read_only)
-		return;
-	buf_printf(&line, "{\"time\":\"%lld.%09lld\",\"event\":\"%s\",\"seq\":%llu,",
-		   (long long)(now_ns / 1000000000), (long long)(now_ns % 1000000000), event,
-		   (unsigned long long)seq);
-	buf_json_path(&line, "path", path, strlen(path));
-	buf_str(&line, more);
-	buf_str(&line, "}\n");
-	if (line.failed)
-		return;
-	lock_take(&e->lock);
-	if (e->size + line.len > e->max_bytes / 2)
-		rotate_locked(e);
-	err = e->fd < 0 ? e->fd : io_write(e->fd, line.data, line.len);
-	if (!err)
-		e->size += line.len;
-	lock_drop(&e->lock);
-	if (err)
-		log_warning(LAYOUT_LOG ": an event was not recorded: %s", strerror(-err));
+	events_format(&line, event, seq, path, more);
+	events_append(e, &line);
 }
 
 uint64_t events_size(struct events *e)

@@ -402,7 +402,7 @@ static int flip(struct store *s, struct segment *seg)
 	return err;
 }
 
-static void tell(struct store *s, struct segment *seg)
+static void describe(const struct segment *seg, struct buf *events)
 {
 	const struct sealed *rec = &seg->record;
 	CLEANUP_BUF struct buf path = {0}, more = {0};
@@ -419,7 +419,16 @@ static void tell(struct store *s, struct segment *seg)
 		return;
 	log_debug("%s: sealed, %llu to %llu bytes", path.data,
 		  (unsigned long long)rec->raw_bytes, (unsigned long long)rec->gz_bytes);
-	events_add(s->events, "seal", rec->seq, path.data, more.data);
+	events_format(events, "seal", rec->seq, path.data, more.data);
+}
+
+static void tell(struct batch *b)
+{
+	CLEANUP_BUF struct buf events = {0};
+
+	for (size_t i = 0; i < b->count; i++)
+		describe(b->segs[i], &events);
+	events_append(b->store->events, &events);
 }
 
 /* The raw bytes go, the names are free again, the next segment of the file has its turn. */
@@ -464,8 +473,7 @@ void publish_batch(struct store *s, struct segment **segs, size_t count)
 	sync_dirs(&b);
 	commit(&b);
 	each(&b, flip, "listing the object");
-	for (size_t i = 0; i < b.count; i++)
-		tell(s, b.segs[i]);
+	tell(&b);
 	for (size_t i = 0; i < b.count; i++)
 		finish(s, b.segs[i]);
 
