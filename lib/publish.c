@@ -23,6 +23,7 @@
 #include "lib/lazy.h"
 #include "lib/leftover.h"
 #include "lib/log.h"
+#include "lib/notify.h"
 #include "lib/object.h"
 #include "lib/piecewise.h"
 #include "lib/raw.h"
@@ -395,10 +396,9 @@ static int flip(struct store *s, struct segment *seg)
 	if (!err)
 		s->sealed_total++;
 	lock_drop(&s->lock);
-	if (!err && s->hooks.changed) {
-		s->hooks.changed(s->hooks.ctx, &seg->dir->n, seg->plain);
-		s->hooks.changed(s->hooks.ctx, &seg->dir->n, seg->object);
-	}
+	/* The object's name is new: no one remembers it, since none is remembered as absent. */
+	if (!err)
+		notify_name(s, seg->dir, seg->plain);
 	return err;
 }
 

@@ -58,6 +58,11 @@ echo hello >"$MNT/two"
 check "notepackctl seal ends the grace of one file" "$NOTEPACKCTL" seal "$MNT/one"
 check "… and returns when it is sealed" sealed "$MNT/one"
 check "… and leaves others alone" listed "$MNT/two"
+echo hello >"$MNT/asked"
+check_refused "an object that is not there yet is absent" "No such file" stat "$MNT/asked.notepack.gz"
+"$NOTEPACKCTL" seal "$MNT/asked"
+check "… and is there for who has asked before when its seal returns" \
+	sh -c "[ \"\$(zcat '$MNT/asked.notepack.gz')\" = hello ]"
 stop
 check_clean_store
 check "an unmount ends grace" [ "$(zcat "$STORE/two.notepack.gz")" = hello ]

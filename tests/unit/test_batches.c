@@ -18,7 +18,7 @@
 #define SHARE 64 /* files that a commit is for, at least, unless they have taken a second */
 
 static struct scratch dir;
-static atomic_uint commits, dir_syncs, dir_times, object_syncs, log_writes;
+static atomic_uint commits, dir_syncs, dir_times, object_syncs, log_writes, name_changes;
 static atomic_uint together, together_max; /* fsyncs of objects under way */
 static atomic_bool held;		   /* nothing is compressed */
 
@@ -110,6 +110,11 @@ ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)
 	return syscall(SYS_pwrite64, fd, buf, len, offset);
 }
 
+static void count_change(void *ctx, struct node *d, const char *name)
+{
+	name_changes++;
+}
+
 static void wait_until_all_are_queued(struct store *s)
 {
 	uint64_t queued;
@@ -138,7 +143,9 @@ static void small_files_share_commits_and_fsyncs_of_their_directory(void)
 		snprintf(name, sizeof(name), "f%d", i);
 		put(s, name, data, sizeof(data));
 	}
-	commits = dir_syncs = dir_times = object_syncs = log_writes = together_max = 0;
+	commits = dir_syncs = dir_times = object_syncs = log_writes = name_changes =
+	    together_max = 0;
+	s->hooks.changed = count_change;
 	held = slow = true;
 	seal_begin(s, &w);
 	wait_until_all_are_queued(s);
@@ -150,6 +157,7 @@ static void small_files_share_commits_and_fsyncs_of_their_directory(void)
 	printf("# %u commits, %u fsyncs of the directory, its times set %u times, %d s\n",
 	       commits, dir_syncs, dir_times, (int)seconds);
 	CHECK_EQ(object_syncs, FILES);
+	CHECK_EQ(name_changes, FILES); /* the object's name means nothing before */
 	CHECK(together_max > 1 && together_max <= FSYNCS_MAX);
 	CHECK(commits > 0 && commits <= FILES / SHARE + seconds);
 	CHECK(dir_syncs > 0 && dir_syncs <= commits);
