@@ -229,20 +229,18 @@ static int start_writeback(struct store *s, struct segment *seg)
 	return 0;
 }
 
-/* Each object once, and none again: its name stands for all of it then. */
+/* Each object once: its name stands for all of it then. What has one is closed, and was. */
 static void make_durable(struct batch *b)
 {
 	int fds[PUBLISH_BATCH], results[PUBLISH_BATCH];
-	size_t count = 0, done = 0, kept = 0;
+	size_t kept = 0;
 
-	for (size_t i = 0; i < b->count; i++) {
-		if (!b->segs[i]->renamed)
-			fds[count++] = b->segs[i]->tmp_fd;
-	}
-	fsyncs(fds, results, count);
+	for (size_t i = 0; i < b->count; i++)
+		fds[i] = b->segs[i]->tmp_fd;
+	fsyncs(fds, results, b->count);
 	for (size_t i = 0; i < b->count; i++) {
 		struct segment *seg = b->segs[i];
-		int err = seg->renamed ? 0 : results[done++];
+		int err = seg->renamed ? 0 : results[i];
 
 		if (!err)
 			b->segs[kept++] = seg;
