@@ -79,7 +79,8 @@ static int open_all(struct early *e, const char **step)
 	if (err)
 		return err;
 	*step = "creating a temporary";
-	e->tmp_fd = temporary_open_path(s, e->tmp);
+	/* early_give_way opens it once more, to write, and may have no privileges. */
+	e->tmp_fd = temporary_open_path(s, e->tmp, 0600);
 	if (e->tmp_fd < 0)
 		return e->tmp_fd;
 	*step = "getting memory";

@@ -9,11 +9,10 @@
 #include "lib/codec.h"
 #include "lib/io.h"
 
-int temporary_open_path(struct store *s, const char *path)
+int temporary_open_path(struct store *s, const char *path, mode_t mode)
 {
-	/* The mode that it will most likely have in the end. */
 	return io_open(s->tmpfd, path + strlen(LAYOUT_TMP "/"), O_RDWR | O_CREAT | O_EXCL,
-		       0444);
+		       mode);
 }
 
 int temporary_open(struct store *s, struct segment *seg)
@@ -24,7 +23,8 @@ int temporary_open(struct store *s, struct segment *seg)
 	snprintf(seg->tmp, sizeof(seg->tmp), LAYOUT_TMP "/%llu.%u.%lu.gz",
 		 (unsigned long long)seg->file->id, (unsigned)seg->part,
 		 atomic_fetch_add(&counter, 1));
-	fd = temporary_open_path(s, seg->tmp);
+	/* The mode that it will most likely have in the end. */
+	fd = temporary_open_path(s, seg->tmp, 0444);
 	if (fd < 0) {
 		seg->tmp[0] = '\0';
 		return fd;

@@ -8,8 +8,8 @@
 /* A new one, open for reading and writing: seg->tmp and seg->tmp_fd. 0 or -errno. */
 int temporary_open(struct store *s, struct segment *seg);
 
-/* The same of another path in LAYOUT_TMP: a descriptor, or -errno. */
-int temporary_open_path(struct store *s, const char *path);
+/* The same of another path in LAYOUT_TMP, with this mode: a descriptor, or -errno. */
+int temporary_open_path(struct store *s, const char *path, mode_t mode);
 
 /* Close and remove what seg has of one; it may have none. */
 void temporary_drop(struct store *s, struct segment *seg);

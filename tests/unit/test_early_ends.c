@@ -5,7 +5,11 @@
  */
 #include "tests/unit/early_kit.h"
 
+#include <linux/capability.h>
 #include <sys/statvfs.h>
+
+#include "lib/pool.h"
+#include "lib/sealer.h"
 
 /* There is room, unless this is set; then as if there were this many bytes as long as a temporary has some. */
 static atomic_ulong room;
@@ -141,20 +145,49 @@ static void a_large_object_that_lacks_a_chunk_is_not_published(void)
 	close_store(s);
 }
 
+/* May this thread open files whatever their mode is? Without privileges it may not, whatever is asked for. */
+static void override_modes(bool may)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	const uint32_t both = 1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH;
+
+	CHECK_EQ(syscall(SYS_capget, &header, data), 0);
+	data[0].effective &= ~both;
+	if (may)
+		data[0].effective |= data[0].permitted & both;
+	CHECK_EQ(syscall(SYS_capset, &header, data), 0);
+}
+
+static pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
+
+static void wait_to_be_let_go(struct task *t)
+{
+	pthread_mutex_lock(&held);
+	pthread_mutex_unlock(&held);
+}
+
+/* At once: the only thread has something else to do than to remove the temporary. */
 static void a_writer_gets_the_room_of_a_job(void)
 {
+	struct task other = {.run = wait_to_be_let_go};
 	struct store *s;
 	struct handle *h;
 
 	begin();
-	s = start_with(2);
+	s = start_with(1);
 	s->options.reserve_bytes = MIB;
 	store_release(begin_file(s, "a"));
 	wait_early(s, "complete", 1);
+	pthread_mutex_lock(&held);
+	pool_submit(sealer_pool(s->sealer), &other);
+	override_modes(false);
 	atomic_store(&room, MIB + 4096);
 	atomic_store(&s->space_credit, 0);
 	h = create(s, "b", NULL);
 	CHECK_EQ(store_write(h, sample, MIB, 0, false), (long long)MIB);
+	override_modes(true);
+	pthread_mutex_unlock(&held);
 	wait_until_there_is_no_job(s);
 	CHECK_EQ(count_entries(&dir, ".notepackfs/tmp"), 0);
 	atomic_store(&room, 0);
