@@ -336,6 +336,22 @@ ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offs
 	return n < 0 ? n : skip + n;
 }
 
+/*
+ * In the gate: may one append to the raw file where it ends? Not below the cut, where no one would read it. A
+ * power cut may have left less of it than is sealed: 1: write behind that. Bytes that are cut and in no
+ * part yet are missing: -EIO. A write behind them would make zeroes of them, and these would be sealed.
+ */
+static int end_for_append(struct store *s, struct file *f, const struct stat *raw)
+{
+	int r = 0;
+
+	lock_take(&s->lock);
+	if ((uint64_t)raw->st_size < f->cut_end)
+		r = f->sealed_end == f->cut_end ? 1 : -EIO;
+	lock_drop(&s->lock);
+	return r;
+}
+
 ssize_t store_append(struct handle *h, const void *buf, size_t len, uint64_t offset)
 {
 	struct store *s = h->store;
@@ -350,6 +366,12 @@ ssize_t store_append(struct handle *h, const void *buf, size_t len, uint64_t off
 	if (n)
 		return n;
 	n = io_fstat(raw->fd, &st);
+	if (!n)
+		n = end_for_append(s, f, &st);
+	if (n > 0) {
+		leave(s, f, raw);
+		return store_write(h, buf, len, offset, false);
+	}
 	if (!n)
 		n = space_take(s, f, raw->fd, (uint64_t)st.st_size, len);
 	if (!n)

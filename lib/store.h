@@ -274,7 +274,7 @@ ssize_t store_read(struct handle *h, void *buf, size_t len, uint64_t offset);
 ssize_t store_write(struct handle *h, const void *buf, size_t len, uint64_t offset,
 		    bool cached);
 /* For a writer with O_APPEND, who takes offset for the end. If node_may_grow, it is written at the end, as it
- * is then. */
+ * is then. -EIO: cut bytes that are in no part yet are not there any more. */
 ssize_t store_append(struct handle *h, const void *buf, size_t len, uint64_t offset);
 int store_fallocate(struct handle *h, int mode, uint64_t offset, uint64_t len);
 int store_flush(struct handle *h); /* a sticky error of the file, else 0 */

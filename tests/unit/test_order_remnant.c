@@ -62,6 +62,74 @@ static void what_is_appended_to_a_remnant_is_behind_the_parts(void)
 	end();
 }
 
+/* With O_APPEND, by who takes offset for the end. */
+static ssize_t append_at(struct store *s, const char *name, const char *text, uint64_t offset)
+{
+	struct caller c = me();
+	struct handle *h;
+	struct node *n;
+	ssize_t done;
+
+	CHECK_EQ(store_lookup(s, store_root(s), name, &n), 0);
+	CHECK_EQ(store_open_node(s, &c, n, O_WRONLY | O_APPEND, &h), 0);
+	done = store_append(h, text, strlen(text), offset);
+	store_release(h);
+	node_unref(s, n, 1);
+	return done;
+}
+
+/* Named bug: while someone else had it open, too, O_APPEND wrote where the remnant ended: below the sealed
+ * length, where no one reads. */
+static void what_is_appended_to_a_shorter_remnant_is_behind_the_parts(void)
+{
+	struct store *s;
+	int survivor;
+
+	crashed();
+	cut_short("a", BIG / 2);
+	survivor = openat(dir.fd, "a", O_WRONLY | O_APPEND | O_CLOEXEC);
+	s = start(NEVER_NS);
+	CHECK_EQ(append_at(s, "a", "more", BIG), 4);
+	CHECK_EQ(append_at(s, "a", " and more", BIG + 4), 9);
+	CHECK(reads(s, "a", big));
+	close(survivor);
+	CHECK_EQ(store_close(s), 0);
+	CHECK(!scratch_has(&dir, "a"));
+	CHECK(object_equals(&dir, "a.notepack.gz", big, BIG));
+	CHECK(seals_to("a.p000000002.notepack.gz", "more and more"));
+	end();
+}
+
+static void write_and_die(void)
+{
+	put(start(NEVER_NS), "a", big, BIG);
+}
+
+/* Named risk: behind a gap that is written over with zeroes they would be sealed. */
+static void nothing_is_appended_behind_cut_bytes_that_are_missing(void)
+{
+	struct store *s;
+	struct stat st;
+	int other;
+
+	begin();
+	killed_in(write_and_die);
+	other = openat(dir.fd, "a", O_WRONLY | O_CLOEXEC);
+	hold();
+	s = start(0);
+	wait_for_reader();
+	cut_short("a", BIG / 2);
+	CHECK_EQ(append_at(s, "a", "more", BIG), -EIO);
+	CHECK(fstat(other, &st) == 0 && st.st_size == BIG / 2);
+	quiet();
+	let_go();
+	CHECK_EQ(store_close(s), 5);
+	loud();
+	close(other);
+	CHECK(scratch_has(&dir, "a") && !scratch_has(&dir, "a.notepack.gz"));
+	end();
+}
+
 static void what_was_cut_short_goes(void)
 {
 	crashed();
@@ -151,6 +219,8 @@ int main(void)
 	make_big();
 	RUN(zeroes_of_a_power_cut_are_no_difference);
 	RUN(what_is_appended_to_a_remnant_is_behind_the_parts);
+	RUN(what_is_appended_to_a_shorter_remnant_is_behind_the_parts);
+	RUN(nothing_is_appended_behind_cut_bytes_that_are_missing);
 	RUN(what_was_cut_short_goes);
 	RUN(what_was_cut_short_and_differs_is_kept);
 	RUN(a_remnant_of_a_damaged_object_is_kept);
