@@ -2,8 +2,8 @@
 #include "lib/gzfile.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 
+#include "lib/digest.h"
 #include "lib/gzstream.h"
 
 #define RUN_BYTES ((size_t)256 << 10)
@@ -17,8 +17,8 @@ struct verify {
 static void verify_release(struct verify *v)
 {
 	gzstream_release(&v->stream);
-	EVP_MD_CTX_free(v->raw_hash);
-	EVP_MD_CTX_free(v->gz_hash);
+	digest_free(v->raw_hash);
+	digest_free(v->gz_hash);
 	free(v->run);
 }
 
@@ -28,13 +28,11 @@ static int verify_init(struct verify *v, int fd)
 
 	if (err)
 		return err;
-	v->raw_hash = EVP_MD_CTX_new();
-	v->gz_hash = EVP_MD_CTX_new();
+	v->raw_hash = digest_new();
+	v->gz_hash = digest_new();
 	v->run = malloc(RUN_BYTES);
 	v->stream.gz_hash = v->gz_hash;
-	if (v->raw_hash && v->gz_hash && v->run &&
-	    EVP_DigestInit_ex(v->raw_hash, EVP_sha256(), NULL) == 1 &&
-	    EVP_DigestInit_ex(v->gz_hash, EVP_sha256(), NULL) == 1)
+	if (v->raw_hash && v->gz_hash && v->run)
 		return 0;
 	verify_release(v);
 	return -ENOMEM;
@@ -45,7 +43,7 @@ static int verify_runs(struct verify *v,
 		       int (*sink)(void *ctx, const uint8_t *data, size_t len), void *ctx)
 {
 	size_t n;
-	int err = 0;
+	int err;
 
 	do {
 		ssize_t got = gzstream_read(&v->stream, v->run, RUN_BYTES);
@@ -53,8 +51,7 @@ static int verify_runs(struct verify *v,
 		if (got < 0)
 			return (int)got;
 		n = (size_t)got;
-		if (EVP_DigestUpdate(v->raw_hash, v->run, n) != 1)
-			err = -ENOMEM;
+		err = digest_add(v->raw_hash, v->run, n);
 		if (!err && sink && n > 0)
 			err = sink(ctx, v->run, n);
 	} while (!err && n == RUN_BYTES);
@@ -63,14 +60,14 @@ static int verify_runs(struct verify *v,
 
 static int summarize(struct verify *v, struct gzfile_summary *summary)
 {
+	int err;
+
 	summary->gz_bytes = gzstream_gz_offset(&v->stream);
 	summary->raw_bytes = v->stream.raw_offset;
 	summary->members = v->stream.members;
 	summary->crc32 = v->stream.crc32;
-	if (EVP_DigestFinal_ex(v->gz_hash, summary->sha256, NULL) != 1 ||
-	    EVP_DigestFinal_ex(v->raw_hash, summary->raw_sha256, NULL) != 1)
-		return -ENOMEM;
-	return 0;
+	err = digest_end(v->gz_hash, summary->sha256);
+	return err ? err : digest_end(v->raw_hash, summary->raw_sha256);
 }
 
 int gzfile_verify(int fd, struct gzfile_summary *summary,

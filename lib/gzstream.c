@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "lib/bytes.h"
+#include "lib/digest.h"
 #include "lib/io.h"
 
 #define IN_BYTES ((size_t)64 << 10)
@@ -68,7 +69,7 @@ static int fill(struct gzstream *s)
 	n = io_pread(s->fd, s->in, IN_BYTES, s->in_end);
 	if (n < 0)
 		return failed(s, (int)n, "it cannot be read");
-	if (n > 0 && s->gz_hash && EVP_DigestUpdate(s->gz_hash, s->in, (size_t)n) != 1)
+	if (n > 0 && s->gz_hash && digest_add(s->gz_hash, s->in, (size_t)n) != 0)
 		return -ENOMEM;
 	s->in_end += (uint64_t)n;
 	s->z.next_in = s->in;

@@ -9,7 +9,7 @@
 #ifndef NOTEPACKFS_LIB_GZSTREAM_H
 #define NOTEPACKFS_LIB_GZSTREAM_H
 
-#include <openssl/evp.h>
+#include <openssl/types.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>

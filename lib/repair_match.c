@@ -7,11 +7,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/digest.h"
 #include "lib/io.h"
 
 #define HASH_BUFFER ((size_t)1 << 20)
@@ -30,8 +30,10 @@ static int feed(struct repair *r, EVP_MD_CTX *md, int fd, uint8_t *buf)
 	ssize_t n;
 
 	while ((n = io_pread(fd, buf, HASH_BUFFER, offset)) > 0) {
-		if (EVP_DigestUpdate(md, buf, (size_t)n) != 1)
-			return -ENOMEM;
+		int err = digest_add(md, buf, (size_t)n);
+
+		if (err)
+			return err;
 		offset += (uint64_t)n;
 		r->done += (uint64_t)n;
 		if (r->options->progress)
@@ -51,16 +53,16 @@ int repair_open(struct repair *r, const char *dir, const char *name)
 static int hash_object(struct repair *r, struct repair_object *o, uint8_t *buf)
 {
 	CLEANUP_FD int fd = repair_open(r, o->dir, o->name);
-	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	EVP_MD_CTX *md = digest_new();
 	int err = fd;
 
 	if (fd >= 0)
-		err = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
+		err = md ? 0 : -ENOMEM;
 	if (!err)
 		err = feed(r, md, fd, buf);
-	if (!err && EVP_DigestFinal_ex(md, o->sha256, NULL) != 1)
-		err = -ENOMEM;
-	EVP_MD_CTX_free(md);
+	if (!err)
+		err = digest_end(md, o->sha256);
+	digest_free(md);
 	if (err == -ENOMEM || err == -EMFILE || err == -ENFILE)
 		return err;
 	o->unreadable = err != 0;

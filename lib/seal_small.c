@@ -8,12 +8,12 @@
 #include "lib/seal_small.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "lib/codec.h"
+#include "lib/digest.h"
 #include "lib/io.h"
 #include "lib/raw.h"
 #include "lib/seal.h"
@@ -39,11 +39,6 @@ struct work {
 	size_t raw_len, gz_len; /* gz: the whole object */
 	uint8_t *raw, *gz;
 };
-
-static int sha256(const uint8_t *data, size_t len, uint8_t *out)
-{
-	return EVP_Digest(data, len, out, NULL, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
-}
 
 static int read_raw(struct store *s, struct work *w, const char **step)
 {
@@ -83,7 +78,7 @@ static int make_object(struct small *m, struct work *w, const char **step)
 	w->group.crc32 = codec_crc32(0, w->raw, w->raw_len);
 	frames_feed(&w->frames, w->raw, w->raw_len);
 	*step = "completing the temporary";
-	err = sha256(w->raw, w->raw_len, w->header.raw_sha256);
+	err = digest_of(w->raw, w->raw_len, w->header.raw_sha256);
 	if (err)
 		return err;
 	seekgz_header_encode(&w->header, w->gz);
@@ -119,7 +114,7 @@ static int write_object(struct store *s, struct work *w, const char **step)
 	*step = "completing the temporary";
 	rec->gz_bytes = w->gz_len;
 	memcpy(rec->raw_sha256, w->header.raw_sha256, SHA256_BYTES);
-	err = sha256(w->gz, w->gz_len, rec->sha256);
+	err = digest_of(w->gz, w->gz_len, rec->sha256);
 	return err ? err : compare(w->seg->tmp_fd, w);
 }
 

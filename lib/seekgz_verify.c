@@ -4,11 +4,11 @@
  * itself (lib/codec.h).
  */
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
+#include "lib/digest.h"
 #include "lib/io.h"
 #include "lib/seekgz_impl.h"
 
@@ -20,34 +20,13 @@ struct verify {
 	void *sink_ctx;
 };
 
-static EVP_MD_CTX *new_sha256(void)
-{
-	EVP_MD_CTX *hash = EVP_MD_CTX_new();
-
-	if (hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) != 1) {
-		EVP_MD_CTX_free(hash);
-		hash = NULL;
-	}
-	return hash;
-}
-
-static int add_sha256(EVP_MD_CTX *hash, const void *data, size_t len)
-{
-	return EVP_DigestUpdate(hash, data, len) == 1 ? 0 : -ENOMEM;
-}
-
-static int end_sha256(EVP_MD_CTX *hash, uint8_t *out)
-{
-	return EVP_DigestFinal_ex(hash, out, NULL) == 1 ? 0 : -ENOMEM;
-}
-
 static int verify_chunk(void *ctx, const struct chunk *c)
 {
 	struct verify *v = ctx;
-	int err = add_sha256(v->gz_hash, v->decoder.scratch->gz, c->gz_bytes);
+	int err = digest_add(v->gz_hash, v->decoder.scratch->gz, c->gz_bytes);
 
 	if (!err)
-		err = add_sha256(v->raw_hash, v->decoder.plain, c->raw_bytes);
+		err = digest_add(v->raw_hash, v->decoder.plain, c->raw_bytes);
 	if (!err && v->sink)
 		err = v->sink(v->sink_ctx, v->decoder.plain, c->raw_bytes);
 	return err;
@@ -62,7 +41,7 @@ static int verify_header(struct verify *v)
 	if (!p)
 		return -ENOMEM;
 	seekgz_header_encode(header, p);
-	return add_sha256(v->gz_hash, p, header->layout.header_bytes);
+	return digest_add(v->gz_hash, p, header->layout.header_bytes);
 }
 
 static int verify_groups(struct verify *v, uint32_t *crc32, struct seekgz_damage *damage)
@@ -93,7 +72,7 @@ static int verify_trailer(struct verify *v, uint32_t crc32, struct seekgz_damage
 	if (n != sizeof(want) || memcmp(got, want, sizeof(want)) != 0)
 		return seekgz_damaged(damage, layout->raw_bytes, gz_pos,
 				      "its final block, CRC-32 and length are wrong");
-	return add_sha256(v->gz_hash, want, sizeof(want));
+	return digest_add(v->gz_hash, want, sizeof(want));
 }
 
 static int verify_all(struct verify *v, struct seekgz_summary *summary,
@@ -108,9 +87,9 @@ static int verify_all(struct verify *v, struct seekgz_summary *summary,
 	if (!err)
 		err = verify_trailer(v, summary->crc32, damage);
 	if (!err)
-		err = end_sha256(v->raw_hash, raw_sha256);
+		err = digest_end(v->raw_hash, raw_sha256);
 	if (!err)
-		err = end_sha256(v->gz_hash, summary->sha256);
+		err = digest_end(v->gz_hash, summary->sha256);
 	if (err)
 		return err;
 	if (memcmp(raw_sha256, header->raw_sha256, SHA256_BYTES) != 0)
@@ -130,16 +109,16 @@ int seekgz_verify(int fd, struct seekgz_header *header, struct seekgz_summary *s
 
 	if (err)
 		goto out;
-	v.raw_hash = new_sha256();
-	v.gz_hash = new_sha256();
+	v.raw_hash = digest_new();
+	v.gz_hash = digest_new();
 	err = seekgz_decoder_prepare(&v.decoder);
 	err = !err && v.raw_hash && v.gz_hash ? verify_all(&v, summary, &met) : -ENOMEM;
 	if (!err) {
 		*header = v.decoder.header;
 		v.decoder.header.group = NULL;
 	}
-	EVP_MD_CTX_free(v.raw_hash);
-	EVP_MD_CTX_free(v.gz_hash);
+	digest_free(v.raw_hash);
+	digest_free(v.gz_hash);
 	seekgz_decoder_release(&v.decoder);
 out:
 	if (damage)

@@ -11,22 +11,12 @@
 #include <zlib.h>
 
 #include "lib/codec.h"
+#include "lib/digest.h"
 #include "lib/io.h"
 #include "lib/seekgz_index.h"
 
 #define HASH_BYTES ((size_t)1 << 20)
 #define GROUPS_FIRST 1024
-
-static EVP_MD_CTX *new_sha256(void)
-{
-	EVP_MD_CTX *hash = EVP_MD_CTX_new();
-
-	if (hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) != 1) {
-		EVP_MD_CTX_free(hash);
-		hash = NULL;
-	}
-	return hash;
-}
 
 int seekgz_writer_init(struct seekgz_writer *w, int fd, uint64_t raw_bytes)
 {
@@ -45,15 +35,15 @@ int seekgz_writer_init(struct seekgz_writer *w, int fd, uint64_t raw_bytes)
 	    .group_size = raw_bytes ? layout.groups : GROUPS_FIRST,
 	};
 	w->group = calloc(w->group_size, sizeof(*w->group));
-	w->raw_hash = new_sha256();
+	w->raw_hash = digest_new();
 	return w->group && w->raw_hash ? 0 : -ENOMEM;
 }
 
 void seekgz_writer_release(struct seekgz_writer *w)
 {
 	free(w->group);
-	EVP_MD_CTX_free(w->raw_hash);
-	EVP_MD_CTX_free(w->hash);
+	digest_free(w->raw_hash);
+	digest_free(w->hash);
 	w->group = NULL;
 	w->raw_hash = w->hash = NULL;
 }
@@ -100,7 +90,7 @@ int seekgz_writer_add(struct seekgz_writer *w, const uint8_t *raw, size_t raw_le
 		return 0;
 	w->body_crc32 = codec_crc32(w->body_crc32, gz, gz_len);
 	w->crc32 = (uint32_t)crc32_combine(w->crc32, crc32, (z_off_t)raw_len);
-	return EVP_DigestUpdate(w->raw_hash, raw, raw_len) == 1 ? 0 : -ENOMEM;
+	return digest_add(w->raw_hash, raw, raw_len);
 }
 
 int seekgz_writer_fork(const struct seekgz_writer *w, struct seekgz_writer *out)
@@ -157,9 +147,8 @@ int seekgz_writer_end(struct seekgz_writer *w, uint32_t part, uint64_t offset,
 	seekgz_layout(w->raw_bytes, &header.layout);
 	header.group = group = make_groups(w, &header.layout);
 	p = malloc(header.layout.header_bytes);
-	w->hash = new_sha256();
-	if (!group || !p || !w->hash ||
-	    EVP_DigestFinal_ex(w->raw_hash, header.raw_sha256, NULL) != 1)
+	w->hash = digest_new();
+	if (!group || !p || !w->hash || digest_end(w->raw_hash, header.raw_sha256) != 0)
 		return -ENOMEM;
 	seekgz_header_encode(&header, p);
 	seekgz_trailer_encode(w->crc32, w->raw_bytes, trailer);
@@ -172,7 +161,7 @@ int seekgz_writer_end(struct seekgz_writer *w, uint32_t part, uint64_t offset,
 	w->gz_bytes += sizeof(trailer);
 	w->hashed = header.layout.header_bytes;
 	memcpy(raw_sha256, header.raw_sha256, SHA256_BYTES);
-	return EVP_DigestUpdate(w->hash, p, header.layout.header_bytes) == 1 ? 0 : -ENOMEM;
+	return digest_add(w->hash, p, header.layout.header_bytes);
 }
 
 int seekgz_writer_hash(struct seekgz_writer *w, uint64_t bytes, uint8_t *sha256)
@@ -188,7 +177,7 @@ int seekgz_writer_hash(struct seekgz_writer *w, uint64_t bytes, uint8_t *sha256)
 
 		if (n <= 0)
 			return n < 0 ? (int)n : -EIO;
-		if (EVP_DigestUpdate(w->hash, buf, (size_t)n) != 1)
+		if (digest_add(w->hash, buf, (size_t)n) != 0)
 			return -ENOMEM;
 		w->hashed_crc32 = codec_crc32(w->hashed_crc32, buf, (size_t)n);
 		w->hashed += (uint64_t)n;
@@ -197,7 +186,7 @@ int seekgz_writer_hash(struct seekgz_writer *w, uint64_t bytes, uint8_t *sha256)
 		return 1;
 	if (w->hashed_crc32 != w->body_crc32)
 		return -EIO;
-	return EVP_DigestFinal_ex(w->hash, sha256, NULL) == 1 ? 0 : -ENOMEM;
+	return digest_end(w->hash, sha256);
 }
 
 uint8_t *seekgz_writer_index(const struct seekgz_writer *w, size_t *size)
