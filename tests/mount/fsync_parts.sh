@@ -6,31 +6,8 @@
 
 TOOL=$BUILD/tests/mount/fsyncwriter
 
-# The parts of a file that are listed, in order.
-parts_of() {
-	local stem=${1%.notepack}
-	find "$(dirname "$1")" -mindepth 1 -maxdepth 1 \( -path "$stem.notepack.gz" -o \
-		-path "$stem.p?????????.notepack.gz" \) | LC_ALL=C sort
-}
-
-count_parts() {
-	parts_of "$1" | wc -l
-}
-
 has_parts() {
 	[ "$(count_parts "$1")" = "$2" ]
-}
-
-# All of them, in order, are the copy of what was written.
-parts_give() {
-	parts_of "$1" | xargs zcat | cmp - "$2"
-}
-
-parts_are_whole() {
-	local part
-	for part in $(parts_of "$1"); do
-		zcat "$part" | "$TOOL" whole "$2" || return 1
-	done
 }
 
 # Another file is fsynced and gets a part: so whatever fsynced before has had its turn.

@@ -228,6 +228,30 @@ object_of() {
 	echo "${path%.notepack}.notepack.gz"
 }
 
+# The objects of a plain path that are listed, in the order of their parts.
+parts_of() {
+	local stem=${1%.notepack}
+	find "$(dirname "$1")" -mindepth 1 -maxdepth 1 \( -path "$stem.notepack.gz" -o \
+		-path "$stem.p?????????.notepack.gz" \) | LC_ALL=C sort
+}
+
+count_parts() {
+	parts_of "$1" | wc -l
+}
+
+# parts_give PATH FILE: all parts, in order, are the bytes of the file.
+parts_give() {
+	parts_of "$1" | xargs zcat | cmp - "$2"
+}
+
+# parts_are_whole PATH lines|frames: no part has a torn one.
+parts_are_whole() {
+	local part
+	for part in $(parts_of "$1"); do
+		zcat "$part" | "$BUILD/tests/mount/fsyncwriter" whole "$2" || return 1
+	done
+}
+
 listed() {
 	find "$(dirname "$1")" -mindepth 1 -maxdepth 1 -printf '%f\n' | grep -qxF "$(basename "$1")"
 }

@@ -10,29 +10,8 @@ MAKEDATA=$BUILD/tests/mount/makedata
 # A part is cut at 1 MiB; until it is published a little more is written.
 RAW_KIB_MAX=3072
 
-parts_of() {
-	local stem=${1%.notepack}
-	find "$(dirname "$1")" -mindepth 1 -maxdepth 1 \( -path "$stem.notepack.gz" -o \
-		-path "$stem.p?????????.notepack.gz" \) | LC_ALL=C sort
-}
-
-count_parts() {
-	parts_of "$1" | wc -l
-}
-
 has_parts() {
 	[ "$(count_parts "$1")" -ge "$2" ]
-}
-
-parts_give() {
-	parts_of "$1" | xargs zcat | cmp - "$2"
-}
-
-parts_are_whole() {
-	local part
-	for part in $(parts_of "$1"); do
-		zcat "$part" | "$TOOL" whole "$2" || return 1
-	done
 }
 
 # What the raw file NAME has of the disk is small, though its length is not.
