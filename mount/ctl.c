@@ -4,6 +4,7 @@
  */
 #include "mount/ctl.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +12,14 @@
 #include "lib/bytes.h"
 #include "lib/name.h"
 
+#define TIMEOUT_S_MAX 1e9
+
 static const struct ctl_command commands[] = {
     {"umount", "MNT [--timeout S] [--no-wait]", "unmount, and wait until everything is flushed",
      ctl_umount},
     {"status", "MNT [--json]", "what is pending, sealed and failed", ctl_status},
-    {"wait", "MNT|PATH", "wait until everything that is closed is sealed", ctl_wait},
+    {"wait", "MNT|PATH [--timeout S]", "wait until everything that is closed is sealed",
+     ctl_wait},
     {"seal", "PATH...", "seal files now, open ones too, and wait for it", ctl_seal},
     {"rm", "PATH...", "remove files, sealed or not", ctl_rm},
     {"check", "STORE|MNT [--deep] [--json]", "verify a store against its manifest", ctl_check},
@@ -70,6 +74,20 @@ int ctl_usage(const char *fmt, ...)
 	}
 	fprintf(stderr, "usage: notepackctl %s %s\n", current->name, current->usage);
 	return CTL_USAGE;
+}
+
+bool ctl_parse_timeout(const char *text, int64_t *out_ns)
+{
+	char *end;
+	double seconds = strtod(text, &end);
+
+	if (end == text || *end || !isfinite(seconds) || seconds < 0 ||
+	    seconds > TIMEOUT_S_MAX) {
+		ctl_usage("--timeout %s: is no number of seconds", text);
+		return false;
+	}
+	*out_ns = (int64_t)(seconds * 1e9);
+	return true;
 }
 
 int ctl_help(void)

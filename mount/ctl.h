@@ -55,6 +55,9 @@ void ctl_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  * already said what is wrong. */
 int ctl_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* The argument of --timeout, in seconds. false: it is none, and that has been said as by ctl_usage. */
+bool ctl_parse_timeout(const char *text, int64_t *out_ns);
+
 /* For -h and --help: the usage on stdout; returns CTL_DONE. */
 int ctl_help(void);
 
@@ -113,7 +116,7 @@ int ctl_control_open(const struct ctl_mount *m, const char *name);
 /* Append what is in one. 0 or -errno. */
 int ctl_control_read(const struct ctl_mount *m, const char *name, struct buf *out);
 
-/* One request to the daemon (lib/proto.h), interrupted by SIGINT and SIGTERM only. 0 or -errno.
+/* One request to the daemon (lib/proto.h), interrupted by SIGINT, SIGTERM and a timeout only. 0 or -errno.
  */
 int ctl_request(const struct ctl_mount *m, enum proto_op op, const char *rel);
 

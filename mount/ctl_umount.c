@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -23,7 +22,6 @@
 #include "lib/layout.h"
 
 #define HELPER_ARGS_MAX 32
-#define TIMEOUT_S_MAX 1e9
 
 struct options {
 	const char *mountpoint;
@@ -227,17 +225,6 @@ static int umount_live(const struct options *o, const struct ctl_mount *m)
 	return drain_wait(&d, &how);
 }
 
-static bool parse_timeout(const char *text, int64_t *out_ns)
-{
-	char *end;
-	double seconds = strtod(text, &end);
-
-	if (end == text || *end || !isfinite(seconds) || seconds < 0 || seconds > TIMEOUT_S_MAX)
-		return false;
-	*out_ns = (int64_t)(seconds * 1e9);
-	return true;
-}
-
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
@@ -255,8 +242,8 @@ static int parse(int argc, char **argv, struct options *o)
 			o->no_wait = true;
 		else if (c != 't')
 			return ctl_usage(NULL);
-		else if (!parse_timeout(optarg, &o->timeout_ns))
-			return ctl_usage("--timeout %s: is no number of seconds", optarg);
+		else if (!ctl_parse_timeout(optarg, &o->timeout_ns))
+			return CTL_USAGE;
 	}
 	if (argc - optind != 1)
 		return ctl_usage("one mountpoint is needed");

@@ -12,13 +12,17 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "lib/bytes.h"
 #include "lib/layout.h"
+#include "lib/lock.h"
 #include "lib/proto.h"
 
-static volatile sig_atomic_t stopped;
+#define AGAIN_US 100000
+
+static volatile sig_atomic_t stopped; /* by this signal */
 
 static void on_signal(int signo)
 {
@@ -32,6 +36,7 @@ static void catch_signals(void)
 
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGALRM, &sa, NULL);
 }
 
 int ctl_request(const struct ctl_mount *m, enum proto_op op, const char *rel)
@@ -52,6 +57,24 @@ int ctl_request(const struct ctl_mount *m, enum proto_op op, const char *rel)
 			return -errno;
 	}
 	return 0;
+}
+
+/* As ctl_request, until end_ns. A signal that comes before the ioctl would be lost: so it comes again. */
+static int request_until(const struct ctl_mount *m, enum proto_op op, const char *rel,
+			 int64_t end_ns)
+{
+	const struct itimerval off = {0};
+	struct itimerval timer = {.it_interval.tv_usec = AGAIN_US};
+	int64_t left_us = MAX((end_ns - clock_ns()) / 1000, 1);
+	int err;
+
+	timer.it_value.tv_sec = (time_t)(left_us / 1000000);
+	timer.it_value.tv_usec = (suseconds_t)(left_us % 1000000);
+	if (end_ns != INT64_MAX)
+		setitimer(ITIMER_REAL, &timer, NULL);
+	err = ctl_request(m, op, rel);
+	setitimer(ITIMER_REAL, &off, NULL);
+	return err;
 }
 
 /* What an error of this request means, and what helps. */
@@ -92,8 +115,8 @@ static int report(enum proto_op op, const char *path, int err)
 	if (!err)
 		return CTL_DONE;
 	if (err == -EINTR) {
-		ctl_error("%s: interrupted; sealing goes on, and notepackctl status shows it",
-			  path);
+		ctl_error("%s: %s; sealing goes on, and notepackctl status shows it", path,
+			  stopped == SIGALRM ? "timed out" : "interrupted");
 		return CTL_NOT_FLUSHED;
 	}
 	ctl_error("%s: %s", path, explain(op, err));
@@ -101,7 +124,7 @@ static int report(enum proto_op op, const char *path, int err)
 }
 
 /* The root of the mount, "" for others, is not a file that rm could remove. */
-static int request_path(enum proto_op op, const char *path)
+static int request_path(enum proto_op op, const char *path, int64_t end_ns)
 {
 	CLEANUP_MOUNT struct ctl_mount m = {0};
 	CLEANUP_FREE char *rel = NULL;
@@ -110,22 +133,7 @@ static int request_path(enum proto_op op, const char *path)
 		return CTL_FAILED;
 	if (op == PROTO_REMOVE && !*rel)
 		return report(op, path, -EISDIR);
-	return report(op, path, ctl_request(&m, op, rel));
-}
-
-static int run(int argc, char **argv, enum proto_op op)
-{
-	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
-	int c, status = CTL_DONE;
-
-	while ((c = getopt_long(argc, argv, "h", longs, NULL)) >= 0)
-		return c == 'h' ? ctl_help() : ctl_usage(NULL);
-	if (optind == argc)
-		return ctl_usage("a path is needed");
-	catch_signals();
-	for (int i = optind; i < argc && !stopped; i++)
-		status = ctl_worse(status, request_path(op, argv[i]));
-	return status;
+	return report(op, path, request_until(&m, op, rel, end_ns));
 }
 
 /* Is it the path of a store, rather than of something in a mount? */
@@ -143,9 +151,9 @@ static bool is_store(const char *path)
 }
 
 /* A store whose daemon is ending: wait for that. */
-static int wait_for_store(const char *path)
+static int wait_for_store(const char *path, int64_t timeout_ns)
 {
-	const struct drain_wait how = {.timeout_ns = -1, .unmounted = true};
+	const struct drain_wait how = {.timeout_ns = timeout_ns, .unmounted = true};
 	CLEANUP_DRAIN struct drain d = DRAIN_CLOSED;
 
 	if (drain_open(&d, path, NULL) != CTL_DONE)
@@ -155,10 +163,32 @@ static int wait_for_store(const char *path)
 	return drain_wait(&d, &how);
 }
 
+static int run(int argc, char **argv, enum proto_op op)
+{
+	static const struct option longs[] = {
+	    {"timeout", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {0}};
+	int64_t timeout_ns = -1, end_ns;
+	int c, status = CTL_DONE;
+
+	while ((c = getopt_long(argc, argv, "h", longs + (op != PROTO_WAIT), NULL)) >= 0) {
+		if (c != 't')
+			return c == 'h' ? ctl_help() : ctl_usage(NULL);
+		if (!ctl_parse_timeout(optarg, &timeout_ns))
+			return CTL_USAGE;
+	}
+	if (optind == argc)
+		return ctl_usage("a path is needed");
+	if (op == PROTO_WAIT && optind + 1 == argc && is_store(argv[optind]))
+		return wait_for_store(argv[optind], timeout_ns);
+	catch_signals();
+	end_ns = timeout_ns < 0 ? INT64_MAX : clock_ns() + timeout_ns;
+	for (int i = optind; i < argc && (!stopped || stopped == SIGALRM); i++)
+		status = ctl_worse(status, request_path(op, argv[i], end_ns));
+	return status;
+}
+
 int ctl_wait(int argc, char **argv)
 {
-	if (argc == 2 && argv[1][0] != '-' && is_store(argv[1]))
-		return wait_for_store(argv[1]);
 	return run(argc, argv, PROTO_WAIT);
 }
 

@@ -97,6 +97,12 @@ kill -INT "$pid"
 wait "$pid" || status=$?
 check "who waits for it can be interrupted: exit 5" [ "$status" = 5 ]
 check "… and is told that it goes on" grep -q "interrupted; sealing goes on" "$WORK/seal"
+for timeout in 0 0.2; do
+	status=0
+	"$NOTEPACKCTL" wait --timeout "$timeout" "$MNT" 2>"$WORK/wait" || status=$?
+	check "wait --timeout $timeout: exit 5 when it has passed" [ "$status" = 5 ]
+	check "… and it says that sealing goes on" grep -q "timed out; sealing goes on" "$WORK/wait"
+done
 status=0
 "$NOTEPACKCTL" umount "$MNT" >"$WORK/umount" 2>&1 || status=$?
 daemon=0
@@ -104,7 +110,7 @@ daemon_status || daemon=$?
 check "a drain that finds no room exits 5, the daemon, too" [ "$status $daemon" = "5 5" ]
 rm -f "$DISK/ballast"
 start grace=0.05,reserve=0
-check "the next mount finishes it" wait_for 20 quietly "$NOTEPACKCTL" wait "$MNT"
+check "the next mount finishes it" quietly "$NOTEPACKCTL" wait "$MNT" --timeout 20
 check "nothing was lost" cmp "$MNT/data" <(noise 2000000 3)
 stop "after the drain that found no room"
 
