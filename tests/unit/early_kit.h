@@ -38,24 +38,7 @@ int setpriority(__priority_which_t which, id_t who, int priority)
 
 static inline struct store *start_with(unsigned threads)
 {
-	struct store_options options = {
-	    .path = dir.path,
-	    .codec = codec,
-	    .level = codec_find(codec)->min_level,
-	    .threads = threads,
-	    .grace_ns = NEVER_NS,
-	    .fsync_seals = true,
-	    .cut_age_ns = NEVER_NS,
-	    .allow_delete = true,
-	};
-	struct store_error error = {.text = ""};
-	struct store *s = NULL;
-
-	if (store_open(&options, NULL, &s, &error) != 0) {
-		printf("# store_open: %s\n", error.text);
-		abort();
-	}
-	return s;
+	return open_store_with(&dir, threads, NEVER_NS, codec, codec_find(codec)->min_level);
 }
 
 /* A number of the status's "early". */

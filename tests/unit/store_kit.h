@@ -24,11 +24,14 @@
 
 #define NEVER_NS ((int64_t)3600 * 1000000000)
 
-static inline struct store *open_store(struct scratch *dir, unsigned threads, int64_t grace_ns)
+/* codec: NULL: the default. */
+static inline struct store *open_store_with(struct scratch *dir, unsigned threads,
+					    int64_t grace_ns, const char *codec, int level)
 {
 	struct store_options options = {
 	    .path = dir->path,
-	    .level = 1,
+	    .codec = codec,
+	    .level = level,
 	    .threads = threads,
 	    .grace_ns = grace_ns,
 	    .fsync_seals = true,
@@ -44,6 +47,11 @@ static inline struct store *open_store(struct scratch *dir, unsigned threads, in
 		abort();
 	}
 	return s;
+}
+
+static inline struct store *open_store(struct scratch *dir, unsigned threads, int64_t grace_ns)
+{
+	return open_store_with(dir, threads, grace_ns, NULL, 1);
 }
 
 static inline struct caller me(void)

@@ -23,6 +23,14 @@ static struct node *look_up(struct store *s, const char *name)
 	return n;
 }
 
+static void close_all(struct store *s, struct handle *h, struct node *n)
+{
+	store_release(h);
+	node_unref(s, n, 1);
+	CHECK_EQ(store_close(s), 0);
+	end();
+}
+
 static void write_lines(struct handle *h, size_t len, uint64_t offset)
 {
 	CLEANUP_FREE char *text = malloc(len);
@@ -91,10 +99,7 @@ static void an_open_file_gives_back_the_space_of_what_is_sealed(void)
 	CHECK_TRACE(before("mark a", "sync a"));
 	CHECK_TRACE(before("sync a", "punch a"));
 	CHECK_EQ(disk_bytes("a"), 0);
-	store_release(h);
-	node_unref(s, n, 1);
-	CHECK_EQ(store_close(s), 0);
-	end();
+	close_all(s, h, n);
 }
 
 /* As a crash leaves it, between the mark and the hole. */
@@ -116,10 +121,7 @@ static void a_hole_begins_at_the_start_of_the_file(void)
 	write_lines(h, PIECE, PIECE);
 	CHECK(wait_until(s, n, has_hole_to, 2 * PIECE));
 	CHECK_EQ(disk_bytes("a"), 0);
-	store_release(h);
-	node_unref(s, n, 1);
-	CHECK_EQ(store_close(s), 0);
-	end();
+	close_all(s, h, n);
 }
 
 static void a_hole_does_not_change_the_time_of_the_last_change(void)
@@ -182,10 +184,7 @@ static void a_file_from_before_a_crash_gives_back_its_space_to_a_new_writer(void
 	write_lines(h, PIECE, PIECE + 100);
 	CHECK(wait_until(s, n, has_hole_to, 2 * PIECE));
 	CHECK(disk_bytes("a") < PIECE);
-	store_release(h);
-	node_unref(s, n, 1);
-	CHECK_EQ(store_close(s), 0);
-	end();
+	close_all(s, h, n);
 }
 
 static void but_not_while_the_old_one_still_writes(void)
@@ -206,11 +205,8 @@ static void but_not_while_the_old_one_still_writes(void)
 	CHECK(disk_bytes("a") >= PIECE);
 	CHECK(wait_until(s, n, is_kept, 0));
 	CHECK_EQ(punch(s, "a"), 1);
-	store_release(h);
-	node_unref(s, n, 1);
 	close(fd);
-	CHECK_EQ(store_close(s), 0);
-	end();
+	close_all(s, h, n);
 }
 
 /* ---- where, and when ---- */
@@ -243,10 +239,7 @@ static void what_is_rewritten_while_the_end_is_looked_for_tears_no_record(void)
 	CHECK_EQ(store_write(rewriter, "one.\ntwo.\n", 10, 0, false), 10);
 	CHECK(wait_until(s, n, is_sealed_to, 5));
 	CHECK(seals_to("a.notepack.gz", "one.\n"));
-	store_release(rewriter);
-	node_unref(s, n, 1);
-	CHECK_EQ(store_close(s), 0);
-	end();
+	close_all(s, rewriter, n);
 }
 
 static void a_try_that_cuts_nothing_is_repeated_when_as_much_is_new(void)
@@ -266,10 +259,7 @@ static void a_try_that_cuts_nothing_is_repeated_when_as_much_is_new(void)
 	}
 	CHECK_EQ(store_write(h, "\n", 1, 19, false), 1);
 	CHECK(wait_until(s, n, is_sealed_to, 20));
-	store_release(h);
-	node_unref(s, n, 1);
-	CHECK_EQ(store_close(s), 0);
-	end();
+	close_all(s, h, n);
 }
 
 int main(void)
