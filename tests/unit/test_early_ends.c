@@ -44,6 +44,14 @@ int fstatvfs(int fd, struct statvfs *st)
 	return r;
 }
 
+/* The file a, as if nothing of it had been compressed early. */
+static void seal_anew(struct store *s)
+{
+	seal_all(s);
+	CHECK_EQ(early(s, "reused_chunks"), 0);
+	check_object(s, "a");
+}
+
 static void what_is_removed_or_renamed_leaves_nothing(void)
 {
 	struct store *s;
@@ -112,9 +120,7 @@ static void a_failing_temporary_is_dropped_and_nothing_is_said(void)
 	CHECK_EQ(atomic_load(&fail_pwrite), 0);
 	CHECK_EQ(count_entries(&dir, ".notepackfs/tmp"), 0);
 	store_release(h);
-	seal_all(s);
-	CHECK_EQ(early(s, "reused_chunks"), 0);
-	check_object(s, "a");
+	seal_anew(s);
 	/* A bit of what was written is another one: the hash of the whole finds it. */
 	h = begin_file(s, "b");
 	atomic_store(&corrupt, true);
@@ -192,9 +198,7 @@ static void a_writer_gets_the_room_of_a_job(void)
 	CHECK_EQ(count_entries(&dir, ".notepackfs/tmp"), 0);
 	atomic_store(&room, 0);
 	store_release(h);
-	seal_all(s);
-	CHECK_EQ(early(s, "reused_chunks"), 0);
-	check_object(s, "a");
+	seal_anew(s);
 	close_store(s);
 }
 
@@ -211,9 +215,7 @@ static void a_job_takes_no_room_that_the_seal_would_want(void)
 	wait_until_there_is_no_job(s);
 	atomic_store(&room, 0);
 	store_release(h);
-	seal_all(s);
-	CHECK_EQ(early(s, "reused_chunks"), 0);
-	check_object(s, "a");
+	seal_anew(s);
 	close_store(s);
 }
 
@@ -236,9 +238,7 @@ static void a_crash_leaves_nothing_but_the_raw_file(void)
 	CHECK_EQ(count_entries(&dir, ".notepackfs/tmp"), 0);
 	memcpy(now, sample, SIZE);
 	now_bytes = SIZE;
-	seal_all(s);
-	CHECK_EQ(early(s, "reused_chunks"), 0);
-	check_object(s, "a");
+	seal_anew(s);
 	close_store(s);
 }
 
