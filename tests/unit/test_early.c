@@ -25,6 +25,7 @@ static void is_byte_identical_with_every_codec(void)
 {
 	const struct codec *each;
 
+	sample_mixed(sample, MOST, 1);
 	for (size_t i = 0; (each = codec_at(i)); i++) {
 		if (strcmp(each->name, "isal") == 0)
 			continue; /* early_kit.h */
@@ -33,6 +34,7 @@ static void is_byte_identical_with_every_codec(void)
 		seal_while_written();
 	}
 	codec = codec_find("auto")->name;
+	sample_quick();
 }
 
 static void a_seal_right_behind_the_close_goes_on_from_there(void)
@@ -221,6 +223,7 @@ static void a_truncation_keeps_what_is_before_it(void)
 	write_at(h, SIZE, sample, MOST - SIZE, false);
 	wait_early(s, "bytes", MOST - BEHIND);
 	cut_to(s, "b", 65 * MIB + 1);
+	wait_between(s, "bytes", 0, 65 * MIB + 1); /* what was compressed behind it is gone */
 	write_at(h, 65 * MIB + 1, sample + MIB, 14 * MIB, false);
 	wait_early(s, "bytes", 79 * MIB - BEHIND);
 	store_release(h);
@@ -300,7 +303,7 @@ static void a_cut_before_the_end_of_the_job_takes_less(void)
 	struct handle *h;
 
 	for (size_t at = 0; at < 66 * MIB; at += MIB) {
-		sample_text(frames + at + 200, MIB / 2, at);
+		sample_text(frames + at + 200, 8 << 10, at);
 		put_le32(frames + at, (uint32_t)(at < cut ? MIB : 10 * MIB) - 4);
 		frames[at + 4] = 1;
 	}
