@@ -107,7 +107,8 @@ point_of_shim() {
 	point "$mode" $((30 + (RANDOM * 32768 + RANDOM) % (TOTALS[$mode] - 30)))
 }
 
-seq 9999999 | head -c "$BYTES" >"$WORK/data"
+# The same lines again and again: quick to compress.
+yes "$(seq 2000)" | head -c "$BYTES" >"$WORK/data"
 while [ "$INJECTED" -lt "$POINTS" ] && [ "$TRIED" -lt $((POINTS * 2)) ] && [ "$VIOLATIONS" -lt 3 ]; do
 	point_of_shim
 done
