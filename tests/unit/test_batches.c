@@ -10,7 +10,7 @@
 #include <fnmatch.h>
 #include <sys/syscall.h>
 
-#define FILES 10000
+#define FILES 2500
 #define STREAM 1280
 #define STREAM_GRACE_NS 30000000
 #define STREAM_STEP_NS 1000000
