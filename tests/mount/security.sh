@@ -162,7 +162,7 @@ live_attack() {
 	ls -lR "$MNT" >/dev/null
 	replace "$1" "$2"
 	local hangs=0
-	use 1 || hangs=$?
+	use 0.3 || hangs=$?
 	judge "mounted: $1 becomes a $2" "$hangs"
 }
 
@@ -172,7 +172,7 @@ offline_attack() {
 	replace "$1" "$2"
 	launch
 	local hangs=0
-	if mounted; then use 1 || hangs=$?; fi
+	if mounted; then use 0.3 || hangs=$?; fi
 	judge "before the start: $1 becomes a $2" "$hangs"
 }
 
