@@ -158,8 +158,8 @@ def zeros(mib):
 
 START = b"\x1f\x8b\x08"
 GZIPS = {
-    "bomb": lambda: zeros(1024),
-    "bomb-in-members": lambda: member(bytes(8 << 20)) * 64,
+    "bomb": lambda: zeros(256),
+    "bomb-in-members": lambda: member(bytes(8 << 20)) * 32,
     "many-members": lambda: member(b"") * 50000 + member(b"end"),
     "endless-name": lambda: START + b"\x08" + bytes(6) + b"n" * (64 << 20),
     "endless-comment": lambda: START + b"\x10" + bytes(6) + b"c" * (64 << 20),

@@ -183,8 +183,8 @@ for name in $(python3 "$FORGE" list gzip); do
 	check "$name is imported, or refused: it is there" \
 		[ -e "$MNT/d/$name.notepack.gz" -o -e "$MNT/d/$name.notepack.gz.invalid" ]
 	case $name in
-	bomb) check "the bomb is read to its end" [ "$(stat -c %s "$MNT/d/bomb")" = $((1 << 30)) -a "$(tail -c 1 "$MNT/d/bomb" | wc -c)" = 1 ] ;;
-	bomb-in-members) check "… in members, too" [ "$(stat -c %s "$MNT/d/$name")" = $((512 << 20)) ] ;;
+	bomb) check "the bomb is read to its end" [ "$(stat -c %s "$MNT/d/bomb")" = $((256 << 20)) -a "$(tail -c 1 "$MNT/d/bomb" | wc -c)" = 1 ] ;;
+	bomb-in-members) check "… in members, too" [ "$(stat -c %s "$MNT/d/$name")" = $((256 << 20)) ] ;;
 	many-members) check "many members are read" [ "$(cat "$MNT/d/many-members")" = end ] ;;
 	esac
 	judge "$name: memory is bounded"
