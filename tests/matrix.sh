@@ -90,15 +90,21 @@ trap 'exit 130' INT TERM
 
 # ---- what a leg does; its standard output is shown when it has ended ----
 
-# build LEG CC MESON-OPTION…: configure and compile, with warnings as errors.
+# build LEG CC MESON-OPTION…: configure and compile, with warnings as errors; for a push only those programs
+# and libraries whose paths in the build directory match the whole of `only`, if it is set.
 build() {
 	local leg=$1 cc=$2 dir=$prefix-$1
+	local -a targets=()
 	shift 2
 	if [ ! -e "$dir/build.ninja" ]; then
 		rm -rf "$dir"
 		CC=$cc meson setup "$dir" "$root" --werror "$@" || return 1
 	fi
-	meson compile -C "$dir"
+	if [ -n "${only-}" ] && [ -z "$all" ]; then
+		mapfile -t targets < <(ninja -C "$dir" -t targets all | sed -nE "s,^($only): .*LINKER.*,\\1,p")
+		[ ${#targets[@]} -gt 0 ] || return 1
+	fi
+	ninja -C "$dir" "${targets[@]}"
 }
 
 # count LEG DIR: the totals of the leg's runs of meson test in DIR, and what was not a success.
@@ -187,8 +193,11 @@ has_own_libfuse() {
 		grep -qF "libfuse $(PKG_CONFIG_PATH=$1 pkg-config --modversion fuse3),"
 }
 
+# What mount tests run.
+mount_programs='(tests/)?mount/[^/]*|tests/bench/corpus'
+
 leg_libfuse() {
-	local own=$prefix-newer-libfuse out status=0
+	local own=$prefix-newer-libfuse out status=0 only=$mount_programs
 	out=$("$root/contrib/newer-libfuse" "$own") || status=$?
 	printf '%s\n' "$out"
 	if [ "$status" -eq 77 ]; then
@@ -215,11 +224,17 @@ leg_O3-NDEBUG() {
 instrumented=(-Ddebug=true -Doptimization=1 '-Dc_args=-Wno-format-truncation -Wno-maybe-uninitialized')
 
 leg_asan() {
+	local only="$mount_programs|tests/(unit|fuzz)/[^/]*"
 	build asan gcc "${instrumented[@]}" -Db_sanitize=address,undefined || return
 	UNIT_QUICK=1 some_tests asan unit fuzz mount="$asan_mount" ${all:+crash}
 }
 
 leg_tsan() {
+	local -a names
+	read -ra names <<<"$(tr '\n' ' ' <<<"$tsan_unit")"
+	local IFS='|'
+	local only="$mount_programs|tests/unit/test_(${names[*]})"
+	unset IFS
 	build tsan gcc "${instrumented[@]}" -Db_sanitize=thread || return
 	UNIT_QUICK=1 some_tests tsan unit="$tsan_unit" mount="$tsan_mount" ${all:+fuzz}
 }
