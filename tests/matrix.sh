@@ -101,6 +101,7 @@ build() {
 		CC=$cc meson setup "$dir" "$root" --werror "$@" || return 1
 	fi
 	if [ -n "${only-}" ] && [ -z "$all" ]; then
+		ninja -C "$dir" build.ninja || return # a list of the tree as it is now
 		mapfile -t targets < <(ninja -C "$dir" -t targets all | sed -nE "s,^($only): .*LINKER.*,\\1,p")
 		[ ${#targets[@]} -gt 0 ] || return 1
 	fi
