@@ -104,7 +104,7 @@ static int match_object(struct round *r, const struct sealed *sealed, const char
 	return 0;
 }
 
-/* A record of the new manifest: is it one that we ask for? */
+/* A record of the new manifest: is it one that we ask for? That of a renamed file may be asked for by both. */
 static int find_record(void *ctx, const struct sealed *sealed, const char *dir,
 		       const char *plain)
 {
@@ -113,9 +113,10 @@ static int find_record(void *ctx, const struct sealed *sealed, const char *dir,
 	char object[NAME_BYTES + 1];
 	int err;
 
+	err = match_object(r, sealed, dir, plain);
 	HASH_FIND(hh, r->by_key, &probe.key, sizeof(probe.key), s);
-	if (!s)
-		return match_object(r, sealed, dir, plain);
+	if (err || !s)
+		return err;
 	err = name_sealed(plain, sealed->part, r->suffix, object);
 	if (!err)
 		err = replace_string(&s->dir, dir);

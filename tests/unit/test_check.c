@@ -318,13 +318,22 @@ static void counts_raw_files_by_what_no_object_has(void)
 	end();
 }
 
-static void *record_later(void *arg)
+static void record_after(struct put *p, struct timespec pause)
 {
-	const struct timespec pause = {.tv_nsec = 400000000};
-	struct put *p = arg;
-
 	nanosleep(&pause, NULL);
 	CHECK_EQ(manifest_commit(manifest, put, p), 0);
+}
+
+static void *record_later(void *arg)
+{
+	record_after(arg, (struct timespec){.tv_nsec = 400000000});
+	return NULL;
+}
+
+/* So late that only the last look finds it. */
+static void *record_much_later(void *arg)
+{
+	record_after(arg, (struct timespec){.tv_sec = 4, .tv_nsec = 500000000});
 	return NULL;
 }
 
@@ -344,7 +353,7 @@ static void waits_for_the_commits_of_a_live_store(void)
 	renamed.sealed.id = 1;
 	CHECK_EQ(renameat(storefd, "x.notepack.gz", storefd, "w.notepack.gz"), 0);
 	CHECK_EQ(pthread_create(&a, NULL, record_later, &published), 0);
-	CHECK_EQ(pthread_create(&b, NULL, record_later, &renamed), 0);
+	CHECK_EQ(pthread_create(&b, NULL, record_much_later, &renamed), 0);
 	CHECK_EQ(problems(true, true), 0);
 	pthread_join(a, NULL);
 	pthread_join(b, NULL);
