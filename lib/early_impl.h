@@ -44,7 +44,6 @@ struct early {
 	struct frames frames, end_frames;
 	bool has_end; /* end was made for aim */
 	uint8_t raw_sha256[SHA256_BYTES], sha256[SHA256_BYTES];
-	uint64_t flushed; /* bytes of the temporary whose writeback was begun */
 };
 
 #define EARLY_BEHIND                                                                           \

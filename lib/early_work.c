@@ -17,7 +17,6 @@
 #define ROUND_MIN 16 /* chunks that are worth a task; … */
 #define ROUND_MAX 64 /* … and after which it is looked for room, and for other things to do */
 #define HASH_A_TURN ((uint64_t)16 << 20)
-#define FLUSH_BYTES ((uint64_t)8 << 20)
 #define INODES_MIN 128
 
 static void drop(struct early *e, const char *why)
@@ -50,10 +49,6 @@ static int add(struct window *w, const uint8_t *raw, size_t raw_len, const uint8
 
 	if (!err)
 		frames_feed(&e->frames, raw, raw_len);
-	if (!err && e->writer.gz_bytes - e->flushed >= FLUSH_BYTES) {
-		io_start_writeback(e->tmp_fd, e->flushed, e->writer.gz_bytes - e->flushed);
-		e->flushed = e->writer.gz_bytes;
-	}
 	return err;
 }
 
@@ -139,10 +134,7 @@ static int work_at_end(struct early *e, uint64_t raw_bytes)
 	if (err)
 		return err;
 	e->has_end = true;
-	err = seekgz_writer_hash(&e->end, HASH_A_TURN, e->sha256);
-	if (!err)
-		io_start_writeback(e->tmp_fd, 0, 0);
-	return err;
+	return seekgz_writer_hash(&e->end, HASH_A_TURN, e->sha256);
 }
 
 /* ---- what is next ---- */

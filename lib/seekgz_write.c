@@ -17,6 +17,7 @@
 
 #define HASH_BYTES ((size_t)1 << 20)
 #define GROUPS_FIRST 1024
+#define WRITEBACK_BYTES ((uint64_t)8 << 20)
 
 int seekgz_writer_init(struct seekgz_writer *w, int fd, uint64_t raw_bytes)
 {
@@ -72,6 +73,14 @@ static void add_to_group(struct seekgz_group *g, uint32_t gz_bytes, uint32_t crc
 	g->gz_bytes += gz_bytes;
 }
 
+static void begin_writeback(struct seekgz_writer *w)
+{
+	if (w->gz_bytes - w->begun < WRITEBACK_BYTES)
+		return;
+	io_start_writeback(w->fd, w->begun, w->gz_bytes - w->begun);
+	w->begun = w->gz_bytes;
+}
+
 int seekgz_writer_add(struct seekgz_writer *w, const uint8_t *raw, size_t raw_len,
 		      const uint8_t *gz, size_t gz_len)
 {
@@ -86,6 +95,7 @@ int seekgz_writer_add(struct seekgz_writer *w, const uint8_t *raw, size_t raw_le
 	w->chunks++;
 	w->raw_bytes += raw_len;
 	w->gz_bytes += gz_len;
+	begin_writeback(w);
 	if (w->plain)
 		return 0;
 	w->body_crc32 = codec_crc32(w->body_crc32, gz, gz_len);
@@ -117,6 +127,7 @@ void seekgz_writer_keep(struct seekgz_writer *w, uint64_t chunks)
 		*g = (struct seekgz_group){0};
 	}
 	w->raw_bytes = w->chunks << SEEKGZ_CHUNK_LOG2;
+	w->begun = MIN(w->begun, w->gz_bytes);
 }
 
 /* The groups of the layout, of which the writer may have the chunks. NULL: no memory. */
@@ -159,6 +170,7 @@ int seekgz_writer_end(struct seekgz_writer *w, uint32_t part, uint64_t offset,
 		return err;
 	w->body_crc32 = codec_crc32(w->body_crc32, trailer, sizeof(trailer));
 	w->gz_bytes += sizeof(trailer);
+	io_start_writeback(w->fd, 0, 0);
 	w->hashed = header.layout.header_bytes;
 	memcpy(raw_sha256, header.raw_sha256, SHA256_BYTES);
 	return digest_add(w->hash, p, header.layout.header_bytes);

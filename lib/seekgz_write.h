@@ -27,7 +27,7 @@ struct seekgz_writer {
 	bool plain;
 	size_t group_size;
 	uint32_t body_crc32, hashed_crc32;
-	uint64_t hashed;
+	uint64_t hashed, begun; /* bytes of the file; begun: whose writeback was */
 	EVP_MD_CTX *raw_hash, *hash;
 };
 
@@ -36,7 +36,8 @@ struct seekgz_writer {
 int seekgz_writer_init(struct seekgz_writer *w, int fd, uint64_t raw_bytes);
 void seekgz_writer_release(struct seekgz_writer *w);
 
-/* The next chunk: SEEKGZ_CHUNK_BYTES, but the last may be shorter. */
+/* The next chunk: SEEKGZ_CHUNK_BYTES, but the last may be shorter. The disk is given what is written as it comes,
+ * and the rest with the end: little is left when the file is made durable. */
 int seekgz_writer_add(struct seekgz_writer *w, const uint8_t *raw, size_t raw_len,
 		      const uint8_t *gz, size_t gz_len);
 
