@@ -265,8 +265,10 @@ static inline void fail_the_next_save(void)
 
 static inline void then(const char *pattern, void (*fn)(void))
 {
+	pthread_mutex_lock(&trace_lock); /* objects are synced side by side */
 	then_at = pattern;
 	then_do = fn;
+	pthread_mutex_unlock(&trace_lock);
 }
 
 static inline void begin(void)
