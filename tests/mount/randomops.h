@@ -61,6 +61,8 @@ struct file {
 	bool armed; /* an fsync may lead to a cut at any time */
 	bool
 	    mapped; /* written by a mapping, or could be, and its writers may not be released yet */
+	bool
+	    passed; /* was opened to append, and has been open ever since: who opens it may share the raw file */
 	bool map_dirty;		    /* … and the pages may still be in the page cache only */
 	bool mode_lazy, mtime_lazy; /* recorded later: a crash may set them back */
 	bool mode_known, mtime_known;

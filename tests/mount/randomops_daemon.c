@@ -132,6 +132,7 @@ static void sealed_by(struct file *f, bool open_too)
 		return;
 	/* Who may have had a mapping has been released by now. */
 	f->mapped = f->mapped && f->writers;
+	f->passed = f->passed && f->opens;
 	if (f->writers && !open_too)
 		return;
 	if (f->writers) {

@@ -75,18 +75,6 @@ static enum verdict open_verdict(struct run *r, int path, int flags, int *refusa
 	return f && (flags & O_TRUNC) ? change_verdict(f, 0) : MUST_WORK;
 }
 
-static bool has_appender(const struct run *r, const struct file *f)
-{
-	for (int i = 0; i < SLOTS; i++) {
-		const struct description *d = r->slot[i].description;
-
-		if (d && d->file == f &&
-		    (d->flags & (O_ACCMODE | O_APPEND)) == (O_WRONLY | O_APPEND))
-			return true;
-	}
-	return false;
-}
-
 OP(op_open)
 {
 	struct slot *s = &r->slot[arg[0]];
@@ -110,8 +98,10 @@ OP(op_open)
 		f = file_make(r, path);
 	else if (flags & O_TRUNC)
 		file_resize(f, 0);
-	/* If that one is passed through, this one can map the raw file, and no one would see it. */
-	f->mapped |= (flags & O_ACCMODE) == O_RDWR && has_appender(r, f);
+	/* An appender is passed through, and so are those who come as long as someone is: this one can map the raw
+	 * file, and no one would see it. */
+	f->passed |= (flags & (O_ACCMODE | O_APPEND)) == (O_WRONLY | O_APPEND);
+	f->mapped |= (flags & O_ACCMODE) == O_RDWR && f->passed;
 	take_slot(r, s, fd, f, flags & ~(O_CREAT | O_EXCL | O_TRUNC));
 	return true;
 }
