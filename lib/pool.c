@@ -135,8 +135,10 @@ static unsigned start(struct pool *p, pthread_t *threads, unsigned count, void *
 	int err = 0;
 
 	for (unsigned i = 0; i < count; i++) {
-		err = pthread_create(&threads[started], NULL, run, p);
-		started += err == 0;
+		int failed = pthread_create(&threads[started], NULL, run, p);
+
+		err = failed ? failed : err;
+		started += !failed;
 	}
 	if (started < count)
 		log_warning("only %u of %u threads could be started (%s); the work is done all "
