@@ -165,6 +165,27 @@ everything_there() {
 	}
 }
 
+# is_second_name PATH: of an object that has another name, too, by which it is recorded
+is_second_name() {
+	local inode
+	inode=$(stat -c %i "$STORE/$1") && [ "$(find "$STORE" -name .notepackfs -prune -o \
+		-inum "$inode" -printf '%P\n' | grep -cxF -f "$WORK/recorded")" = 1 ]
+}
+
+# Where a brick dies in the middle of an unlink, each replica may blame the others. GlusterFS then merges
+# conservatively (https://github.com/gluster/glusterfs/issues/502): a name that was removed long ago by our
+# link and unlink is on all bricks again. Nothing but that is let pass: a second name of a recorded
+# object, without a record of its own. It is shown, and removed, as check advises.
+sound_but_for_names_healed_back() {
+	local path
+	"$NOTEPACKCTL" check --deep --json "$STORE" >"$WORK/check.json" && return 0
+	while read -r path; do
+		echo "# GlusterFS: $path is back"
+		is_second_name "$path" && rm "$STORE/$path" || return 1
+	done < <(jq -r '.problems[] | select(.reason | test("object without a record")) | .path' "$WORK/check.json")
+	quietly "$NOTEPACKCTL" check --deep "$STORE"
+}
+
 : >"$RECORD"
 start "$OPTIONS"
 load 1 300
@@ -190,8 +211,9 @@ kill -TERM "$WRITER_PID"
 end_load 3
 check "every byte is there while it is healed" everything_there
 check "sha256sums verifies" sh -c "cd '$MNT' && sha256sum --quiet -c .notepackfs/sha256sums"
+cut -c 67- "$MNT/.notepackfs/sha256sums" >"$WORK/recorded" # 64 digits, two blanks, and the object
 stop "after the kills"
-check "notepackctl check --deep finds no problem" quietly "$NOTEPACKCTL" check --deep "$STORE"
+check "notepackctl check --deep finds no problem of ours" sound_but_for_names_healed_back
 check "nothing had to be quarantined" [ -z "$(ls "$STORE/.notepackfs/quarantine")" ]
 check "nothing had to be given another name" [ -z "$(find "$STORE" -name '*.recovered-*')" ]
 check "no temporary is left in the store" [ -z "$(find "$STORE/.notepackfs/tmp" -type f)" ]
