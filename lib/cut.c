@@ -258,14 +258,14 @@ static bool is_written(struct store *s, struct file *f)
 	return written;
 }
 
-void file_drop_raw(struct store *s, struct file *f)
+int file_drop_raw(struct store *s, struct file *f)
 {
 	char name[NAME_BYTES + 1] = "";
-	int r;
+	int r, rest = -1;
 
 	if (!is_proven(s, f))
-		return;
-	r = is_written(s, f) ? 1 : raw_drop(s, f);
+		return -1;
+	r = is_written(s, f) ? 1 : raw_drop(s, f, &rest);
 	lock_take(&s->lock);
 	f->kept = r != 0;
 	if (f->n.linked)
@@ -287,6 +287,7 @@ void file_drop_raw(struct store *s, struct file *f)
 			  name, strerror(-r));
 	if (r == 0)
 		lazy_check_attrs(s, f);
+	return rest;
 }
 
 /* What an open file that fsynced waits for: 0, now; else a time. */
@@ -339,7 +340,8 @@ void cut_due(struct store *s, struct file *f)
 	if (what == CUT) {
 		cut_file(s, f, open);
 	} else if (what == DROP) {
-		file_drop_raw(s, f);
+		CLEANUP_FD int rest = file_drop_raw(s, f);
+
 		node_give(s, &f->n);
 	}
 	if (what != NOTHING || closing)

@@ -32,7 +32,7 @@ void cut_due(struct store *s, struct file *f) EXCLUDES(s->lock);
 void cut_hurry_closed_locked(struct store *s) REQUIRES(s->lock);
 
 /* The raw bytes of a file are all sealed: give them up if they may be. busy: the caller has the
- * node. */
-void file_drop_raw(struct store *s, struct file *f) EXCLUDES(s->lock);
+ * node. Returns raw_drop()'s rest: to be closed behind all that others wait for, or -1. */
+int file_drop_raw(struct store *s, struct file *f) EXCLUDES(s->lock);
 
 #endif

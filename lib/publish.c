@@ -36,6 +36,9 @@ struct batch {
 	struct store *store;
 	struct segment **segs;
 	size_t count;
+	/* Of raw files that were given up: closed when everyone has been told. */
+	int rests[PUBLISH_BATCH];
+	size_t rest_count;
 };
 
 /* ---- entering and leaving ---- */
@@ -430,13 +433,17 @@ static void tell(struct batch *b)
 }
 
 /* The raw bytes go, the names are free again, the next segment of the file has its turn. */
-static void finish(struct store *s, struct segment *seg)
+static void finish(struct batch *b, struct segment *seg)
 {
+	struct store *s = b->store;
 	struct file *f = seg->file;
 	struct segment *next;
+	int rest;
 
 	object_save_index(s->indexfd, &seg->record, seg->index, seg->index_bytes);
-	file_drop_raw(s, f);
+	rest = file_drop_raw(s, f);
+	if (rest >= 0)
+		b->rests[b->rest_count++] = rest;
 	rotate_published(s, f);
 	dirfd_release_times(s, seg->dir);
 	lock_take(&s->lock);
@@ -473,8 +480,10 @@ void publish_batch(struct store *s, struct segment **segs, size_t count)
 	each(&b, flip, "listing the object");
 	tell(&b);
 	for (size_t i = 0; i < b.count; i++)
-		finish(s, b.segs[i]);
+		finish(&b, b.segs[i]);
 
 	node_give(s, &s->tree);
 	barrier_check(s);
+	while (b.rest_count > 0)
+		close(b.rests[--b.rest_count]);
 }

@@ -19,6 +19,8 @@
 #include "lib/log.h"
 #include "lib/state.h"
 
+#define RAW_LARGE_BYTES (1 << 20)
+
 /* Would this lease be granted? *refused: errno, or 0. */
 static bool lease_is_granted(int dfd, const char *name, int lease, int *refused)
 {
@@ -60,8 +62,20 @@ bool raw_has_foreign_user(int dfd, const char *name)
 	return !lease_is_granted(dfd, name, F_WRLCK, &refused) && refused == EAGAIN;
 }
 
+/* Of a large one the bytes stay until *rest is closed: the kernel takes long to give them back. */
+static int unlink_raw(int dfd, const char *name, const struct stat *st, int *rest)
+{
+	int fd = -1, err;
+
+	if (st->st_size >= RAW_LARGE_BYTES)
+		fd = io_open(dfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	err = io_unlink(dfd, name, 0);
+	*rest = fd >= 0 ? fd : -1;
+	return err;
+}
+
 /* The facts that decide, from the raw file itself; then unlink it. */
-static int drop_by_name(struct store *s, struct file *f, int dfd, struct stat *st)
+static int drop_by_name(struct store *s, struct file *f, int dfd, struct stat *st, int *rest)
 {
 	uint64_t identity;
 	int err = io_stat_identity(dfd, f->n.name, st, &identity);
@@ -82,7 +96,7 @@ static int drop_by_name(struct store *s, struct file *f, int dfd, struct stat *s
 	 * ours to judge. */
 	if ((uint64_t)st->st_size < f->sealed_end && (uint64_t)st->st_size > f->raw_base)
 		return -EIO;
-	return io_unlink(dfd, f->n.name, 0);
+	return unlink_raw(dfd, f->n.name, st, rest);
 }
 
 void raw_keep_attrs_locked(struct file *f, const struct stat *st)
@@ -95,12 +109,13 @@ void raw_keep_attrs_locked(struct file *f, const struct stat *st)
 	};
 }
 
-int raw_drop(struct store *s, struct file *f)
+int raw_drop(struct store *s, struct file *f, int *rest)
 {
 	struct stat st;
 	int dfd, err = 0;
 	bool may;
 
+	*rest = -1;
 	lock_take(&s->lock);
 	gate_shut_locked(s, f);
 	may = f->n.linked && f->raw_present && !f->writers && f->size == f->sealed_end &&
@@ -110,7 +125,7 @@ int raw_drop(struct store *s, struct file *f)
 	if (may) {
 		dirfd_hold_times(s, f->n.dir);
 		dfd = dirfd_get(s, f->n.dir);
-		err = dfd < 0 ? dfd : drop_by_name(s, f, dfd, &st);
+		err = dfd < 0 ? dfd : drop_by_name(s, f, dfd, &st, rest);
 		if (dfd >= 0)
 			dirfd_put(s, f->n.dir);
 		dirfd_release_times(s, f->n.dir);

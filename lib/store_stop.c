@@ -83,7 +83,8 @@ static void drop_kept(struct store *s)
 	struct file *f;
 
 	while ((f = next_kept(s))) {
-		file_drop_raw(s, f);
+		CLEANUP_FD int rest = file_drop_raw(s, f);
+
 		node_give(s, &f->n);
 		node_unref(s, &f->n, 1);
 	}

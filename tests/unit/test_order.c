@@ -268,7 +268,7 @@ static void a_raw_file_that_was_not_compared_stays(void)
 	struct raw_mark mark = {0};
 	struct store *s;
 	struct node *n;
-	int fd;
+	int fd, rest;
 
 	begin();
 	sealed_store(names);
@@ -282,7 +282,8 @@ static void a_raw_file_that_was_not_compared_stays(void)
 	log_open("test_order", false, LOG_CRIT);
 	s = start(NEVER_NS);
 	CHECK_EQ(store_lookup(s, store_root(s), "a", &n), 0);
-	raw_drop(s, to_file(n));
+	raw_drop(s, to_file(n), &rest);
+	CHECK_EQ(rest, -1);
 	CHECK(has_text("a", "X"));
 	node_unref(s, n, 1);
 	CHECK_EQ(store_close(s), 5);
