@@ -27,6 +27,8 @@ struct barrier {
 	struct wanted *wanted;
 	size_t count, size;
 	size_t first; /* the first that is not done with; no one looks further */
+	bool strict;  /* one file was named, to be sealed */
+	int err;
 	void (*done)(void *ctx, int err);
 	void *ctx;
 	struct barrier *prev, *next;
@@ -191,6 +193,12 @@ static int begin_all_locked(struct store *s, struct barrier *b, enum proto_op op
 	return 0;
 }
 
+/* It cannot be cut as long as the mapping is there, which may be for ever. */
+static bool is_mapped(const struct file *f)
+{
+	return f->n.linked && f->size > f->cut_end && f->writers && f->mapped;
+}
+
 static bool is_done(struct wanted *w)
 {
 	if (!w->file->n.linked)
@@ -208,8 +216,13 @@ static bool is_done(struct wanted *w)
  * look at all of them each time. */
 static bool pass_locked(struct store *s, struct barrier *b) REQUIRES(s->lock)
 {
-	for (; b->first < b->count && is_done(&b->wanted[b->first]); b->first++)
-		node_unref_locked(s, &b->wanted[b->first].file->n, 1);
+	for (; b->first < b->count && is_done(&b->wanted[b->first]); b->first++) {
+		struct file *f = b->wanted[b->first].file;
+
+		if (b->strict && is_mapped(f))
+			b->err = -EBUSY;
+		node_unref_locked(s, &f->n, 1);
+	}
 	return b->first == b->count;
 }
 
@@ -231,7 +244,7 @@ static void complete_all(struct store *s, bool force, int err)
 again:
 	DL_FOREACH (s->barriers, b) {
 		if (pass_locked(s, b) || force) {
-			complete_locked(s, b, b->first < b->count ? err : 0);
+			complete_locked(s, b, b->first < b->count ? err : b->err);
 			goto again; /* the list may have changed meanwhile */
 		}
 	}
@@ -273,9 +286,11 @@ static void enlist(struct store *s, struct barrier *b, struct barrier **out)
 	void (*done)(void *ctx, int err) = b->done;
 	void *ctx = b->ctx;
 	bool over;
+	int err;
 
 	lock_take(&s->lock);
 	over = pass_locked(s, b);
+	err = b->err;
 	if (over) {
 		free_barrier_locked(s, b);
 	} else {
@@ -284,7 +299,7 @@ static void enlist(struct store *s, struct barrier *b, struct barrier **out)
 	}
 	lock_drop(&s->lock);
 	if (over)
-		done(ctx, 0);
+		done(ctx, err);
 }
 
 int store_barrier(struct store *s, const struct caller *c, enum proto_op op, const char *path,
@@ -306,6 +321,7 @@ int store_barrier(struct store *s, const struct caller *c, enum proto_op op, con
 	if (!err) {
 		b->done = done;
 		b->ctx = ctx;
+		b->strict = op == PROTO_SEAL && scope->kind != NODE_DIR;
 		err = begin(s, c, b, op, scope);
 	}
 	node_unref(s, scope, 1);

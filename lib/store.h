@@ -324,7 +324,8 @@ void store_unpause(struct store *s);
 /*
  * A barrier (lib/proto.h: PROTO_WAIT, PROTO_SEAL), for a caller, who need not live on. done is
  * called exactly once, from a thread of the store's or from within these calls. Returns 0 and, unless done was called already,
- * *out to cancel with; or -errno, and done is not called. A barrier stays valid until its
+ * *out to cancel with; or -errno, and done is not called. done(-EBUSY): the one file that was to be sealed
+ * is open, and written through a mapping: it is not cut before that ends. A barrier stays valid until its
  * done has returned. store_barrier_cancel never waits for a done that is running; it calls
  * done(-EINTR) unless it was called.
  */

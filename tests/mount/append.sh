@@ -138,6 +138,29 @@ m.flush()
 ' "$MNT/mapped"
 check "… and no one sees what it wrote" wait_for 10 cmp "$WORK/mapped" "$MNT/mapped"
 check "… nor does the object have it" sh -c "zcat '$MNT/mapped.notepack.gz' | cmp - '$WORK/mapped'"
+
+# Named bug: seal of a file that cannot be cut said that it was sealed.
+coproc HOLDER {
+	python3 -c '
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
+os.write(fd, b"hello\nworld\n")
+m = mmap.mmap(fd, 12)
+m[0:1] = b"H"
+m.flush()
+print("mapped", flush=True)
+sys.stdin.read()
+' "$MNT/held"
+}
+holder=$HOLDER_PID holder_in=${HOLDER[1]}
+check "a program has mapped a file, and written it" [ "$(head -n 1 <&"${HOLDER[0]}")" = mapped ]
+check_refused "seal of that file says that it cannot be sealed" "open and mapped" "$NOTEPACKCTL" seal "$MNT/held"
+check "… that of all others passes it over" "$NOTEPACKCTL" seal "$MNT"
+check "… and it is not sealed" [ ! -e "$MNT/held.notepack.gz" ]
+exec {holder_in}>&-
+wait "$holder"
+check "when that program has closed it, it is" "$NOTEPACKCTL" seal "$MNT/held"
+check "… whole" [ "$(zcat "$MNT/held.notepack.gz" | paste -sd' ')" = "Hello world" ]
 stop "after the appends"
 check_clean_store
 finish
