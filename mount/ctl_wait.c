@@ -140,6 +140,13 @@ static int request_path(enum proto_op op, const char *path, int64_t end_ns)
 	return report(op, path, request_until(&m, op, rel, end_ns));
 }
 
+/* A signal has come before its turn did. */
+static int report_left_out(enum proto_op op, const char *path)
+{
+	ctl_error("%s: interrupted before it was asked for", path);
+	return op == PROTO_REMOVE ? CTL_FAILED : CTL_NOT_FLUSHED;
+}
+
 /* Is it the path of a store, rather than of something in a mount? */
 static bool is_store(const char *path)
 {
@@ -186,8 +193,10 @@ static int run(int argc, char **argv, enum proto_op op)
 		return wait_for_store(argv[optind], timeout_ns);
 	catch_signals();
 	end_ns = timeout_ns < 0 ? INT64_MAX : clock_ns() + timeout_ns;
-	for (int i = optind; i < argc && (!stopped || stopped == SIGALRM); i++)
-		status = ctl_worse(status, request_path(op, argv[i], end_ns));
+	for (int i = optind; i < argc; i++)
+		status = ctl_worse(status, stopped && stopped != SIGALRM
+					       ? report_left_out(op, argv[i])
+					       : request_path(op, argv[i], end_ns));
 	return status;
 }
 

@@ -187,6 +187,26 @@ check "… until the last is closed" wait "$waiting"
 check "… and sealed" [ "$(zcat "$STORE/lazy.notepack.gz")" = late ]
 check "umount -l: the daemon ends with exit 0" daemon_status
 
+is_sealing() {
+	[ "$(getfattr --absolute-names --only-values -n user.notepack.state "$1")" = sealing ]
+}
+
+# Named bug: of the files behind the one that was waited for when the signal came, nothing was said.
+start grace=1h
+slow_file first 32M
+echo second >"$MNT/second"
+"$NOTEPACKCTL" seal "$MNT/first" "$MNT/second" 2>"$WORK/interrupted" &
+waiting=$!
+check "seal: is waiting for the first file" wait_for 20 is_sealing "$MNT/first"
+kill -TERM "$waiting"
+status=0
+wait "$waiting" || status=$?
+check "seal: interrupting it is exit 5" [ "$status" = 5 ]
+check "… and says what goes on" grep -q 'first: interrupted; sealing goes on' "$WORK/interrupted"
+check "… and what was not begun" grep -q 'second: interrupted before' "$WORK/interrupted"
+check "… and it is not" [ ! -e "$MNT/second.notepack.gz" ]
+stop "after the interrupted seal"
+
 start grace=1h
 slow_file interrupted 32M
 "$NOTEPACKCTL" umount "$MNT" 2>"$WORK/interrupted" &
