@@ -238,39 +238,67 @@ static int32_t decide(struct passthrough *p, const struct node *n, struct handle
 	return id;
 }
 
-int32_t passthrough_enter(struct passthrough *p, const struct node *n, struct handle *h,
-			  bool *direct)
+/* The inode, and i->deciding: the others wait. New, if there was none; NULL: there is to be none (*err 0), or
+ * there is no memory. */
+static struct passthrough_inode *take_inode(struct passthrough *p, const struct node *n,
+					    int *err)
 {
 	struct passthrough_inode *i;
-	bool offered;
-	int32_t id;
 
-	*direct = false;
-	if (!p->backing.open || is_small_object(n, h))
-		return 0;
+	*err = 0;
 	lock_take(&p->lock);
 	while ((i = find_locked(p, n)) && i->deciding)
 		cond_wait(&p->changed, &p->lock);
 	if (i) {
-		i->opens++;
-		id = i->id;
-		lock_drop(&p->lock);
-		*direct = id && !store_pass_too(h);
-		return id;
+		i->deciding = true;
+	} else if (
+	    p->offered) { /* once it is not, it never is again: then there is nothing to count */
+		i = new_locked(p, n);
+		*err = i ? 0 : -ENOMEM;
 	}
-	/* Once it is not, it never is again: then there is nothing to count. */
-	offered = p->offered;
-	i = offered ? new_locked(p, n) : NULL;
 	lock_drop(&p->lock);
-	if (!i)
-		return offered ? -ENOMEM : 0;
-	id = decide(p, n, h);
+	return i;
+}
+
+/* With one handle more. */
+static void give_inode(struct passthrough *p, struct passthrough_inode *i, int32_t id)
+{
 	lock_take(&p->lock);
 	i->id = id;
-	i->opens = 1;
+	i->opens++;
 	i->deciding = false;
 	cond_broadcast(&p->changed);
 	lock_drop(&p->lock);
+}
+
+int32_t passthrough_enter(struct passthrough *p, const struct node *n, struct handle *h,
+			  bool *direct)
+{
+	enum store_pass how = STORE_PASS_OVER;
+	struct passthrough_inode *i;
+	int32_t id, old;
+	bool ordinary;
+	int err;
+
+	*direct = false;
+	if (!p->backing.open || is_small_object(n, h))
+		return 0;
+	i = take_inode(p, n, &err);
+	if (!i)
+		return err;
+	lock_take(&p->lock);
+	id = old = i->id;
+	ordinary = i->opens > 0 && !id;
+	lock_drop(&p->lock);
+	if (old)
+		how = store_pass_too(h);
+	/* All of them have left by now, or have not come: the first decides. */
+	if (!ordinary && how == STORE_PASS_OVER)
+		id = decide(p, n, h);
+	give_inode(p, i, id);
+	if (old && how == STORE_PASS_OVER)
+		p->backing.close(p->backing.ctx, old);
+	*direct = how == STORE_PASS_BESIDE;
 	return id;
 }
 
@@ -283,7 +311,7 @@ void passthrough_leave(struct passthrough *p, const struct node *n)
 		return;
 	lock_take(&p->lock);
 	i = find_locked(p, n);
-	if (i && --i->opens == 0) {
+	if (i && --i->opens == 0 && !i->deciding) {
 		id = i->id;
 		HASH_DEL(p->inodes, i);
 		free(i);

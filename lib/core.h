@@ -198,6 +198,8 @@ struct file {
 
 	unsigned passed; /* handles that append to the raw file past us (lib/pass.h) */
 	struct file *passed_prev, *passed_next; /* in store.passed, while there are some */
+	unsigned
+	    beside; /* other handles from while there were some: the kernel has the raw file for them, too */
 
 	unsigned gate_in;
 	bool gate_shut;
@@ -209,10 +211,10 @@ struct file {
 	/* In store.active: has bytes or a raw file that are to be dealt with. See
 	 * active_update_locked. */
 	bool active;
-	bool hurry;   /* a barrier wants it cut as soon as can be */
-	bool closing; /* a barrier waits for the RELEASE that should be on its way */
-	bool kept;    /* sealed, but someone else may still write the raw file, or it could not
-		       * be removed */
+	bool hurry;	 /* a barrier wants it cut as soon as can be */
+	bool closing;	 /* a barrier waits for the RELEASE that should be on its way */
+	bool kept;	 /* sealed, but someone else may still write the raw file, or reads it
+		       * past us, or it could not be removed */
 	bool kept_tried; /* the stop has tried once more */
 	bool piecewise;	 /* for want of room: lib/piecewise.h */
 	struct file *active_prev, *active_next;
@@ -226,6 +228,7 @@ struct handle {
 	bool writer;
 	bool flushed;	 /* see file.flushed; store.lock */
 	bool passed;	 /* counted in file.passed; store.lock */
+	bool beside;	 /* … in file.beside */
 	bool syncs;	 /* after each write; set before the first */
 	struct raw *raw; /* referenced, or NULL */
 	int fd;		 /* of an object; else -1 */

@@ -258,6 +258,13 @@ static bool is_written(struct store *s, struct file *f)
 	return written;
 }
 
+/* Readers from while it was passed have it open: it goes when they have closed it. */
+static bool is_read_past_us(const struct file *f)
+{
+	return f->n.linked && f->raw_present && !f->writers && f->size == f->sealed_end &&
+	       pass_is_known_locked(f);
+}
+
 int file_drop_raw(struct store *s, struct file *f)
 {
 	char name[NAME_BYTES + 1] = "";
@@ -267,7 +274,7 @@ int file_drop_raw(struct store *s, struct file *f)
 		return -1;
 	r = is_written(s, f) ? 1 : raw_drop(s, f, &rest);
 	lock_take(&s->lock);
-	f->kept = r != 0;
+	f->kept = r != 0 || is_read_past_us(f);
 	if (f->n.linked)
 		snprintf(name, sizeof(name), "%s", f->n.name);
 	if (r != 0)

@@ -171,7 +171,7 @@ void store_release(struct handle *h)
 		f->writers -= h->writer;
 		f->opens--;
 		f->flushed -= h->flushed;
-		pass_end_locked(s, h);
+		pass_release_locked(s, h);
 		f->mapped = f->mapped && f->writers > 0;
 		f->lingering = false;
 		if (h->writer && !f->writers)

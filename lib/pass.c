@@ -131,7 +131,7 @@ static void mark_locked(struct store *s, struct handle *h) REQUIRES(s->lock)
 		DL_APPEND2(s->passed, f, passed_prev, passed_next);
 }
 
-void pass_end_locked(struct store *s, struct handle *h)
+static void pass_end_locked(struct store *s, struct handle *h) REQUIRES(s->lock)
 {
 	struct file *f = to_file(h->node);
 
@@ -140,6 +140,17 @@ void pass_end_locked(struct store *s, struct handle *h)
 	h->passed = false;
 	if (!--f->passed)
 		DL_DELETE2(s->passed, f, passed_prev, passed_next);
+}
+
+void pass_release_locked(struct store *s, struct handle *h)
+{
+	pass_end_locked(s, h);
+	to_file(h->node)->beside -= h->beside;
+}
+
+bool pass_is_known_locked(const struct file *f)
+{
+	return f->passed || f->beside;
 }
 
 /* Are its bytes all in the raw file, and will they stay there? Rotation means them not to. */
@@ -177,27 +188,37 @@ void store_pass_undo(struct handle *h)
 	lock_drop(&h->store->lock);
 }
 
-bool store_pass_too(struct handle *h)
+static void join_locked(struct store *s, struct handle *h) REQUIRES(s->lock)
 {
-	struct store *s = h->store;
 	struct file *f = to_file(h->node);
-	bool passed = true;
 
-	if (h->node->kind == NODE_OBJECT)
-		return true;
-	lock_take(&s->lock);
-	gate_enter_locked(s, f);
 	if (is_appender(h)) {
 		mark_locked(s, h);
 	} else {
-		passed = false;
+		h->beside = true;
+		f->beside++;
 		/* For a direct write the kernel asks for no FSYNC. */
 		h->syncs = h->flags & O_DSYNC;
 		f->raw_shown |= (h->flags & O_ACCMODE) != O_WRONLY;
 	}
 	if ((h->flags & O_ACCMODE) == O_RDWR)
 		f->mapped = f->raw_mapped = f->raw_recovered = f->raw_unproven = true;
+}
+
+enum store_pass store_pass_too(struct handle *h)
+{
+	struct store *s = h->store;
+	struct file *f = to_file(h->node);
+	bool joined;
+
+	if (h->node->kind == NODE_OBJECT)
+		return STORE_PASS_ALIKE;
+	lock_take(&s->lock);
+	gate_enter_locked(s, f);
+	joined = pass_is_known_locked(f);
+	if (joined)
+		join_locked(s, h);
 	gate_leave_locked(s, f);
 	lock_drop(&s->lock);
-	return passed;
+	return !joined ? STORE_PASS_OVER : h->passed ? STORE_PASS_ALIKE : STORE_PASS_BESIDE;
 }

@@ -7,9 +7,9 @@
  * is there he cannot change. So a cut needs no more than to know how long it is. That is looked at
  * wherever it decides something, and where he is heard of (flush, fsync, release).
  *
- * While one such handle is open, whoever opens the same file maps the raw file itself, though what he
- * reads and writes comes here. Before a file is passed, its raw file has all of its bytes, and while it is,
- * no hole is made in it; nor later, since a mapping outlives its handle. Who may map it to write can change
+ * While one such handle is open, or any that was opened beside it, whoever opens the same file maps the raw file itself,
+ * though what he reads and writes comes here. Before a file is passed, its raw file has all of its bytes, and
+ * while it is, it stays, and no hole is made in it; nor is one later, since a mapping outlives its handle. Who may map it to write can change
  * it unseen: then it is treated as one from before a crash.
  */
 #ifndef NOTEPACKFS_LIB_PASS_H
@@ -33,6 +33,13 @@ void pass_learn_all(struct store *s, const struct dir *in) EXCLUDES(s->lock);
 void pass_look(struct store *s) EXCLUDES(s->lock);
 
 /* The handle is being released. */
-void pass_end_locked(struct store *s, struct handle *h) REQUIRES(s->lock);
+void pass_release_locked(struct store *s, struct handle *h) REQUIRES(s->lock);
+
+/*
+ * Does the kernel have the raw file, for any handle? It has whoever opens the file meanwhile append to that
+ * raw file, and map it, by the number it knows it under, though the appenders have gone. So as long as this is true the raw file
+ * is not given up, and has no hole: what was appended would be lost with it, and what was mapped be zeroes.
+ */
+bool pass_is_known_locked(const struct file *f);
 
 #endif

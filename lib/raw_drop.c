@@ -17,6 +17,7 @@
 #include "lib/dirfd.h"
 #include "lib/io.h"
 #include "lib/log.h"
+#include "lib/pass.h"
 #include "lib/state.h"
 
 #define RAW_LARGE_BYTES (1 << 20)
@@ -119,7 +120,8 @@ int raw_drop(struct store *s, struct file *f, int *rest)
 	lock_take(&s->lock);
 	gate_shut_locked(s, f);
 	may = f->n.linked && f->raw_present && !f->writers && f->size == f->sealed_end &&
-	      f->part_count > 0 && !f->raw_unproven && !(f->raw_recovered && f->raw);
+	      f->part_count > 0 && !f->raw_unproven && !(f->raw_recovered && f->raw) &&
+	      !pass_is_known_locked(f);
 	lock_drop(&s->lock);
 
 	if (may) {
@@ -193,7 +195,8 @@ static bool may_punch_locked(struct store *s, const struct file *f, uint64_t to)
     REQUIRES(s->lock)
 {
 	return f->n.linked && f->raw_present && f->raw_base < to && s->have_xattrs &&
-	       !f->raw_unproven && !f->passed && !f->raw_shown && !atomic_load(&s->no_holes);
+	       !f->raw_unproven && !pass_is_known_locked(f) && !f->raw_shown &&
+	       !atomic_load(&s->no_holes);
 }
 
 static int punch(struct store *s, struct file *f, int fd, uint64_t to)

@@ -290,12 +290,14 @@ void store_release(struct handle *h);
  * the file may grow unseen. Or -1: that must not be; for other handles, and as long as it must be seen. undo: it
  * did not come to that.
  *
- * store_pass_too: another handle, while there is a first one. True: it is as that one. False: what it reads
- * and writes is read and written here, but what it maps is the store's own file.
+ * store_pass_too: another handle, to be used with the same descriptor while there is a first one. ALIKE: it is as
+ * that one. BESIDE: what it reads and writes is read and written here, but what it maps is the store's own
+ * file. OVER: all that were passed, or beside, have been released, and the store's own file may be another now.
  */
+enum store_pass { STORE_PASS_ALIKE, STORE_PASS_BESIDE, STORE_PASS_OVER };
 int store_pass(struct handle *h);
 void store_pass_undo(struct handle *h);
-bool store_pass_too(struct handle *h);
+enum store_pass store_pass_too(struct handle *h);
 
 /* ---- what notepackctl and the control files need ---- */
 

@@ -211,6 +211,54 @@ check "… and what became of it, in another file" \
 stop "changed"
 check_clean_store
 
+# ---- who reads stays when the appender has gone, and the next one comes ----
+
+# Named bug: what the next one appended went to the raw file that had been removed, and with it.
+start grace=0,cut_size=0
+exec 7>>"$MNT/followed"
+echo one >&7
+exec 6<"$MNT/followed"
+exec 7>&-
+check "a file that someone else reads is sealed" "$NOTEPACKCTL" wait "$MNT"
+check "… and kept for him" wait_for 20 says_kept followed
+check "… listed as sealed" sealed "$MNT/followed"
+exec 7>>"$MNT/followed"
+echo two >&7
+"$TOOL" fsync 7
+exec 7>&-
+check "what is appended then is there" [ "$(paste -sd' ' "$MNT/followed")" = "one two" ]
+check "… for him, too" [ "$(paste -sd' ' <&6)" = "one two" ]
+"$NOTEPACKCTL" wait "$MNT"
+check "… and in the objects" [ "$(zcat "$MNT"/followed*.gz | paste -sd' ')" = "one two" ]
+exec 6<&-
+check "… and when he has closed it, the raw file goes" wait_for 20 no_such_file "$STORE/followed"
+
+# Named bug: behind the hole in what was sealed, who mapped the file read zeroes.
+check "who maps it while a writer is left from then reads no hole" python3 -c '
+import mmap, os, subprocess, sys
+path, ctl = sys.argv[1:]
+data = bytes(range(1, 255)) * 9000 + b"\n"
+appender = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+writer = os.open(path, os.O_WRONLY)
+os.write(appender, data)
+os.close(appender)
+subprocess.run([ctl, "seal", path], check=True)
+os.pwrite(writer, b"behind\n", len(data))
+subprocess.run([ctl, "seal", path], check=True)
+reader = os.open(path, os.O_RDONLY)
+sys.exit(mmap.mmap(reader, len(data), mmap.MAP_SHARED, mmap.PROT_READ)[:] != data)
+' "$MNT/holed" "$NOTEPACKCTL"
+
+exec 7>>"$MNT/last"
+echo last >&7
+exec 6<"$MNT/last"
+exec 7>&-
+"$NOTEPACKCTL" wait "$MNT"
+umount -i -l "$MNT"
+exec 6<&-
+check "he is the last, behind umount -l: the daemon ends with exit 0" daemon_status
+check_clean_store
+
 # ---- the daemon is killed ----
 
 start grace=0

@@ -43,7 +43,7 @@ static void ask_for_bytes(struct appender *a)
 	char buf[64];
 
 	CHECK_EQ(open_flags(a->s, a->n, O_RDONLY, &h), 0);
-	CHECK(!store_pass_too(h));
+	CHECK_EQ(store_pass_too(h), STORE_PASS_BESIDE);
 	CHECK_EQ(store_read(h, buf, sizeof(buf), 0), LINE_BYTES);
 	store_release(h);
 }
@@ -262,7 +262,7 @@ static void *read_and_list(void *arg)
 		CHECK((uint64_t)st.st_size >= size);
 		size = (uint64_t)st.st_size;
 		CHECK_EQ(open_flags(a->s, a->n, O_RDONLY, &h), 0);
-		CHECK(!store_pass_too(h));
+		CHECK_EQ(store_pass_too(h), STORE_PASS_BESIDE);
 		if (size >= LINE_BYTES)
 			CHECK_EQ(store_read(h, buf, sizeof(buf),
 					    (size / LINE_BYTES - 1) * LINE_BYTES),

@@ -103,9 +103,9 @@ static void no_hole_is_made_that_someone_could_see(void)
 	seal_all(a.s);
 	CHECK(!has_hole(&a));
 	CHECK_EQ(open_flags(a.s, a.n, O_WRONLY, &keeps), 0);
-	CHECK(!store_pass_too(keeps));
+	CHECK_EQ(store_pass_too(keeps), STORE_PASS_BESIDE);
 	CHECK_EQ(open_flags(a.s, a.n, O_RDONLY, &reader), 0);
-	CHECK(!store_pass_too(reader));
+	CHECK_EQ(store_pass_too(reader), STORE_PASS_BESIDE);
 	store_release(reader); /* but not what he has mapped */
 	store_release(a.h);
 	CHECK(!has_hole(&a));
@@ -117,19 +117,71 @@ static void no_hole_is_made_that_someone_could_see(void)
 
 static void a_hole_is_made_when_no_one_can_see_it(void)
 {
-	struct handle *keeps;
+	struct handle *beside, *keeps;
 	struct appender a;
 
 	begin();
 	a = start_appending();
 	append_past(&a, LINE);
 	seal_all(a.s);
+	/* He can neither read nor map it, but whoever comes while he is there can. */
+	CHECK_EQ(open_flags(a.s, a.n, O_WRONLY, &beside), 0);
+	CHECK_EQ(store_pass_too(beside), STORE_PASS_BESIDE);
 	CHECK_EQ(open_flags(a.s, a.n, O_WRONLY, &keeps), 0);
-	CHECK(!store_pass_too(keeps)); /* he can neither read nor map it */
 	store_release(a.h);
+	CHECK(!has_hole(&a));
+	store_release(beside);
 	CHECK(has_hole(&a));
 	a.h = keeps;
 	CHECK(!may_begin(a.s, "a", O_WRONLY | O_APPEND));
+	release(&a);
+	CHECK_EQ(store_close(a.s), 0);
+	end();
+}
+
+/* Named bug: it was sealed and removed, and who came next appended to the file that was removed. */
+static void it_stays_while_the_kernel_has_it_for_anyone(void)
+{
+	struct handle *reader, *next;
+	struct appender a;
+
+	begin();
+	a = start_appending();
+	append_past(&a, LINE);
+	CHECK_EQ(open_flags(a.s, a.n, O_RDONLY, &reader), 0);
+	CHECK_EQ(store_pass_too(reader), STORE_PASS_BESIDE);
+	store_release(a.h);
+	seal_all(a.s);
+	CHECK(scratch_has(&dir, "a.notepack.gz"));
+	CHECK(scratch_has(&dir, "a"));
+	CHECK_EQ(open_flags(a.s, a.n, O_WRONLY | O_APPEND, &next), 0);
+	CHECK_EQ(store_pass_too(next), STORE_PASS_ALIKE);
+	append_past(&a, LINE);
+	store_release(reader);
+	store_release(next);
+	seal_all(a.s);
+	CHECK(object_equals(&dir, "a.p000000002.notepack.gz", LINE, LINE_BYTES));
+	close(a.fd);
+	node_unref(a.s, a.n, 1);
+	CHECK_EQ(store_close(a.s), 0);
+	CHECK(!scratch_has(&dir, "a"));
+	end();
+}
+
+/* … nor is he given it who comes when all have been released. */
+static void none_is_given_it_behind_the_last(void)
+{
+	struct appender a;
+	struct handle *next;
+
+	begin();
+	a = start_appending();
+	append_past(&a, LINE);
+	store_release(a.h);
+	CHECK_EQ(open_flags(a.s, a.n, O_WRONLY | O_APPEND, &next), 0);
+	CHECK_EQ(store_pass_too(next), STORE_PASS_OVER);
+	CHECK(store_pass(next) >= 0);
+	a.h = next;
 	release(&a);
 	CHECK_EQ(store_close(a.s), 0);
 	end();
@@ -144,7 +196,7 @@ static void what_someone_may_have_changed_is_compared(void)
 	a = start_appending();
 	append_past(&a, LINE);
 	CHECK_EQ(open_flags(a.s, a.n, O_RDWR, &writer), 0);
-	CHECK(!store_pass_too(writer));
+	CHECK_EQ(store_pass_too(writer), STORE_PASS_BESIDE);
 	store_release(writer);
 	release(&a);
 	seal_all(a.s);
@@ -175,7 +227,7 @@ static void what_someone_has_changed_is_kept(void)
 	append_past(&a, LINE);
 	mapping = openat(dir.fd, "a", O_RDWR | O_CLOEXEC);
 	CHECK_EQ(open_flags(a.s, a.n, O_RDWR, &writer), 0);
-	CHECK(!store_pass_too(writer));
+	CHECK_EQ(store_pass_too(writer), STORE_PASS_BESIDE);
 	store_release(writer);
 	close(a.fd);
 	store_release(a.h);
@@ -202,7 +254,7 @@ static void a_write_of_dsync_beside_an_appender_is_on_disk(void)
 	a = start_appending();
 	append_past(&a, LINE);
 	CHECK_EQ(open_flags(a.s, a.n, O_WRONLY | O_DSYNC, &writer), 0);
-	CHECK(!store_pass_too(writer));
+	CHECK_EQ(store_pass_too(writer), STORE_PASS_BESIDE);
 	forget();
 	CHECK_EQ(store_write(writer, "L", 1, 0, false), 1);
 	CHECK_TRACE(was("sync a"));
@@ -220,6 +272,8 @@ int main(void)
 	RUN(who_has_to_be_slowed_or_refused_is_not_passed);
 	RUN(no_hole_is_made_that_someone_could_see);
 	RUN(a_hole_is_made_when_no_one_can_see_it);
+	RUN(it_stays_while_the_kernel_has_it_for_anyone);
+	RUN(none_is_given_it_behind_the_last);
 	RUN(what_someone_may_have_changed_is_compared);
 	RUN(what_someone_has_changed_is_kept);
 	RUN(a_write_of_dsync_beside_an_appender_is_on_disk);

@@ -44,9 +44,17 @@ void store_pass_undo(struct handle *h)
 	undone += h == appender;
 }
 
-bool store_pass_too(struct handle *h)
+/* No one who came before is left in the store, though not all have left here. */
+static bool over;
+static void (*meanwhile)(void);
+
+enum store_pass store_pass_too(struct handle *h)
 {
-	return h != other;
+	if (meanwhile)
+		meanwhile();
+	if (h != object && over)
+		return STORE_PASS_OVER;
+	return h == other ? STORE_PASS_BESIDE : STORE_PASS_ALIKE;
 }
 
 static int32_t next_id; /* what the next open gives; then one more */
@@ -194,6 +202,51 @@ static void a_file_is_passed_if_an_appender_comes_first(void)
 	passthrough_leave(&p, text);
 	passthrough_leave(&p, text);
 	CHECK(closed == 1 && last_closed == 7 && !undone);
+	end();
+}
+
+/* Their handles have been released in the store, and what is under the name may be another file now. */
+static void who_comes_behind_the_last_of_the_store_decides_anew(void)
+{
+	begin();
+	over = true;
+	CHECK_EQ(enter(text, appender), 7);
+	next_id = 8;
+	CHECK_EQ(enter(text, appender), 8);
+	CHECK(passed == 2 && closed == 1 && last_closed == 7);
+	next_id = 9;
+	CHECK_EQ(enter(text, other), 0);
+	CHECK(!direct && closed == 2 && last_closed == 8);
+	over = false;
+	CHECK_EQ(enter(text, appender), 0); /* as long as that one is open */
+	passthrough_leave(&p, text);
+	passthrough_leave(&p, text);
+	passthrough_leave(&p, text);
+	passthrough_leave(&p, text);
+	CHECK_EQ(undone, 0);
+	end();
+}
+
+static void leave_text(void)
+{
+	passthrough_leave(&p, text);
+}
+
+static void the_last_may_leave_while_another_comes(void)
+{
+	begin();
+	CHECK_EQ(enter(text, appender), 7);
+	next_id = 8;
+	meanwhile = leave_text;
+	CHECK_EQ(enter(text, appender), 7);
+	CHECK_EQ(closed, 0);
+	over = true;
+	CHECK_EQ(enter(text, appender), 8);
+	CHECK(closed == 1 && last_closed == 7);
+	over = false;
+	meanwhile = NULL;
+	passthrough_leave(&p, text);
+	CHECK(closed == 2 && last_closed == 8);
 	end();
 }
 
@@ -355,6 +408,8 @@ int main(void)
 	RUN(what_is_open_stays_as_it_is_when_no_more_can_be);
 	RUN(other_files_are_not_counted);
 	RUN(a_file_is_passed_if_an_appender_comes_first);
+	RUN(who_comes_behind_the_last_of_the_store_decides_anew);
+	RUN(the_last_may_leave_while_another_comes);
 	RUN(a_file_that_is_open_otherwise_is_not_passed);
 	RUN(a_file_that_could_not_be_passed_is_seen_again);
 	RUN(at_the_end_the_kernel_keeps_nothing_open);
