@@ -93,9 +93,9 @@ alive_or_published() {
 	echo "# looked $turns times"
 }
 
-# ---- 256 MiB, at the level that costs the least: some seconds for a stop to come in the middle of ----
+# ---- 64 MiB in one thread: a second or more for a stop to come in the middle of ----
 
-begin $((256 << 20)) level=1
+begin $((64 << 20)) threads=1
 "$NOTEPACKCTL" umount "$MNT" >"$WORK/umount.out" 2>&1 &
 ctl=$!
 wait_for 30 unmounted
@@ -114,7 +114,7 @@ check "notepackctl umount: exit status 0 of the daemon" [ $status = 0 ]
 check "notepackctl umount: every object is there, and whole" store_is_complete
 check_clean_store
 
-begin $((256 << 20)) level=1
+begin $((64 << 20)) threads=1
 kill -TERM "$DAEMON"
 wait_for 30 unmounted
 check_stop SIGTERM
