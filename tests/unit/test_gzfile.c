@@ -9,7 +9,7 @@
 
 static size_t large(void)
 {
-	return getenv("UNIT_QUICK") ? 4 * MIB + 777 : 20 * MIB + 777;
+	return getenv("UNIT_QUICK") ? 4 * MIB + 777 : 10 * MIB + 777;
 }
 
 static ssize_t read_file(void *reader, void *buf, size_t len, uint64_t pos)
