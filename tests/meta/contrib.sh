@@ -20,8 +20,32 @@ trap 'exit 130' INT TERM
 
 # ---- quickstart ----
 
+# What /usr/share/doc has is what takes the time. For root, in a mount namespace of its own, a sixth of it is
+# there instead, if that is still hundreds of files. Its mounts go with it: so it says what it has left.
+few_documents() {
+	mkdir "$work/doc"
+	(cd /usr/share/doc && find . -mindepth 1 -maxdepth 1 | LC_ALL=C sort | awk 'NR % 6 == 1') |
+		rsync -a -r --files-from=- /usr/share/doc/ "$work/doc/"
+	[ "$(find "$work/doc" -type f | wc -l)" -ge 300 ]
+}
+
+quickstart() {
+	local status=0
+	[ -z "$documents" ] || mount --bind "$documents" /usr/share/doc
+	NOTEPACKFS_BUILD=$BUILD contrib/quickstart "$work/demo" >"$work/out" 2>&1 || status=$?
+	grep -F " $work/demo" /proc/self/mountinfo >"$work/left"
+	return "$status"
+}
+
+export documents="" work
+export -f quickstart
 status=0
-NOTEPACKFS_BUILD=$BUILD contrib/quickstart "$work/demo" >"$work/out" 2>&1 || status=$?
+if [ "$(id -u)" -eq 0 ] && unshare -m true && few_documents; then
+	documents=$work/doc
+	unshare -m bash -c quickstart || status=$?
+else
+	quickstart || status=$?
+fi
 report "quickstart succeeds" "$([ "$status" -eq 0 ] || { echo "exit status $status"; tail -n 20 "$work/out"; })"
 for line in "1000 lines" "nothing transferred" "all reads agree" "Operation not permitted" \
 	"objects are whole" "checksums are right" "every file reads as it was written" \
@@ -30,7 +54,7 @@ for line in "1000 lines" "nothing transferred" "all reads agree" "Operation not 
 done
 report "quickstart shows the progress of the unmount" "$(grep -q 'flushed .* files\?, .* in .* s' "$work/out" ||
 	echo "it does not")"
-report "quickstart leaves nothing mounted" "$(grep -F " $work/" /proc/self/mountinfo)"
+report "quickstart leaves nothing mounted" "$(cat "$work/left")$(grep -F " $work/" /proc/self/mountinfo)"
 report "quickstart leaves the archive in a directory that was named" \
 	"$([ -s "$work/demo/archive/packages.txt.notepack.gz" ] || ls "$work/demo")"
 status=0
