@@ -30,7 +30,7 @@ set -u
 
 root=$(realpath "$(dirname "$0")/..")
 prefix=${BUILD_PREFIX:-$root/build}
-push_legs="gcc asan tsan mutations clang libfuse fuzz valgrind cppcheck"
+push_legs="gcc asan tsan mutations valgrind clang libfuse fuzz cppcheck" # long tests in one process not last
 all_legs="gcc asan tsan clang libfuse O0 O3-NDEBUG fuzz valgrind cppcheck clang-tidy mutations shellcheck format symbols floors headers"
 all=
 jobs=2
@@ -171,9 +171,9 @@ some_tests() {
 	return "$status"
 }
 
-# Valgrind runs it, too, and names lines.
+# Valgrind runs it, too, and names lines, as sanitizers do: -g1 is enough for that, and -g a fifth of the build.
 build_gcc() {
-	(flock 9 && build gcc gcc -Ddebug=true) 9>"$results/gcc.lock"
+	(flock 9 && build gcc gcc -Dc_args=-g1) 9>"$results/gcc.lock"
 }
 
 leg_gcc() {
@@ -222,7 +222,7 @@ leg_O3-NDEBUG() {
 
 # -O1: -O2 takes half as long again to compile what then runs no faster. gcc's own manual says that the
 # sanitizers mislead this warning: "null destination pointer"; and at -O1 the other one.
-instrumented=(-Ddebug=true -Doptimization=1 '-Dc_args=-Wno-format-truncation -Wno-maybe-uninitialized')
+instrumented=(-Doptimization=1 '-Dc_args=-g1 -Wno-format-truncation -Wno-maybe-uninitialized')
 
 leg_asan() {
 	local only="$mount_programs|tests/(unit|fuzz)/[^/]*"
