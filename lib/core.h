@@ -336,4 +336,15 @@ static inline struct dir *to_dir(struct node *n)
 	return (struct dir *)n;
 }
 
+/*
+ * Does the kernel have the raw file, for any handle (lib/pass.h)? It has whoever opens the file meanwhile append to
+ * that raw file, and map it, by the number it knows it under, though the appenders have gone. So as long as
+ * this is true the raw file is not given up, and gets no hole: what was appended would go with it, and what was
+ * mapped be zeroes.
+ */
+static inline bool file_is_passed(const struct file *f)
+{
+	return f->passed || f->beside;
+}
+
 #endif

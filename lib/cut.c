@@ -262,7 +262,7 @@ static bool is_written(struct store *s, struct file *f)
 static bool is_read_past_us(const struct file *f)
 {
 	return f->n.linked && f->raw_present && !f->writers && f->size == f->sealed_end &&
-	       pass_is_known_locked(f);
+	       file_is_passed(f);
 }
 
 int file_drop_raw(struct store *s, struct file *f)

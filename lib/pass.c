@@ -148,11 +148,6 @@ void pass_release_locked(struct store *s, struct handle *h)
 	to_file(h->node)->beside -= h->beside;
 }
 
-bool pass_is_known_locked(const struct file *f)
-{
-	return f->passed || f->beside;
-}
-
 /* Are its bytes all in the raw file, and will they stay there? Rotation means them not to. */
 static bool may_pass_locked(const struct store *s, const struct file *f) REQUIRES(s->lock)
 {
@@ -215,7 +210,7 @@ enum store_pass store_pass_too(struct handle *h)
 		return STORE_PASS_ALIKE;
 	lock_take(&s->lock);
 	gate_enter_locked(s, f);
-	joined = pass_is_known_locked(f);
+	joined = file_is_passed(f);
 	if (joined)
 		join_locked(s, h);
 	gate_leave_locked(s, f);

@@ -35,11 +35,4 @@ void pass_look(struct store *s) EXCLUDES(s->lock);
 /* The handle is being released. */
 void pass_release_locked(struct store *s, struct handle *h) REQUIRES(s->lock);
 
-/*
- * Does the kernel have the raw file, for any handle? It has whoever opens the file meanwhile append to that
- * raw file, and map it, by the number it knows it under, though the appenders have gone. So as long as this is true the raw file
- * is not given up, and has no hole: what was appended would be lost with it, and what was mapped be zeroes.
- */
-bool pass_is_known_locked(const struct file *f);
-
 #endif

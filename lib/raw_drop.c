@@ -17,7 +17,6 @@
 #include "lib/dirfd.h"
 #include "lib/io.h"
 #include "lib/log.h"
-#include "lib/pass.h"
 #include "lib/state.h"
 
 #define RAW_LARGE_BYTES (1 << 20)
@@ -121,7 +120,7 @@ int raw_drop(struct store *s, struct file *f, int *rest)
 	gate_shut_locked(s, f);
 	may = f->n.linked && f->raw_present && !f->writers && f->size == f->sealed_end &&
 	      f->part_count > 0 && !f->raw_unproven && !(f->raw_recovered && f->raw) &&
-	      !pass_is_known_locked(f);
+	      !file_is_passed(f);
 	lock_drop(&s->lock);
 
 	if (may) {
@@ -195,7 +194,7 @@ static bool may_punch_locked(struct store *s, const struct file *f, uint64_t to)
     REQUIRES(s->lock)
 {
 	return f->n.linked && f->raw_present && f->raw_base < to && s->have_xattrs &&
-	       !f->raw_unproven && !pass_is_known_locked(f) && !f->raw_shown &&
+	       !f->raw_unproven && !file_is_passed(f) && !f->raw_shown &&
 	       !atomic_load(&s->no_holes);
 }
 
