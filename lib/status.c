@@ -70,8 +70,14 @@ static bool is_pending_locked(struct store *s, const struct file *f) REQUIRES(s-
 }
 
 struct totals {
-	uint64_t files, bytes, failed;
+	uint64_t files, bytes, failed, held;
 };
+
+/* Sealed bytes whose raw bytes stay, too, as long as someone has the file open. */
+static uint64_t held_bytes(const struct file *f)
+{
+	return f->raw_present && f->sealed_end > f->raw_base ? f->sealed_end - f->raw_base : 0;
+}
 
 /* list NULL: only count. */
 static void add_all_pending_locked(struct store *s, struct buf *list, struct totals *t)
@@ -89,8 +95,11 @@ static void add_all_pending_locked(struct store *s, struct buf *list, struct tot
 		if (list)
 			add_pending_locked(s, f, now_ns, list);
 		t->bytes += f->size - f->sealed_end;
+		t->held += f->kept && !f->passed ? held_bytes(f) : 0;
 		t->failed += f->segments && f->segments->state == SEGMENT_RETRY;
 	}
+	DL_FOREACH2(s->passed, f, passed_next)
+	t->held += held_bytes(f);
 }
 
 /* Imports that were refused: of this mount, and of directories that were looked into. */
@@ -185,13 +194,14 @@ void store_status(struct store *s, bool names, struct buf *out)
 	    out,
 	    ",\"state\":\"%s\",\"read_only\":%s,\"sealed_files\":%llu,\"pending_files\":%llu,"
 	    "\"pending_bytes\":%llu,\"waiting_bytes\":%llu,\"slowed_writers\":%u,\"failed_"
-	    "files\":%llu,\"damaged_objects\":%llu,\"records\":%llu,\"seq\":%llu,"
+	    "files\":%llu,\"held_bytes\":%llu,\"damaged_objects\":%llu,\"records\":%llu,"
+	    "\"seq\":%llu,"
 	    "\"threads\":%u,\"pending\":[",
 	    draining ? "draining" : "mounted", o->read_only ? "true" : "false",
 	    (unsigned long long)sealed, (unsigned long long)t.files,
 	    (unsigned long long)t.bytes, (unsigned long long)waiting, slowed,
-	    (unsigned long long)t.failed, (unsigned long long)damages,
-	    (unsigned long long)manifest_count(s->manifest),
+	    (unsigned long long)t.failed, (unsigned long long)t.held,
+	    (unsigned long long)damages, (unsigned long long)manifest_count(s->manifest),
 	    (unsigned long long)manifest_last_seq(s->manifest), o->threads);
 	if (list.data)
 		buf_add(out, list.data, list.len);

@@ -129,6 +129,11 @@ static void print_table(const struct ctl_mount *m, struct json_object *o)
 	       ctl_size(number(o, "pending_bytes"), size));
 	printf("failed     %llu %s\n", (unsigned long long)number(o, "failed_files"),
 	       ctl_files(number(o, "failed_files")));
+	if (number(o, "held_bytes"))
+		printf(
+		    "held       %s are sealed and in raw files still, until who has these open "
+		    "closes them\n",
+		    ctl_size(number(o, "held_bytes"), size));
 	if (number(o, "damaged_objects"))
 		printf("damaged    %llu object%s\n",
 		       (unsigned long long)number(o, "damaged_objects"),

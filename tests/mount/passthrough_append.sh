@@ -222,6 +222,8 @@ exec 7>&-
 check "a file that someone else reads is sealed" "$NOTEPACKCTL" wait "$MNT"
 check "… and kept for him" wait_for 20 says_kept followed
 check "… listed as sealed" sealed "$MNT/followed"
+check "… and status says what is held" [ "$("$NOTEPACKCTL" status --json "$MNT" | jq .held_bytes)" = 4 ]
+check "… in words, too" sh -c "'$NOTEPACKCTL' status '$MNT' | grep -q '^held  *4 B are sealed'"
 exec 7>>"$MNT/followed"
 echo two >&7
 "$TOOL" fsync 7
