@@ -12,8 +12,10 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 /* How many more may be created; negative: any number. And how many fail before that. */
 static atomic_int threads_left = -1, threads_failing;
@@ -51,19 +53,27 @@ static inline void threads_fail_never(void)
 	atomic_store(&threads_left, -1);
 }
 
-static void *threads_nothing(void *arg)
+static void *threads_say_tid(void *tid)
 {
-	return arg;
+	*(pid_t *)tid = gettid();
+	return NULL;
 }
 
 /* ThreadSanitizer starts a thread of its own with the first of the program: let it be counted
- * from the beginning. */
+ * from the beginning; but not that first one, which the kernel takes a moment to forget. */
 __attribute__((constructor)) static void threads_first(void)
 {
+	struct timespec pause = {.tv_nsec = 100000};
 	pthread_t thread;
+	char path[64];
+	pid_t tid;
 
-	if (pthread_create(&thread, NULL, threads_nothing, NULL) == 0)
-		pthread_join(thread, NULL);
+	if (pthread_create(&thread, NULL, threads_say_tid, &tid) != 0)
+		return;
+	pthread_join(thread, NULL);
+	snprintf(path, sizeof(path), "/proc/self/task/%d", (int)tid);
+	while (access(path, F_OK) == 0)
+		nanosleep(&pause, NULL);
 }
 
 static inline int threads_now(void)
