@@ -9,7 +9,8 @@
  * number in the answer to INIT, a bit and a number in the answer to OPEN, and two ioctls of the
  * connection. So it is done here, for every libfuse; the answers are amended on their way out
  * (fs/handshake.h). The ioctls need CAP_SYS_ADMIN, which the daemon does not keep: someone else makes
- * them (struct fs_backing in fs/fs.h).
+ * them (struct fs_backing in fs/fs.h), and libfuse's own calls, which make them in this process, would
+ * be refused.
  *
  * The kernel lets the handles of one inode be all ordinary, or all passed through to one file, and
  * answers an open that would mix them with EIO. So the first open of an inode decides for all that

@@ -347,8 +347,9 @@ void cut_due(struct store *s, struct file *f)
 	if (what == CUT) {
 		cut_file(s, f, open);
 	} else if (what == DROP) {
-		CLEANUP_FD int rest = file_drop_raw(s, f);
+		CLEANUP_FD int rest = -1;
 
+		rest = file_drop_raw(s, f);
 		node_give(s, &f->n);
 	}
 	if (what != NOTHING || closing)

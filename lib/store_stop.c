@@ -83,8 +83,9 @@ static void drop_kept(struct store *s)
 	struct file *f;
 
 	while ((f = next_kept(s))) {
-		CLEANUP_FD int rest = file_drop_raw(s, f);
+		CLEANUP_FD int rest = -1;
 
+		rest = file_drop_raw(s, f);
 		node_give(s, &f->n);
 		node_unref(s, &f->n, 1);
 	}
