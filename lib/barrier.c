@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A barrier notes each file it concerns. A file is done with when what was to be cut is cut
- * (hurry is off) and everything cut until then is sealed; a file that was removed is done with,
- * too.
+ * (hurry is off) and everything cut until then is sealed, its raw file given up; a file that was
+ * removed is done with, too.
  */
 #include "lib/barrier.h"
 
@@ -12,6 +12,7 @@
 #include "lib/cut.h"
 #include "lib/pass.h"
 #include "lib/permit.h"
+#include "lib/segment.h"
 #include "lib/tree.h"
 
 #define CLOSING_NS 200000000
@@ -209,7 +210,10 @@ static bool is_done(struct wanted *w)
 		w->cut = true;
 		w->end = w->file->cut_end;
 	}
-	return w->file->sealed_end >= w->end;
+	/* A part is listed before its segment has come to its end: the raw file is there still, and what stat(2)
+	 * says changes with it. */
+	return w->file->sealed_end >= w->end &&
+	       !(w->file->segments && w->file->segments->offset < w->end);
 }
 
 /* Drop what is done; true when nothing is left. It is called for each file and batch, so it must not
