@@ -118,7 +118,16 @@ kill_daemon() {
 	DAEMON=
 }
 
+# The process that mounts for the daemon outlives it, and may mount yet.
+mounter_gone() {
+	local cmdline
+	while read -r cmdline; do
+		! [ "${cmdline%cmdline}exe" -ef "$NOTEPACKFS" ] || return 1
+	done < <(grep -lzxF -- "$STORE" /proc/[0-9]*/cmdline 2>/dev/null)
+}
+
 clear_mount() {
+	wait_for 20 mounter_gone || BROKEN=$((BROKEN + 1))
 	if [ -n "$(dead_mount)" ]; then
 		umount "$MNT" 2>/dev/null || umount -l "$MNT"
 	fi
