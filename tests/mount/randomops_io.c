@@ -92,6 +92,9 @@ OP(op_open)
 		return false;
 	if (f && refusal == EPERM && (flags & O_TRUNC))
 		learn_change(f, 0, err);
+	/* What is refused is the truncation, behind the open: he could have mapped it. */
+	if (f && err == EPERM)
+		f->mapped |= (flags & O_ACCMODE) == O_RDWR && f->passed;
 	if (err)
 		return true;
 	if (!f)
