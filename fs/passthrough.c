@@ -238,8 +238,8 @@ static int32_t decide(struct passthrough *p, const struct node *n, struct handle
 	return id;
 }
 
-/* The inode, and i->deciding: the others wait. New, if there was none; NULL: there is to be none (*err 0), or
- * there is no memory. */
+/* The inode, and i->deciding: the others wait. New, if there was none; NULL: there is to be none (*err 0; passing
+ * is not offered any more, and never will be again), or there is no memory. */
 static struct passthrough_inode *take_inode(struct passthrough *p, const struct node *n,
 					    int *err)
 {
@@ -251,8 +251,7 @@ static struct passthrough_inode *take_inode(struct passthrough *p, const struct 
 		cond_wait(&p->changed, &p->lock);
 	if (i) {
 		i->deciding = true;
-	} else if (
-	    p->offered) { /* once it is not, it never is again: then there is nothing to count */
+	} else if (p->offered) {
 		i = new_locked(p, n);
 		*err = i ? 0 : -ENOMEM;
 	}

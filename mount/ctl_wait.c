@@ -95,8 +95,7 @@ static const char *explain(enum proto_op op, int err)
 		return "the mount is read-only";
 	case EBUSY:
 		return "a program has it open and mapped, and may change any byte; it is "
-		       "sealed when that "
-		       "program closes it";
+		       "sealed when that program closes it";
 	case EIO:
 		return op == PROTO_REMOVE
 			   ? "input/output error; the daemon's log has the reason"

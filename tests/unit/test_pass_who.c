@@ -79,6 +79,16 @@ static void who_has_to_be_slowed_or_refused_is_not_passed(void)
 	end();
 }
 
+/* Another one, while it is passed to the appender. */
+static struct handle *open_beside(struct appender *a, int flags)
+{
+	struct handle *h;
+
+	CHECK_EQ(open_flags(a->s, a->n, flags, &h), 0);
+	CHECK_EQ(store_pass_too(h), STORE_PASS_BESIDE);
+	return h;
+}
+
 /* ---- mappings ---- */
 
 static bool has_hole(struct appender *a)
@@ -102,8 +112,7 @@ static void no_hole_is_made_that_someone_could_see(void)
 	append_past(&a, LINE);
 	seal_all(a.s);
 	CHECK(!has_hole(&a));
-	CHECK_EQ(open_flags(a.s, a.n, O_RDONLY, &reader), 0);
-	CHECK_EQ(store_pass_too(reader), STORE_PASS_BESIDE);
+	reader = open_beside(&a, O_RDONLY);
 	store_release(reader);				     /* but not what he has mapped */
 	CHECK_EQ(open_flags(a.s, a.n, O_WRONLY, &keeps), 0); /* as behind all of them */
 	store_release(a.h);
@@ -124,8 +133,7 @@ static void a_hole_is_made_when_no_one_can_see_it(void)
 	append_past(&a, LINE);
 	seal_all(a.s);
 	/* He can neither read nor map it, but whoever comes while he is there can. */
-	CHECK_EQ(open_flags(a.s, a.n, O_WRONLY, &beside), 0);
-	CHECK_EQ(store_pass_too(beside), STORE_PASS_BESIDE);
+	beside = open_beside(&a, O_WRONLY);
 	CHECK_EQ(open_flags(a.s, a.n, O_WRONLY, &keeps), 0);
 	store_release(a.h);
 	CHECK(!has_hole(&a));
@@ -147,8 +155,7 @@ static void it_stays_while_the_kernel_has_it_for_anyone(void)
 	begin();
 	a = start_appending();
 	append_past(&a, LINE);
-	CHECK_EQ(open_flags(a.s, a.n, O_RDONLY, &reader), 0);
-	CHECK_EQ(store_pass_too(reader), STORE_PASS_BESIDE);
+	reader = open_beside(&a, O_RDONLY);
 	store_release(a.h);
 	seal_all(a.s);
 	CHECK(scratch_has(&dir, "a.notepack.gz"));
@@ -194,8 +201,7 @@ static void what_someone_may_have_changed_is_compared(void)
 	begin();
 	a = start_appending();
 	append_past(&a, LINE);
-	CHECK_EQ(open_flags(a.s, a.n, O_RDWR, &writer), 0);
-	CHECK_EQ(store_pass_too(writer), STORE_PASS_BESIDE);
+	writer = open_beside(&a, O_RDWR);
 	store_release(writer);
 	release(&a);
 	seal_all(a.s);
@@ -225,8 +231,7 @@ static void what_someone_has_changed_is_kept(void)
 	a = start_appending();
 	append_past(&a, LINE);
 	mapping = openat(dir.fd, "a", O_RDWR | O_CLOEXEC);
-	CHECK_EQ(open_flags(a.s, a.n, O_RDWR, &writer), 0);
-	CHECK_EQ(store_pass_too(writer), STORE_PASS_BESIDE);
+	writer = open_beside(&a, O_RDWR);
 	store_release(writer);
 	close(a.fd);
 	store_release(a.h);
@@ -252,8 +257,7 @@ static void a_write_of_dsync_beside_an_appender_is_on_disk(void)
 	begin();
 	a = start_appending();
 	append_past(&a, LINE);
-	CHECK_EQ(open_flags(a.s, a.n, O_WRONLY | O_DSYNC, &writer), 0);
-	CHECK_EQ(store_pass_too(writer), STORE_PASS_BESIDE);
+	writer = open_beside(&a, O_WRONLY | O_DSYNC);
 	forget();
 	CHECK_EQ(store_write(writer, "L", 1, 0, false), 1);
 	CHECK_TRACE(was("sync a"));
