@@ -318,8 +318,8 @@ struct store {
 	uint64_t sealed_total;	   /* segments published by this mount */
 	uint64_t pending_files, pending_bytes; /* segments queued */
 	struct early *earlies;
-	uint64_t early_reused,
-	    early_redone; /* chunks that were compressed early, at the seal */
+	/* Chunks that were compressed early, at the seal; late: that were compared only then. */
+	uint64_t early_reused, early_redone, early_late;
 	bool
 	    unsettled; /* there is something that only the recovery of the next start can settle */
 	struct leftover *leftovers;	   /* lib/leftover.h */

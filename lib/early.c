@@ -147,6 +147,8 @@ static void spoil_end(struct early *e)
 		e->aim_min = 2 * (e->aim - e->offset);
 	e->aim = 0;
 	e->complete = false;
+	e->unseen = true;
+	e->compared = 0;
 	e->changed_ns = clock_ns();
 }
 
@@ -182,6 +184,14 @@ void early_truncated_locked(struct store *s, struct file *f, uint64_t size)
 		e->keep = MIN(e->keep, early_full_chunks(bytes));
 		early_poke_locked(e, true);
 	}
+}
+
+void early_opened_locked(struct file *f)
+{
+	if (!f->early)
+		return;
+	f->early->unseen = true;
+	f->early->compared = 0;
 }
 
 void early_closed_locked(struct store *s, struct file *f)
@@ -272,18 +282,20 @@ void early_stop(struct store *s, bool cut)
 
 void early_status_locked(const struct store *s, struct buf *out)
 {
-	uint64_t bytes = 0, files = 0, complete = 0;
+	uint64_t bytes = 0, files = 0, complete = 0, compared = 0;
 	const struct early *e;
 
 	DL_FOREACH (s->earlies, e) {
 		files++;
 		bytes += e->ready << SEEKGZ_CHUNK_LOG2;
 		complete += e->complete;
+		compared += e->compared;
 	}
 	buf_printf(out,
-		   "{\"files\":%llu,\"bytes\":%llu,\"complete\":%llu,\"reused_chunks\":%llu,"
-		   "\"redone_chunks\":%llu}",
+		   "{\"files\":%llu,\"bytes\":%llu,\"complete\":%llu,\"compared_chunks\":%llu,"
+		   "\"reused_chunks\":%llu,\"redone_chunks\":%llu,\"late_chunks\":%llu}",
 		   (unsigned long long)files, (unsigned long long)bytes,
-		   (unsigned long long)complete, (unsigned long long)s->early_reused,
-		   (unsigned long long)s->early_redone);
+		   (unsigned long long)complete, (unsigned long long)compared,
+		   (unsigned long long)s->early_reused, (unsigned long long)s->early_redone,
+		   (unsigned long long)s->early_late);
 }

@@ -5,10 +5,12 @@
  *
  * A job begins with the first 64 MiB that are not cut, and follows the writer at a distance, into a
  * temporary that is written in order, with the hashes of a seal. When the last writer has gone it makes the
- * end, too, ahead of the cut: the header, and the SHA-256 of the object, which cannot be begun before. The cut
- * hands the job to its segment. Then
- *   - nothing was changed behind it: the CRC-32 of every chunk is compared with what the raw file has now
- *     (not every writer is seen), what is missing is compressed, and the temporary is the object's;
+ * end, too, ahead of the cut: the header, and the SHA-256 of the object, which cannot be begun before; and it
+ * compares the CRC-32 of every chunk with what the raw file has (not every writer is seen). The cut hands the
+ * job to its segment. Then
+ *   - nothing was changed behind it: what is missing is compressed, and the temporary is the object's. The
+ *     chunks are compared now, unless they were when the last writer had gone, none has come since, and the
+ *     raw file's size and times are what they were;
  *   - else each chunk is used again that decompresses to what the raw file has now, in a temporary made anew,
  *     and the others are compressed.
  * In both cases the object is the one that it would be without a job.
@@ -37,6 +39,8 @@ void early_changed_locked(struct store *s, struct file *f, uint64_t from, uint64
     REQUIRES(s->lock);
 /* It is about to end here. Before that. */
 void early_truncated_locked(struct store *s, struct file *f, uint64_t size) REQUIRES(s->lock);
+/* Someone has opened it to write. */
+void early_opened_locked(struct file *f);
 /* The last writer has gone. */
 void early_closed_locked(struct store *s, struct file *f) REQUIRES(s->lock);
 /* seg was cut off it. */

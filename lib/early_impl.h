@@ -32,6 +32,8 @@ struct early {
 	uint64_t aim_min;    /* … and not for a smaller one */
 	uint32_t part;	     /* … with this number */
 	bool complete;	     /* … and it is there */
+	bool unseen;	     /* someone came who could have changed the raw file … */
+	uint64_t compared;   /* … since so many chunks of the end were compared with it */
 	int64_t changed_ns;  /* when that happened last */
 	struct segment *seg; /* once it is cut */
 	bool sealing;
@@ -42,7 +44,8 @@ struct early {
 	int tmp_fd;
 	struct seekgz_writer writer, end;
 	struct frames frames, end_frames;
-	bool has_end; /* end was made for aim */
+	bool has_end;		   /* end was made for aim */
+	struct stat compared_with; /* the raw file, before the first chunk was compared */
 	uint8_t raw_sha256[SHA256_BYTES], sha256[SHA256_BYTES];
 };
 
@@ -53,6 +56,11 @@ static inline uint64_t early_full_chunks(uint64_t bytes)
 {
 	return bytes >> SEEKGZ_CHUNK_LOG2;
 }
+
+/* Compare the chunks of source, from compared on, with the raw file; then end is called. 0 or -ENOMEM. */
+int early_compare(struct early *e, const struct seekgz_writer *source, bool idle,
+		  bool (*stopped)(struct window *w),
+		  void (*end)(struct window *w, int err, const char *step));
 
 /* Have a task look at it, unless one is at it. idle: when there is nothing else to do. */
 void early_poke_locked(struct early *e, bool idle);

@@ -142,7 +142,9 @@ static void compress_rest(struct early *e)
 	w->chunks = early_full_chunks(e->seg->raw_bytes);
 	w->raw_bytes = e->seg->raw_bytes;
 	w->source = NULL;
+	w->idle = false;
 	w->check = false;
+	w->stopped = is_cancelled;
 	w->end = rest_ended;
 	if (w->first == w->chunks)
 		complete(e);
@@ -168,20 +170,47 @@ static void checked(struct window *w, int err, const char *step)
 	}
 }
 
-/* Has the raw file what was compressed? */
-static void check(struct early *e)
+int early_compare(struct early *e, const struct seekgz_writer *source, bool idle,
+		  bool (*stopped)(struct window *w),
+		  void (*end)(struct window *w, int err, const char *step))
 {
 	struct window *w = &e->window;
 
-	w->source = e->has_end ? &e->end : &e->writer;
-	w->first = 0;
-	w->chunks = w->source->chunks;
-	w->raw_bytes = w->source->raw_bytes;
-	w->idle = false;
+	w->source = source;
+	w->first = e->compared;
+	w->chunks = source->chunks;
+	w->raw_bytes = source->raw_bytes;
+	w->idle = idle;
 	w->check = true;
-	w->stopped = is_cancelled;
-	w->end = checked;
-	if (window_start(w) != 0)
+	w->stopped = stopped;
+	w->end = end;
+	return window_start(w);
+}
+
+/* Is the raw file the one that was compared, as far as it tells? */
+static bool is_as_compared(const struct early *e)
+{
+	const struct stat *was = &e->compared_with;
+	struct stat st;
+
+	return io_fstat(e->window.raw_fd, &st) == 0 && st.st_size == was->st_size &&
+	       ns_of_timespec(&st.st_mtim) == ns_of_timespec(&was->st_mtim) &&
+	       ns_of_timespec(&st.st_ctim) == ns_of_timespec(&was->st_ctim);
+}
+
+/* Has the raw file what was compressed? */
+static void check(struct early *e)
+{
+	const struct seekgz_writer *source = e->has_end ? &e->end : &e->writer;
+	struct store *s = e->window.store;
+
+	e->compared = is_as_compared(e) ? MIN(e->compared, source->chunks) : 0;
+	lock_take(&s->lock);
+	s->early_late += source->chunks - e->compared;
+	lock_drop(&s->lock);
+	if (e->compared == source->chunks)
+		checked(&e->window, 0, NULL);
+	else if (early_compare(e, source, false, is_cancelled, checked) != 0)
 		give_up(e);
 }
 

@@ -139,7 +139,7 @@ static int work_at_end(struct early *e, uint64_t raw_bytes)
 
 /* ---- what is next ---- */
 
-enum work { REST, FREE, SEAL, OPEN, CHUNKS, END };
+enum work { REST, FREE, SEAL, OPEN, CHUNKS, END, COMPARE };
 
 /* How many chunks may be read. */
 static uint64_t chunks_there(const struct early *e)
@@ -179,6 +179,16 @@ static bool wants_end(struct early *e)
 	return true;
 }
 
+/* Can its bytes be compared ahead of the cut? Only if no one can change them unseen: who has mapped the raw file
+ * may (lib/pass.h). */
+static bool wants_compare(const struct early *e)
+{
+	const struct file *f = e->file;
+
+	return e->complete && !e->changed && !f->writers && !f->raw_mapped &&
+	       e->compared < e->end.chunks;
+}
+
 static enum work next_locked(struct store *s, struct early *e) REQUIRES(s->lock)
 {
 	if (!e->dropped && !e->sealing && (!e->file->n.linked || e->file->import))
@@ -199,6 +209,10 @@ static enum work next_locked(struct store *s, struct early *e) REQUIRES(s->lock)
 	}
 	if (!e->seg && wants_end(e))
 		return END;
+	if (!e->seg && wants_compare(e)) {
+		e->unseen = false;
+		return COMPARE;
+	}
 	e->busy = false;
 	return REST;
 }
@@ -241,6 +255,34 @@ static int start_round(struct early *e, uint64_t raw_bytes, const char **step)
 	w->end = round_ended;
 	*step = "getting memory";
 	return window_start(w);
+}
+
+static bool is_stopped_comparing(struct window *w)
+{
+	return is_stopped(w) || ((struct early *)w)->unseen;
+}
+
+/* Also when it was stopped: the seal goes on from there. */
+static void compare_ended(struct window *w, int err, const char *step)
+{
+	struct early *e = (struct early *)w;
+
+	w->check = false;
+	lock_take(&w->store->lock);
+	e->compared = e->unseen ? 0 : w->done;
+	e->changed |= err == -ESTALE;
+	lock_drop(&w->store->lock);
+	if (err && err != -ECANCELED && err != -ESTALE)
+		drop(e, step);
+	early_run(&e->task);
+}
+
+static int start_compare(struct early *e, const char **step)
+{
+	int err = e->compared ? 0 : io_fstat(e->window.raw_fd, &e->compared_with);
+
+	*step = "comparing it";
+	return err ? err : early_compare(e, &e->end, true, is_stopped_comparing, compare_ended);
 }
 
 static int end_turn(struct early *e, uint64_t aim)
@@ -289,6 +331,11 @@ void early_run(struct task *t)
 		break;
 	case END:
 		err = end_turn(e, aim);
+		break;
+	case COMPARE:
+		err = start_compare(e, &step);
+		if (!err)
+			return;
 		break;
 	}
 	if (err < 0)

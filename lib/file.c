@@ -61,6 +61,8 @@ static int open_file(struct store *s, struct handle *h, struct raw *raw)
 	lock_take(&s->lock);
 	f->opens++;
 	f->writers += h->writer;
+	if (h->writer)
+		early_opened_locked(f);
 	gate_enter_locked(s, f);
 	present = f->raw_present;
 	lock_drop(&s->lock);

@@ -284,8 +284,8 @@ static int alloc_slots(struct window *w)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < w->size; i++) {
 		w->slots[i].raw = malloc(len);
-		w->slots[i].gz = malloc(codec_bound(len) + VERIFIER_ROOM);
-		if (!w->slots[i].raw || !w->slots[i].gz)
+		w->slots[i].gz = w->check ? NULL : malloc(codec_bound(len) + VERIFIER_ROOM);
+		if (!w->slots[i].raw || (!w->slots[i].gz && !w->check))
 			return -ENOMEM;
 	}
 	return 0;

@@ -42,7 +42,7 @@ asan_mount="append basic fsync_parts names posix recovery rotate"
 tsan_mount="append basic damage early fsync_parts gates recovery writers"
 clang_mount="basic"
 libfuse_mount="basic passthrough passthrough_append rotate"
-tsan_unit="answers check chunks early early_ends imports listing manifest_commit moments order order_doubt
+tsan_unit="answers check chunks early early_compare early_ends imports listing manifest_commit moments order order_doubt
 	order_intents order_names order_orphan order_prover order_publish order_recovery order_remnant
 	order_start pass pass_who passthrough pool repair rotate schedule sealer sealer_ahead space states store"
 
