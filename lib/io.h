@@ -8,7 +8,7 @@
  *
  * Every path is resolved beneath the directory descriptor and through no symbolic link (openat2(2),
  * RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, or what does the same without it): -ELOOP and -EXDEV say
- * that a path tried to leave. What the last name stands for is never followed either, whatever
+ * that a path tried to leave; one with ".." is refused so wherever it leads. What the last name stands for is never followed either, whatever
  * is done to it.
  */
 #ifndef NOTEPACKFS_LIB_IO_H

@@ -128,10 +128,24 @@ static int walk(int dirfd, const char *path, int flags, mode_t mode)
 
 /* ---- either ---- */
 
+/* openat2 would let one pass that stays beneath; but while anything is renamed anywhere, it fails with EAGAIN for
+ * each. No path of ours has one. */
+static bool has_parent(const char *path)
+{
+	for (size_t len = strcspn(path, "/"); *path; len = strcspn(path, "/")) {
+		if (len == 2 && memcmp(path, "..", 2) == 0)
+			return true;
+		path += len + (path[len] == '/');
+	}
+	return false;
+}
+
 int io_resolve(int dirfd, const char *path, int flags, mode_t mode)
 {
 	int fd;
 
+	if (has_parent(path))
+		return -EXDEV;
 	if (atomic_load_explicit(&is_missing, memory_order_relaxed))
 		return walk(dirfd, path, flags, mode);
 	fd = call_openat2(dirfd, path, flags, mode);

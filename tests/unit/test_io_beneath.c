@@ -79,6 +79,19 @@ static int is_refusal(int err)
 	return err == refusals[0] || err == refusals[1];
 }
 
+/* Named bug: when something was renamed elsewhere, openat2 could not tell, and said EAGAIN. */
+static void no_path_goes_up(void)
+{
+	static const char *const paths[] = {"dir/../file", "dir/..", "dir/../dir/file",
+					    "./dir/../file"};
+	struct place p;
+
+	place_init(&p);
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+		CHECK_EQ(io_open(p.in, paths[i], O_RDONLY, 0), -EXDEV);
+	place_release(&p);
+}
+
 static void no_path_leaves_by_a_directory(void)
 {
 	struct timespec times[2] = {{1, 0}, {1, 0}};
@@ -330,6 +343,7 @@ static void the_same_where_a_filter_says_EPERM(void)
 
 int main(void)
 {
+	RUN(no_path_goes_up);
 	RUN(no_path_leaves_by_a_directory);
 	RUN(no_link_is_followed_at_the_end);
 	RUN(attributes_of_a_file_with_two_names_stay);
