@@ -425,5 +425,5 @@ void file_check(const struct file *f)
 	must(end <= f->sealed_end);
 	must(f->raw_present || f->size == f->sealed_end);
 	if (f->n.linked && f->n.busy == IDLE)
-		must((f->n.cookie != 0) == file_unsealed(f));
+		must((f->n.cookie != 0) == file_is_active(f));
 }

@@ -63,9 +63,16 @@ void catalog_drop_part_locked(struct store *s, struct file *f, uint32_t number)
 /* Make the listing agree with the state. The first call after the last bytes of a file were
  * sealed hands the plain name's cookie to the newest part: that is the flip. 0 or -ENOMEM. */
 int catalog_list_locked(struct store *s, struct file *f) REQUIRES(s->lock);
+/* Does someone from before our start have the raw file open for writing, as was just seen? */
+void catalog_living_locked(struct store *s, struct file *f, bool seen) REQUIRES(s->lock);
 static inline bool file_unsealed(const struct file *f)
 {
 	return f->size > f->sealed_end || f->part_count == 0;
+}
+/* Is the plain name listed? */
+static inline bool file_is_active(const struct file *f)
+{
+	return file_unsealed(f) || f->living;
 }
 
 /* Entries by themselves: a new one, -ENOMEM, and its cookie; and taking one out. */

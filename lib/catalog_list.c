@@ -100,7 +100,7 @@ int catalog_list_locked(struct store *s, struct file *f)
 {
 	struct dir *d = f->n.dir;
 	struct part *newest = newest_part(f);
-	bool plain = file_unsealed(f);
+	bool plain = file_is_active(f);
 
 	if (!f->n.linked)
 		return 0;
@@ -123,6 +123,18 @@ int catalog_list_locked(struct store *s, struct file *f)
 	if (!plain && f->n.cookie)
 		catalog_slot_remove(d, &f->n.cookie);
 	return 0;
+}
+
+/* Who could have mapped it in this mount (raw_mapped) is no survivor, and nothing can grow by a mapping. */
+void catalog_living_locked(struct store *s, struct file *f, bool seen)
+{
+	bool living = seen && (f->living || !f->raw_mapped) && !f->import;
+
+	if (living == f->living)
+		return;
+	f->living = living;
+	/* Without memory for the entry the old one stays; the next change tries again. */
+	(void)catalog_list_locked(s, f);
 }
 
 /* An import has its entry from the first, and shows it while it is nothing but an empty file. */

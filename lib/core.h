@@ -20,7 +20,7 @@
  * Invariants whenever the lock is free and the gate is open (file_check):
  *	sealed_end <= cut_end <= size; the parts lie end to end up to sealed_end, from base;
  *	the segments lie end to end from sealed_end to cut_end; written_end <= size;
- *	the plain name has an entry exactly if size > sealed_end or there is no part;
+ *	the plain name has an entry exactly if size > sealed_end or there is no part, or living;
  *	raw_present if size > sealed_end.
  */
 #ifndef NOTEPACKFS_LIB_CORE_H
@@ -150,6 +150,8 @@ struct file {
 	bool
 	    raw_recovered; /* from before our start, and someone may still hold it open for writing:
 			     * raw_get() looks */
+	bool
+	    living; /* … and does, when last looked for: listed as active, though all is sealed */
 	bool raw_unproven; /* it holds bytes of parts, and no one has compared them: it stays */
 	bool raw_pending;  /* … the prover will, or does (lib/prover.h) */
 	bool raw_doubted; /* … or has, and they are not the same: the next start settles it */

@@ -275,6 +275,8 @@ int file_drop_raw(struct store *s, struct file *f)
 	r = is_written(s, f) ? 1 : raw_drop(s, f, &rest);
 	lock_take(&s->lock);
 	f->kept = r != 0 || is_read_past_us(f);
+	catalog_living_locked(s, f,
+			      r == 1 || (f->living && f->raw_present && f->raw_recovered));
 	if (f->n.linked)
 		snprintf(name, sizeof(name), "%s", f->n.name);
 	if (r != 0)

@@ -234,6 +234,8 @@ static int open_by_name(struct store *s, struct file *f, int flags, int *out)
 	held = f->n.busy == BUSY_HELD;
 	if (fd >= 0 && !moved && !foreign)
 		f->raw_recovered = false;
+	if (fd >= 0 && !moved && recovered && !s->options.read_only)
+		catalog_living_locked(s, f, foreign);
 	f->raw_shown |= used; /* a mapping, from before a crash */
 	node_unref_locked(s, &d->n, 1);
 	lock_drop(&s->lock);

@@ -38,7 +38,7 @@ static const char *state_locked(const struct file *f)
 		return "invalid";
 	if (f->size > f->cut_end || f->part_count + (f->segments != NULL) == 0)
 		return "active";
-	return f->segments ? "sealing" : "sealed";
+	return f->segments ? "sealing" : f->living ? "active" : "sealed";
 }
 
 /* Notepack records can be counted if every byte is in a part that is notepack. It looks at every

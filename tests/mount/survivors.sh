@@ -86,4 +86,31 @@ echo A3 >&8
 check "… each time" [ "$(lines "$MNT/y") $(cat <&7 | tail -n 1)" = "A1 A2 A3  A3" ]
 exec 7<&- 8>&-
 stop "a reader"
+
+# Between his writes all of it is sealed, and he may write more at any time.
+start grace=1h
+exec 8>>"$MNT/z"
+echo A1 >&8
+crash
+names() {
+	find "$MNT" -name 'z*' -printf '%f\n' | sort | tr '\n' ' '
+}
+for round in 1 2; do
+	start grace=0
+	check "what a survivor has written is sealed ($round)" wait_for 20 sealed "$MNT/z"
+	check "… he lives, so it is listed as active ($round)" wait_for 20 listed "$MNT/z"
+	check "… and says so ($round)" [ "$(getfattr --only-values -n user.notepack.state "$MNT/z")" = active ]
+	[ "$round" = 2 ] || crash
+done
+check "he is not waited for" quietly timeout 20 "$NOTEPACKCTL" wait "$MNT"
+echo A2 >&8
+check "he writes more, which is there" [ "$(lines "$MNT/z")" = "A1 A2 " ]
+part_two() { listed "$MNT/z.p000000002.notepack.gz"; }
+check "… is sealed, too" wait_for 20 part_two
+check "… and it stays active" [ "$(names)" = "z z.notepack.gz z.p000000002.notepack.gz " ]
+exec 8>&-
+check "when he has ended it is not active any more" wait_for 20 plain_gone "$MNT/z"
+check "… and is sealed" [ "$(getfattr --only-values -n user.notepack.state "$MNT/z")" = sealed ]
+check "… with each line" [ "$(lines "$MNT/z")" = "A1 A2 " ]
+stop "a survivor between two writes"
 finish
