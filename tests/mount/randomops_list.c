@@ -85,6 +85,12 @@ static uint32_t draw_size(uint64_t *rng, unsigned bits)
 	return n;
 }
 
+/* Of programs that append, and those that read beside them: who is passed through stays so. */
+static uint32_t draw_logger_flags(uint64_t *rng)
+{
+	return draw(rng) % 2 ? O_RDONLY : O_WRONLY | O_APPEND | O_CREAT;
+}
+
 static uint32_t draw_open_flags(uint64_t *rng)
 {
 	static const int access[] = {O_RDONLY, O_WRONLY, O_RDWR, O_RDWR, O_WRONLY};
@@ -142,6 +148,7 @@ struct op_list list_generate(uint64_t seed, size_t count)
 	unsigned weight[64];
 	int paths[8];
 	size_t path_count = 2 + draw(&rng) % 6;
+	bool loggers = draw(&rng) % 4 == 0;
 
 	if (!list.op)
 		abort();
@@ -161,9 +168,12 @@ struct op_list list_generate(uint64_t seed, size_t count)
 		while (at >= weight[k])
 			at -= weight[k++];
 		list.op[i].kind = k;
-		for (size_t a = 0; op_table[k].args[a]; a++)
+		for (size_t a = 0; op_table[k].args[a]; a++) {
 			list.op[i].arg[a] =
 			    draw_arg(&rng, op_table[k].args[a], paths, path_count);
+			if (loggers && op_table[k].args[a] == 'f' && draw(&rng) % 8)
+				list.op[i].arg[a] = draw_logger_flags(&rng);
+		}
 	}
 	return list;
 }
