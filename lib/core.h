@@ -244,6 +244,9 @@ struct handle {
 
 enum { TIMER_NOW, TIMER_SOON, TIMER_LATER, TIMER_ROTATE, TIMERS };
 
+/* What is odd about a name in the store, and is logged: lib/load_records.h; LENGTH: by recovery. */
+enum odd { ODD_PART, ODD_RAW, ODD_UNRECORDED, ODD_KIND, ODD_MISSING, ODD_LENGTH, ODDS };
+
 struct store {
 	/* Constant after store_open. */
 	struct store_options options;
@@ -254,6 +257,7 @@ struct store {
 	atomic_int_least64_t
 	    space_credit; /* bytes that writers may have without being counted */
 	atomic_int_least64_t inode_credit; /* … and inodes */
+	atomic_uint odd_lines[ODDS];	   /* of the log */
 	atomic_bool no_holes;		   /* the file system cannot punch them */
 	int indexfd;			   /* LAYOUT_INDEX; -1: there is none */
 	int tmpfd;			   /* LAYOUT_TMP; -1: of a store that is read only */

@@ -149,7 +149,7 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 	if (err)
 		return err == -EINVAL || err == -ELOOP || err == -ENOENT ? 0 : err;
 	if (name_check_plain(name, store_suffix(s)) == -EINVAL)
-		load_records_odd(name, "has the name of a part: it is not sealed; rename it");
+		load_records_odd(s, name, ODD_PART);
 	lock_take(&s->lock);
 	f = catalog_find_stem_locked(s, d, name);
 	other = !belongs(f, &facts);
@@ -164,8 +164,7 @@ static int load_raw_file(struct store *s, struct dir *d, const char *name)
 		facts.marked = false;
 	}
 	if (other) {
-		load_records_odd(
-		    name, "is a raw file whose name belongs to a sealed file; it is not shown");
+		load_records_odd(s, name, ODD_RAW);
 		return 0;
 	}
 	if (!facts.marked)
@@ -260,8 +259,7 @@ static int load_regular(struct entry_context *c, const char *name)
 	lock_drop(&c->s->lock);
 	if (!object)
 		return load_raw_file(c->s, c->d, name);
-	load_records_odd(
-	    name, "lies in the store, but the manifest does not name it; it is not shown");
+	load_records_odd(c->s, name, ODD_UNRECORDED);
 	return 0;
 }
 
@@ -280,8 +278,7 @@ static int load_entry(struct entry_context *c, struct dirent *e)
 	case DT_REG:
 		return load_regular(c, e->d_name);
 	default:
-		load_records_odd(e->d_name,
-				 "is neither file, directory nor link; it is not shown");
+		load_records_odd(c->s, e->d_name, ODD_KIND);
 		return 0;
 	}
 }

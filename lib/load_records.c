@@ -10,9 +10,18 @@
 
 #define RECORDS_AT_ONCE 1000
 
-void load_records_odd(const char *name, const char *what)
+static const char *const odd_texts[ODDS] = {
+    [ODD_PART] = "has the name of a part: it is not sealed; rename it",
+    [ODD_RAW] = "is a raw file whose name belongs to a sealed file; it is not shown",
+    [ODD_UNRECORDED] = "lies in the store, but the manifest does not name it; it is not shown",
+    [ODD_KIND] = "is neither file, directory nor link; it is not shown",
+    [ODD_MISSING] = "is in the manifest, but not in the store as it should be",
+};
+
+void load_records_odd(struct store *s, const char *name, enum odd odd)
 {
-	log_warning("%s: %s; see notepackctl check", name, what);
+	if (log_is_few(&s->odd_lines[odd], odd_texts[odd]))
+		log_warning("%s: %s; see notepackctl check", name, odd_texts[odd]);
 }
 
 /* What a directory needs of a record; its plain name follows, and what makes the next one aligned. */
@@ -165,8 +174,7 @@ void load_records_missing(struct store *s, struct dir *d)
 			if (f->parts[i].seen || name_sealed(n->name, f->parts[i].number,
 							    store_suffix(s), name) != 0)
 				continue;
-			load_records_odd(
-			    name, "is in the manifest, but not in the store as it should be");
+			load_records_odd(s, name, ODD_MISSING);
 		}
 	}
 	lock_drop(&s->lock);

@@ -13,7 +13,7 @@ int load_records(struct store *s, struct dir *d);
 /* Log the parts whose object was not met (seen) in the store. */
 void load_records_missing(struct store *s, struct dir *d);
 
-/* Log what is not as it should be. */
-void load_records_odd(const char *name, const char *what);
+/* Log what is not as it should be; no more than LOG_FEW of a kind. */
+void load_records_odd(struct store *s, const char *name, enum odd odd);
 
 #endif

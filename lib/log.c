@@ -117,3 +117,18 @@ void log_line(int level, const char *fmt, ...)
 	pthread_mutex_unlock(&state.mutex);
 	errno = saved_errno;
 }
+
+bool log_is_few(atomic_uint *count, const char *what)
+{
+	unsigned before = atomic_load(count);
+
+	/* No further than needed: it does not wrap. */
+	while (before <= LOG_FEW && !atomic_compare_exchange_weak(count, &before, before + 1))
+		;
+	if (before == LOG_FEW)
+		log_warning(
+		    "more than %d names of this kind (\"%s\"): the others are not named "
+		    "here; notepackctl check lists all",
+		    LOG_FEW, what);
+	return before < LOG_FEW;
+}

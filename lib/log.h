@@ -10,6 +10,7 @@
 #ifndef NOTEPACKFS_LIB_LOG_H
 #define NOTEPACKFS_LIB_LOG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <syslog.h>
 
@@ -18,6 +19,15 @@ void log_open(const char *program, bool to_syslog, int max_level);
 
 /* Print one line; no newline at the end of fmt. */
 void log_line(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#define LOG_FEW 100
+
+/*
+ * Of a kind of line there may be one for each of a million files: the first LOG_FEW that *count counts are to
+ * be printed (true). Instead of the next one, one is printed that says that there are more; what: "is …", as
+ * the kind's own lines go on behind the name.
+ */
+bool log_is_few(atomic_uint *count, const char *what);
 
 #define log_error(...) log_line(LOG_ERR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)

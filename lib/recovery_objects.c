@@ -440,6 +440,33 @@ static int place_import(struct store *s, const struct missing *m)
 	return 1;
 }
 
+/* All of a store's objects may be, and are again at the next such start: events of a million would be all that
+ * is left in the log. */
+static int settle_missing(struct store *s, const struct differences *diff)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < diff->missing_count; i++) {
+		const struct missing *m = &diff->missing[i];
+		int placed = m->found ? 1 : place_import(s, m);
+
+		if (placed < 0)
+			return placed;
+		if (placed || ++count > LOG_FEW)
+			continue;
+		log_error(PLACE_FORMAT
+			  ": part %u is in the manifest, but its object is not in the store",
+			  PLACE_PATH(m->at.dir, m->at.name), (unsigned)m->rec.part);
+		recovery_event_at(s, "missing", m->at.dir, m->at.name);
+	}
+	if (count > LOG_FEW)
+		log_error(
+		    "%zu more parts are in the manifest, but their objects are not in the "
+		    "store; notepackctl check lists all",
+		    count - LOG_FEW);
+	return 0;
+}
+
 int recovery_objects(struct store *s, struct differences *diff)
 {
 	int err = 0;
@@ -450,17 +477,5 @@ int recovery_objects(struct store *s, struct differences *diff)
 		s->adopt_total += diff->strays[i].bytes;
 	for (size_t i = 0; i < diff->stray_count && !err; i++)
 		err = recover_stray(s, diff, &diff->strays[i].at);
-	for (size_t i = 0; i < diff->missing_count && !err; i++) {
-		const struct missing *m = &diff->missing[i];
-		int placed = m->found ? 1 : place_import(s, m);
-
-		err = placed < 0 ? placed : 0;
-		if (placed)
-			continue;
-		log_error(PLACE_FORMAT
-			  ": part %u is in the manifest, but its object is not in the store",
-			  PLACE_PATH(m->at.dir, m->at.name), (unsigned)m->rec.part);
-		recovery_event_at(s, "missing", m->at.dir, m->at.name);
-	}
-	return err;
+	return err ? err : settle_missing(s, diff);
 }

@@ -262,7 +262,8 @@ static int walk_object(struct walk *w, int dfd, const char *name)
 	err = note_attributes(w, e, &st);
 	if (err)
 		return err;
-	if ((uint64_t)st.st_size != e->rec.gz_bytes)
+	if ((uint64_t)st.st_size != e->rec.gz_bytes &&
+	    log_is_few(&w->s->odd_lines[ODD_LENGTH], "has … bytes, the manifest says …"))
 		log_error(PLACE_FORMAT
 			  ": has %llu bytes, the manifest says %llu; run notepackctl check "
 			  "--deep",

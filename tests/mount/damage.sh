@@ -169,4 +169,36 @@ start grace=0
 check "… and the next mount seals what lies there" wait_for 20 sealed "$MNT/replaced"
 stop "the mount after that"
 check "… as it is" [ "$(zcat "$STORE/replaced.notepack.gz")" = foreign ]
+
+# ---- all objects are gone ----
+
+# Named bug: a line of the log, and an event, for each of them, at each start.
+STORE=$WORK/store.empty
+mkdir "$STORE"
+start grace=0
+mkdir "$MNT/many"
+for ((i = 0; i < 250; i++)); do
+	echo "$i" >"$MNT/many/$i"
+done
+stop "a mount of many files"
+find "$STORE/many" -name '*.gz' -delete
+
+# named TEXT: how many lines of the log name a file and say this of it
+named() {
+	grep -Ec "many/[0-9]+: .*$1|: [0-9]+\.notepack\.gz: .*$1" "$LOG"
+}
+: >"$LOG"
+start
+check "of 250 objects that are gone each name is shown" [ "$(find "$MNT/many" -name '*.gz' | wc -l)" = 250 ]
+check "… the log has a hundred" [ "$(named 'not in the store as it should be')" = 100 ]
+check "… and says that there are more" grep -q "more than 100 names of this kind.*notepackctl check lists all" "$LOG"
+crash
+: >"$LOG"
+start
+check "a start that compares all names a hundred" [ "$(named 'its object is not in the store')" = 100 ]
+check "… and says how many more there are" grep -q "150 more parts are in the manifest.*notepackctl check lists all" "$LOG"
+check "… as events, too" [ "$(grep -c '"what":"missing"' "$STORE/.notepackfs/log")" = 100 ]
+"$NOTEPACKCTL" check "$MNT" >"$WORK/check" 2>&1 || :
+check "… and check has all" [ "$(grep -c '^many/' "$WORK/check")" = 250 ]
+stop "without the objects"
 finish

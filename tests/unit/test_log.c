@@ -117,6 +117,24 @@ static void errno_survives_and_long_lines_are_cut(void)
 	CHECK_EQ(count(text, "\n"), 1);
 }
 
+/* A store without its objects filled the journal with a line for each of a million files. */
+static void of_a_kind_few_are_printed_and_that_there_are_more(void)
+{
+	atomic_uint kind = 0, other = 0;
+	unsigned printed = 0;
+
+	capture();
+	for (int i = 0; i < 3 * LOG_FEW; i++)
+		printed += log_is_few(&kind, "is missing");
+	CHECK(log_is_few(&other, "is too short"));
+	CLEANUP_FREE char *text = captured();
+
+	CHECK_EQ(printed, LOG_FEW);
+	CHECK_EQ(count(text, "\n"), 1);
+	CHECK_EQ(count(text, "is missing"), 1);
+	CHECK_EQ(count(text, "notepackctl check"), 1);
+}
+
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static enum { FREE, TAKEN, GIVEN } stderr_is;
@@ -174,6 +192,7 @@ int main(void)
 	RUN(the_same_line_is_printed_once_a_second_L9);
 	RUN(a_file_name_cannot_forge_a_line);
 	RUN(errno_survives_and_long_lines_are_cut);
+	RUN(of_a_kind_few_are_printed_and_that_there_are_more);
 	RUN(a_line_needs_no_lock_of_stderr);
 	scratch_release(&scratch);
 	return unit_done();
