@@ -2,6 +2,7 @@
 #include "fs/reply.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "fs/iomode.h"
@@ -63,6 +64,9 @@ static int prepare_handle(struct fs *fs, struct node *n, struct handle *h,
 		store_release(h);
 		return id;
 	}
+	/* Through the page cache the kernel makes two requests of a write over a page's end: someone who appends
+	 * past us could come between them. */
+	direct |= !id && (fi->flags & O_APPEND) && node_may_grow(fs->store, n);
 	fi->fh = (uintptr_t)h;
 	iomode_file(fi, id, direct);
 	return 0;

@@ -113,4 +113,36 @@ check "when he has ended it is not active any more" wait_for 20 plain_gone "$MNT
 check "… and is sealed" [ "$(getfattr --only-values -n user.notepack.state "$MNT/z")" = sealed ]
 check "… with each line" [ "$(lines "$MNT/z")" = "A1 A2 " ]
 stop "a survivor between two writes"
+
+# Named bug: what was written beside him in one call over the end of a page, he could come into the middle of.
+cat >"$WORK/survivor.py" <<'END'
+import os, sys
+fd = os.open(sys.argv[1], os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+while not os.path.exists(sys.argv[2]): os.write(fd, b"a\n" * 20)
+END
+cat >"$WORK/appender.py" <<'END'
+import os, sys
+for i in range(200):
+    fd = os.open(sys.argv[1], os.O_APPEND | getattr(os, sys.argv[2]) | getattr(os, sys.argv[3], 0))
+    for j in range(10): os.write(fd, b"b" * 4999 + b"\n")
+    os.close(fd)
+END
+whole_lines() {
+	[ "$(grep -vc '^a$' "$1")" = 2000 ] && [ "$(grep -xc 'b\{4999\}' "$1")" = 2000 ]
+}
+for flags in "O_RDWR -" "O_WRONLY O_DSYNC"; do
+	name=${flags% *}
+	start grace=1h
+	python3 "$WORK/survivor.py" "$MNT/$name" "$WORK/$name.end" &
+	survivor=$!
+	wait_for 20 [ -s "$STORE/$name" ]
+	crash
+	start grace=1h
+	# shellcheck disable=SC2086
+	python3 "$WORK/appender.py" "$MNT/$name" $flags
+	: >"$WORK/$name.end"
+	check "$flags: a survivor who writes at the same time has ended" wait "$survivor"
+	check "$flags: … and each line is whole" whole_lines "$MNT/$name"
+	stop "$flags: lines beside a survivor"
+done
 finish
