@@ -5,7 +5,9 @@
 need shellcheck shellcheck
 need python3 python3
 
-# Scripts by their first line; and what they source, by its directive.
+# Scripts by their first line, and what they source by its directive, each alone: followed into each script (-x),
+# what is sourced takes most of the time, and none of its findings are shown. (SC1091, SC2034 and SC2153 are
+# about the other half; the cases of compat are commands in quotes.)
 mapfile -t files < <(sources | while IFS= read -r file; do
 	read -r first <"$file" 2>/dev/null || :
 	case $first in
@@ -13,7 +15,9 @@ mapfile -t files < <(sources | while IFS= read -r file; do
 	esac
 done 2>/dev/null)
 report "there are scripts to look at" "$([ "${#files[@]}" -gt 5 ] || echo "${#files[@]} files")"
-report "shellcheck finds nothing" "$(shellcheck -x -P SCRIPTDIR -f gcc "${files[@]}" 2>&1)"
+report "shellcheck finds nothing" "$(shellcheck -e SC1091,SC2153 -f gcc "${files[@]}" 2>&1)"
+mapfile -t files < <(sources .sh | xargs -d '\n' grep -lx '# shellcheck shell=bash' -- | grep -v '^tests/mount/compat/')
+report "nor in what they source" "$(shellcheck -e SC1091,SC2034 -f gcc "${files[@]}" 2>&1)"
 
 problems=$(sources | while IFS= read -r file; do
 	read -r first <"$file" 2>/dev/null || :

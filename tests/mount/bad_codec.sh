@@ -17,6 +17,7 @@ bad() {
 	fi
 	LD_PRELOAD=$SHIM BADCODEC_UNTIL=$until "$NOTEPACKFS" "$STORE" "$MNT" -f \
 		-o "grace=0.01,codec=$codec" >>"$LOG" 2>&1 &
+	# shellcheck disable=SC2034 # lib.sh has it
 	DAEMON=$!
 	check "$codec: it mounts" wait_for 20 mounted
 	cp "$WORK/data" "$data"

@@ -6,6 +6,7 @@
 # GlusterFS refuses 127.0.0.1, listens on fixed ports, and keeps its things in /run and /var. So all
 # of this runs in namespaces of its own: addresses, directories, and processes, which end with it.
 # shellcheck disable=SC2317 # functions that check and wait_for call
+# shellcheck disable=SC2034 # namespaces.sh has it
 NAMESPACES=--net
 . "$(dirname "$0")/namespaces.sh"
 . "$(dirname "$0")/lib.sh"

@@ -26,5 +26,6 @@ done
 check "the same operations as always agree with the model" random --length 2000 --seed 1 --ops $((OPS / 2))
 seed=$((0x$(od -An -N4 -tx4 /dev/urandom | tr -d ' ')))
 check "new ones (seed $seed) agree with the model" random --length 2000 --seed "$seed" --ops $((OPS / 2))
+# shellcheck disable=SC2034 # finish looks at it
 LOG=$WORK/random/daemon.log
 finish
