@@ -31,6 +31,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATCHES = ROOT / "tests/crash/mutations"
 TIMEOUT_SECONDS = 120
+PLAIN = "--buildtype=debug", "-Ddebug=false"  # not optimised: to compile takes longer than to run
 CLEANUP_SECONDS = 10
 
 
@@ -56,7 +57,7 @@ class Copy:
         self.sound = {}  # test: does it pass as the tree is?
         self.copy()
         if not (self.build / "build.ninja").exists():
-            run(["meson", "setup", "-Dwerror=false", self.build, self.tree], check=True)
+            run(["meson", "setup", "-Dwerror=false", *PLAIN, self.build, self.tree], check=True)
         out = run(["ninja", "-C", self.build, "-t", "targets", "all"], check=True).stdout
         self.programs = re.findall(r"^(tests/\w+/[\w.]+): \w+LINKER", out, re.M)
 
