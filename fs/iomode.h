@@ -13,7 +13,12 @@
 /* A file or an object of the store, of which an OPEN is answered next by this thread: written through,
  * read from the page cache, which is kept from one open to the next: nothing but this mount changes the
  * content. passthrough not 0: the kernel has to do with it itself; direct: but does not read or write it
- * (passthrough_enter). */
+ * (passthrough_enter).
+ *
+ * Writers are not direct of themselves, though cp would be faster by half: the kernel drops the pages that such a
+ * write goes to before it, and not behind it. A reader of the page in which the file ends, who comes between, has
+ * zeroes then where bytes were written (tried: 1 of 46,523 writes of 100 bytes beside one who reads the page, Linux
+ * 6.18). */
 void iomode_file(struct fuse_file_info *fi, int32_t passthrough, bool direct);
 
 /* A directory's listing: what the kernel keeps of it stays right, or is dropped by this open. */
