@@ -284,7 +284,8 @@ def curve_tree(bench):
     measures="a file of that size with 64 KiB of data at its start, in its middle and at its end, until it is "
     "sealed; the CPU time is the daemon's.",
     bound="SHA-256, by one thread, and reading the zeros: what a filesystem calls a hole is read all the same, since "
-    "one that is wrong about it would cost data.",
+    "one that is wrong about it would cost data. The daemon's own time is in proportion (user time of 5, 10, 20 and "
+    "40 GiB: 6.1, 11.6, 23.2 and 47.9 s); the kernel's is more where the zeros do not find memory at hand.",
     most_runs=1,
 )
 def curve_sparse(bench):
