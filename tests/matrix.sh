@@ -5,9 +5,10 @@
 # leg that can be run alone; without legs those for every push, with --all every leg in full.
 #
 #	gcc		all tests
-#	clang		-Wthread-safety among its warnings; fuzz and mount tests, with --all unit tests
+#	clang		-Wthread-safety among its warnings; mount tests; with --all unit and fuzz tests
 #	O0, O3-NDEBUG	other optimisations, without assertions, with zlib as the only codec (O3); unit and (O3) fuzz tests, and the basic mount test
-#	asan		AddressSanitizer and UBSan: unit, fuzz and mount tests, with --all crash tests
+#	asan		AddressSanitizer and UBSan: unit and mount tests, with --all crash and fuzz tests (leg fuzz has
+#			both, too, and begins with the same inputs)
 #	tsan		ThreadSanitizer: unit and mount tests that have threads; with --all all, and fuzz tests
 #	libfuse		built with the libfuse of Debian 13 (contrib/newer-libfuse); mount tests of what depends on
 #			it; skipped where its source cannot be had
@@ -189,8 +190,8 @@ plain=(--buildtype=debug -Ddebug=false)
 
 # UNIT_QUICK: the tests that take long have had their turn in full, for a push, with gcc.
 leg_clang() {
-	[ -n "$all" ] || local -x UNIT_QUICK=1
-	build clang clang "${plain[@]}" && some_tests clang ${all:+unit} fuzz mount="$clang_mount"
+	local only=$mount_programs
+	build clang clang "${plain[@]}" && some_tests clang ${all:+unit fuzz} mount="$clang_mount"
 }
 
 # What runs must have been linked with what was built.
@@ -230,9 +231,9 @@ leg_O3-NDEBUG() {
 instrumented=(-Doptimization=1 '-Dc_args=-g1 -Wno-format-truncation -Wno-maybe-uninitialized')
 
 leg_asan() {
-	local only="$mount_programs|tests/(unit|fuzz)/[^/]*"
+	local only="$mount_programs|tests/unit/[^/]*"
 	build asan gcc "${instrumented[@]}" -Db_sanitize=address,undefined || return
-	UNIT_QUICK=1 some_tests asan unit fuzz mount="$asan_mount" ${all:+crash}
+	UNIT_QUICK=1 some_tests asan unit mount="$asan_mount" ${all:+fuzz crash}
 }
 
 leg_tsan() {
