@@ -88,6 +88,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 /* A write whose answer is kept back, because too much waits to be sealed. */
 struct slowed {
 	struct store_pause pause; /* first */
+	struct handle *h;
 	struct store *store;
 	fuse_req_t req;
 	ssize_t n;
@@ -95,6 +96,7 @@ struct slowed {
 
 static void answer_slowed(struct slowed *slowed)
 {
+	store_answered(slowed->h);
 	reply_written(slowed->req, slowed->n);
 	free(slowed);
 }
@@ -119,15 +121,16 @@ static void interrupt_slowed(fuse_req_t req, void *data)
 		answer_slowed(slowed);
 }
 
-/* No thread is held, and what the kernel holds meanwhile is the file that is written, only. */
-static void reply_written_slowly(struct fs *fs, fuse_req_t req, ssize_t n)
+/* No thread is held, and what the kernel holds meanwhile is the file that is written, only. The answer is withheld
+ * already. */
+static void reply_written_slowly(struct fs *fs, fuse_req_t req, struct handle *h, ssize_t n)
 {
 	uint64_t bytes = store_pause_bytes(fs->store, (uint64_t)n);
 	struct slowed *slowed = bytes ? malloc(sizeof(*slowed)) : NULL;
 
 	if (slowed) {
 		*slowed = (struct slowed){
-		    .pause.wake = wake_slowed, .store = fs->store, .req = req, .n = n};
+		    .pause.wake = wake_slowed, .h = h, .store = fs->store, .req = req, .n = n};
 		/* Before it waits: afterwards the request may be answered at any moment. */
 		fuse_req_interrupt_func(req, interrupt_slowed, slowed);
 		if (store_pause(fs->store, &slowed->pause, bytes))
@@ -135,6 +138,7 @@ static void reply_written_slowly(struct fs *fs, fuse_req_t req, ssize_t n)
 		fuse_req_interrupt_func(req, NULL, NULL);
 		free(slowed);
 	}
+	store_answered(h);
 	reply_written(req, n);
 }
 
@@ -145,22 +149,28 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 {
 	struct fs *fs = fs_of(req);
 	bool appends = fi->flags & O_APPEND && !fi->writepage;
+	struct handle *h = handle_of(fi);
 	ssize_t n = -EPERM;
+	bool withheld;
 
 	if (ino_is_control(ino)) {
 		reply_written(req, n);
 		return;
 	}
-	n = appends ? store_append(handle_of(fi), data, size, (uint64_t)off)
-		    : store_write(handle_of(fi), data, size, (uint64_t)off, fi->writepage);
+	withheld = !fi->writepage && store_withhold(h);
+	n = appends ? store_append(h, data, size, (uint64_t)off)
+		    : store_write(h, data, size, (uint64_t)off, fi->writepage);
 	/* The cache has them; no one else must. Or it has them where they are not. */
 	if ((n < 0 && fi->writepage) ||
 	    (appends && node_may_grow(fs->store, ino_node(fs, ino))))
 		inval_data(fs, ino_node(fs, ino));
-	if (n > 0 && !fi->writepage)
-		reply_written_slowly(fs, req, n);
-	else
-		reply_written(req, n);
+	if (withheld && n > 0) {
+		reply_written_slowly(fs, req, h, n);
+		return;
+	}
+	if (withheld)
+		store_answered(h);
+	reply_written(req, n);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,

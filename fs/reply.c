@@ -66,7 +66,7 @@ static int prepare_handle(struct fs *fs, struct node *n, struct handle *h,
 	}
 	/* Through the page cache the kernel makes two requests of a write over a page's end: someone who appends
 	 * past us could come between them. */
-	direct |= !id && (fi->flags & O_APPEND) && node_may_grow(fs->store, n);
+	direct |= !id && (fi->flags & O_APPEND) && node_has_old_writer(fs->store, n);
 	fi->fh = (uintptr_t)h;
 	iomode_file(fi, id, direct);
 	return 0;

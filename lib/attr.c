@@ -54,6 +54,17 @@ bool node_may_grow(struct store *s, struct node *n)
 	return may;
 }
 
+bool node_has_old_writer(struct store *s, struct node *n)
+{
+	const struct file *f = n->kind == NODE_FILE ? to_file(n) : NULL;
+	bool has;
+
+	lock_take(&s->lock);
+	has = f && f->raw_recovered && f->raw_old && !f->import;
+	lock_drop(&s->lock);
+	return has;
+}
+
 enum node_kind node_kind(const struct node *n)
 {
 	return n->kind;
@@ -169,7 +180,7 @@ static int stat_file(struct store *s, struct file *f, struct stat *out)
 	lock_take(&s->lock);
 	for (uint32_t i = 0; i < f->part_count; i++)
 		blocks += (f->parts[i].gz_bytes + 4095) / 4096 * 8;
-	out->st_size = (off_t)(f->size - f->base);
+	out->st_size = (off_t)((f->withheld ? MIN(f->size, f->answered) : f->size) - f->base);
 	out->st_blocks += (blkcnt_t)blocks;
 	out->st_nlink = f->n.linked;
 	lock_drop(&s->lock);

@@ -145,11 +145,15 @@ struct file {
 	uint64_t id;
 	uint64_t base; /* the logical offset at which the plain view starts */
 	uint64_t size, written_end, cut_end, sealed_end;
+	uint64_t
+	    answered; /* while writes are withheld (store_withhold): the size before them */
+	unsigned withheld;
 
 	bool raw_present;
 	bool
 	    raw_recovered; /* from before our start, and someone may still hold it open for writing:
-			     * raw_get() looks */
+			     * raw_get() looks. Or a mapping of our own was passed (lib/pass.h) */
+	bool raw_old;	   /* … from before our start: not only a mapping */
 	bool
 	    living; /* … and does, when last looked for: listed as active, though all is sealed */
 	bool raw_unproven; /* it holds bytes of parts, and no one has compared them: it stays */

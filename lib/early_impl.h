@@ -57,9 +57,9 @@ static inline uint64_t early_full_chunks(uint64_t bytes)
 	return bytes >> SEEKGZ_CHUNK_LOG2;
 }
 
-/* Compare the chunks of source, from compared on, with the raw file; then end is called. 0 or -ENOMEM. */
-int early_compare(struct early *e, const struct seekgz_writer *source, bool idle,
-		  bool (*stopped)(struct window *w),
+/* Compare the chunks of source, from first on, with the raw file; then end is called. 0 or -ENOMEM. */
+int early_compare(struct early *e, const struct seekgz_writer *source, uint64_t first,
+		  bool idle, bool (*stopped)(struct window *w),
 		  void (*end)(struct window *w, int err, const char *step));
 
 /* Have a task look at it, unless one is at it. idle: when there is nothing else to do. */

@@ -170,14 +170,14 @@ static void checked(struct window *w, int err, const char *step)
 	}
 }
 
-int early_compare(struct early *e, const struct seekgz_writer *source, bool idle,
-		  bool (*stopped)(struct window *w),
+int early_compare(struct early *e, const struct seekgz_writer *source, uint64_t first,
+		  bool idle, bool (*stopped)(struct window *w),
 		  void (*end)(struct window *w, int err, const char *step))
 {
 	struct window *w = &e->window;
 
 	w->source = source;
-	w->first = e->compared;
+	w->first = first;
 	w->chunks = source->chunks;
 	w->raw_bytes = source->raw_bytes;
 	w->idle = idle;
@@ -204,13 +204,16 @@ static void check(struct early *e)
 	const struct seekgz_writer *source = e->has_end ? &e->end : &e->writer;
 	struct store *s = e->window.store;
 
-	e->compared = is_as_compared(e) ? MIN(e->compared, source->chunks) : 0;
+	bool same = is_as_compared(e);
+	uint64_t compared;
+
 	lock_take(&s->lock);
-	s->early_late += source->chunks - e->compared;
+	compared = e->compared = same ? MIN(e->compared, source->chunks) : 0;
+	s->early_late += source->chunks - compared;
 	lock_drop(&s->lock);
-	if (e->compared == source->chunks)
+	if (compared == source->chunks)
 		checked(&e->window, 0, NULL);
-	else if (early_compare(e, source, false, is_cancelled, checked) != 0)
+	else if (early_compare(e, source, compared, false, is_cancelled, checked) != 0)
 		give_up(e);
 }
 

@@ -279,10 +279,19 @@ static void compare_ended(struct window *w, int err, const char *step)
 
 static int start_compare(struct early *e, const char **step)
 {
-	int err = e->compared ? 0 : io_fstat(e->window.raw_fd, &e->compared_with);
+	struct store *s = e->window.store;
+	uint64_t compared;
+	int err = 0;
 
+	lock_take(&s->lock);
+	compared = e->compared;
+	lock_drop(&s->lock);
 	*step = "comparing it";
-	return err ? err : early_compare(e, &e->end, true, is_stopped_comparing, compare_ended);
+	if (!compared)
+		err = io_fstat(e->window.raw_fd, &e->compared_with);
+	return err ? err
+		   : early_compare(e, &e->end, compared, true, is_stopped_comparing,
+				   compare_ended);
 }
 
 static int end_turn(struct early *e, uint64_t aim)

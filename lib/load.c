@@ -97,7 +97,7 @@ static void attach_locked(struct store *s, struct file *f, const char *name,
 		f->base = f->sealed_end = facts->mark.base;
 	}
 	f->raw_present = true;
-	f->raw_recovered = true;
+	f->raw_recovered = f->raw_old = true;
 	f->raw_durable = true; /* what is not is not ours to promise */
 	f->raw_identity = facts->identity;
 	f->raw_base = MIN(facts->mark.base, f->sealed_end);

@@ -20,7 +20,10 @@ static const char *const odd_texts[ODDS] = {
 
 void load_records_odd(struct store *s, const char *name, enum odd odd)
 {
-	if (log_is_few(&s->odd_lines[odd], odd_texts[odd]))
+	/* The others notepackctl check does not list. */
+	bool may_be_many = odd == ODD_UNRECORDED || odd == ODD_MISSING;
+
+	if (!may_be_many || log_is_few(&s->odd_lines[odd], odd_texts[odd]))
 		log_warning("%s: %s; see notepackctl check", name, odd_texts[odd]);
 }
 

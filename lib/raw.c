@@ -233,9 +233,10 @@ static int open_by_name(struct store *s, struct file *f, int flags, int *out)
 	}
 	held = f->n.busy == BUSY_HELD;
 	if (fd >= 0 && !moved && !foreign)
-		f->raw_recovered = false;
+		f->raw_recovered = f->raw_old = false;
+	/* Another thread may have found meanwhile that there was no one, and be him whom we have seen. */
 	if (fd >= 0 && !moved && recovered && !s->options.read_only)
-		catalog_living_locked(s, f, foreign);
+		catalog_living_locked(s, f, foreign && f->raw_recovered);
 	f->raw_shown |= used; /* a mapping, from before a crash */
 	node_unref_locked(s, &d->n, 1);
 	lock_drop(&s->lock);
@@ -374,7 +375,7 @@ static void have_raw(struct store *s, struct file *f, uint64_t identity, struct 
 	lock_take(&s->lock);
 	f->raw_present = true;
 	f->raw_durable = false;
-	f->raw_recovered = false;
+	f->raw_recovered = f->raw_old = false;
 	f->raw_unproven = f->raw_doubted = f->raw_shown = f->raw_mapped = false;
 	f->raw_identity = identity;
 	f->raw_base = f->sealed_end;

@@ -56,6 +56,7 @@ static struct file *new_heir_locked(struct file *f)
 	heir->sealed_end = f->sealed_end;
 	heir->raw_present = f->raw_present;
 	heir->raw_recovered = f->raw_recovered;
+	heir->raw_old = f->raw_old;
 	heir->living = f->living;
 	heir->raw_unproven = f->raw_unproven;
 	heir->raw_doubted = f->raw_doubted;

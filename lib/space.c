@@ -183,6 +183,30 @@ bool space_is_pausing_locked(const struct store *s)
 	return may_pause_locked(s) && (s->paused || over_limit_locked(s));
 }
 
+bool store_withhold(struct handle *h)
+{
+	struct store *s = h->store;
+	struct file *f;
+	bool pausing;
+
+	if (h->node->kind != NODE_FILE)
+		return false;
+	f = to_file(h->node);
+	lock_take(&s->lock);
+	pausing = space_is_pausing_locked(s);
+	if (pausing && !f->withheld++)
+		f->answered = f->size;
+	lock_drop(&s->lock);
+	return pausing;
+}
+
+void store_answered(struct handle *h)
+{
+	lock_take(&h->store->lock);
+	to_file(h->node)->withheld--;
+	lock_drop(&h->store->lock);
+}
+
 uint64_t store_pause_bytes(struct store *s, uint64_t bytes)
 {
 	uint64_t due = 0;

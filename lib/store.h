@@ -233,6 +233,8 @@ bool node_is_fleeting(struct store *s, struct node *n);
 /* Someone who began before the store was opened may still append to its raw file: how long it is, and what is
  * behind the end, is not to be remembered. */
 bool node_may_grow(struct store *s, struct node *n);
+/* … and he has not been looked for yet, or was found. */
+bool node_has_old_writer(struct store *s, struct node *n);
 uint64_t node_ino(struct store *s, struct node *n);
 int store_getattr(struct store *s, struct node *n, struct stat *out);
 /* An object stands for its file (chmod -R meets objects only), and never shows the right to
@@ -318,6 +320,13 @@ struct store_pause {
 	bool waiting, cancelled;
 	struct store_pause *prev, *next;
 };
+/*
+ * The answer to the next write of h may have to wait. The kernel reads no further than it knows of by answers, so
+ * until store_answered, which comes before the answer, the file is as long for all as it is now. False: it need
+ * not wait, and store_answered must not be called.
+ */
+bool store_withhold(struct handle *h);
+void store_answered(struct handle *h);
 uint64_t store_pause_bytes(struct store *s, uint64_t bytes);
 bool store_pause(struct store *s, struct store_pause *p, uint64_t bytes);
 bool store_pause_cancel(struct store *s, struct store_pause *p);

@@ -251,6 +251,20 @@ reader = os.open(path, os.O_RDONLY)
 sys.exit(mmap.mmap(reader, len(data), mmap.MAP_SHARED, mmap.PROT_READ)[:] != data)
 ' "$MNT/holed" "$NOTEPACKCTL"
 
+# Named bug: it was taken for one that outlived its mount, for which there is no shared mapping.
+check "who opens it O_RDWR and O_APPEND, when a writer has opened it beside the appender, can map it" python3 -c '
+import mmap, os, sys
+for i in range(20):
+    path = sys.argv[1] + str(i)
+    appender = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.write(appender, b"x" * 10000)
+    os.close(os.open(path, os.O_RDWR))
+    os.close(appender)
+    fd = os.open(path, os.O_RDWR | os.O_APPEND)
+    mmap.mmap(fd, 0).close()
+    os.close(fd)
+' "$MNT/beside"
+
 exec 7>>"$MNT/last"
 echo last >&7
 exec 6<"$MNT/last"
